@@ -1,0 +1,49 @@
+# Each target makes what it needs in .venv. PYTHON names the interpreter to make it with.
+PYTHON ?= python3.11
+BIN := .venv/bin
+QUIET := TF_CPP_MIN_LOG_LEVEL=3
+BACKENDS := jax torch tensorflow
+
+.PHONY: help demo test test-quick lint types check bench-hooks clean
+
+help:  ## show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml requirements/demo.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -r requirements/demo.txt
+	touch $@
+
+.venv/test.stamp: .venv/demo.stamp requirements/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	touch $@
+
+demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
+	KERAS_BACKEND=jax $(BIN)/python examples/digits.py
+
+test: .venv/test.stamp  ## run all tests, one process a backend
+	$(BIN)/python -m pytest tests/framework_free
+	set -e; for backend in $(BACKENDS); do \
+		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/docs
+
+test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
+	$(BIN)/python -m pytest tests/framework_free
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/on_keras
+
+lint: .venv/test.stamp  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/test.stamp  ## check types
+	$(BIN)/mypy
+
+check: lint types test  ## all that has to hold before a change lands
+
+bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch costs a batch
+	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/batch_hooks.py; done
+
+clean:  ## remove what the targets made
+	rm -rf .venv runs

@@ -1,0 +1,267 @@
+"""The face to Keras 3: which hook does what. The decisions are in ``_policies``, the saving in ``_checkpointer``."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from . import _keras, _preflight
+from ._checkpointer import describe, save_checkpoint, state_bytes
+from ._errors import ArgumentError, ArgumentTypeError, LastgoodError, RestoreError
+from ._formats import choose_format
+from ._policies.monitor import Direction, Verdict, judge, resolve_direction
+from ._policies.naming import Template
+from ._policies.save import BatchCount, parse_period, parse_save_freq
+from ._run import matching_directories, newest_checkpoint
+from ._storage import LocalStorage
+
+_LOGGER = logging.getLogger("lastgood")
+
+
+class ModelCheckpoint(keras.callbacks.Callback):
+    """Save the model, or its weights, while ``fit()`` runs; a file that appears is whole and durable.
+
+    The first nine arguments and all that follows from them are those of ``tf.keras.callbacks.ModelCheckpoint``.
+
+    >>> ckpt = ModelCheckpoint("runs/{epoch:02d}-{val_loss:.2f}.keras", save_best_only=True)
+    >>> model.fit(x, y, validation_data=(xv, yv), epochs=10, callbacks=[ckpt])  # doctest: +SKIP
+
+    Attributes:
+        best: The best monitored value of the saves so far; None before the first. It moves when a save has succeeded.
+
+    Source: the documentation of ``tf.keras.callbacks.ModelCheckpoint`` 2.9, and the code of Keras 3.15.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        options: Any = None,
+        initial_value_threshold: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Make the callback.
+
+        Args:
+            filepath: Where to save. May hold ``{epoch}``, ``{batch}`` (both from 1) and the name of any logged metric,
+                each with a format, as in ``"{epoch:02d}-{val_loss:.2f}.keras"``. The ending chooses the format:
+                ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5`` (legacy), none (a directory).
+            monitor: Name of the metric that says what is best, as ``history.history`` shows it.
+            verbose: 0 is silent, 1 prints a line for each save and for each time there was none.
+            save_best_only: Save only when the monitored metric is strictly better than ever before.
+            save_weights_only: Save weights and optimizer state rather than the whole model.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the metric itself.
+            save_freq: ``"epoch"``, or after how many batches to save, counted across epochs.
+            options: Accepted for the formats of TensorFlow; no format of Keras 3 has a use for them.
+            initial_value_threshold: The value that the first save has to beat.
+            **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
+
+        Raises:
+            ArgumentError: A ValueError: an argument's value cannot work.
+            ArgumentTypeError: A TypeError: an argument has the wrong type, or there is no such argument.
+        """
+        super().__init__()
+        self.filepath = _as_string(filepath)
+        self.monitor = monitor
+        self.verbose = verbose
+        self.save_best_only = save_best_only
+        self.save_weights_only = save_weights_only
+        self.save_freq = parse_save_freq(save_freq)
+        self.mode = self._known_mode(mode)
+        self.best = initial_value_threshold
+        self._template = Template(self.filepath)
+        self._format = choose_format(self.filepath, self._template.suffix, weights_only=save_weights_only)
+        self._storage = LocalStorage()
+        self._direction: Direction | None = None
+        self._batches = BatchCount()
+        self._epoch = 0
+        self._epochs_since_save = 0
+        self._check_options(options)
+        self._read_deprecated(kwargs)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Check, before the first epoch, what would fail after it; load weights if that was asked for.
+
+        Raises:
+            SaveError: An OSError: the directory cannot be made or written.
+            RestoreError: A ValueError: ``load_weights_on_restart`` found a checkpoint that cannot be loaded.
+        """
+        for directory in matching_directories(self._template):
+            self._storage.reclaim(directory)
+        _preflight.check_target(self._template, self._format, self._storage)
+        self._warn_ahead()
+        if self.save_freq != "epoch" and not _keras.dispatch_in_turn():
+            warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
+        if self.load_weights_on_restart:
+            self._load_newest()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Note which epoch it is."""
+        self._epoch = epoch
+        self._batches = self._batches.at_epoch_begin()
+
+    @property
+    def on_train_batch_end(self) -> Any:
+        """The hook that counts batches; Keras's empty one where saves come by epoch.
+
+        Keras calls batch-end hooks asynchronously only while every callback has the empty one, so a callback that saves
+        by epoch must not have its own: it would cost every batch of training.
+        """
+        return super().on_train_batch_end if self.save_freq == "epoch" else self._on_counted_batch_end
+
+    def _on_counted_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._batches = self._batches.after(batch)
+        if isinstance(self.save_freq, int) and self._batches.since_save >= self.save_freq:
+            self._batches = self._batches.saved()
+            self._save_if_due(batch + 1, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Save, if saves come by epoch and this one is due."""
+        self._epoch = epoch
+        self._epochs_since_save += 1
+        if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
+            self._epochs_since_save = 0
+            self._save_if_due(None, logs or {})
+
+    def _save_if_due(self, batch: int | None, logs: Mapping[str, Any]) -> None:
+        """Save what the monitored metric allows; ``best`` moves only when the save is durable.
+
+        Args:
+            batch: Batches done in this epoch; None at its end.
+            logs: The logs of the hook.
+        """
+        path = self._template.path(epoch=self._epoch + 1, batch=batch, logs=logs)
+        if not self.save_best_only:
+            self._say(f"saving model to {path}")
+            self._save(path, batch, logs)
+            return
+        verdict, current = judge(self.monitor, logs, self.best, self._resolved_direction().mode)
+        best = "None" if self.best is None else f"{self.best:.5f}"
+        if verdict is Verdict.MISSING:
+            text = f"Can save best model only with {self.monitor} available, skipping."
+            warnings.warn(f"{text} Available: {', '.join(sorted(logs)) or 'nothing'}.", stacklevel=2)
+        elif verdict is Verdict.NOT_IMPROVED:
+            self._say(f"{self.monitor} did not improve from {best}")
+        else:
+            self._say(f"{self.monitor} improved from {best} to {current:.5f}, saving model to {path}")
+            self._save(path, batch, logs)
+            self.best = current
+
+    def _save(self, path: str, batch: int | None, logs: Mapping[str, Any]) -> None:
+        steps = (self.params or {}).get("steps")
+        model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
+        record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=steps, logs=logs)
+        save_checkpoint(model, path, self._format, self._storage, record)
+        self._say(f"finished saving model to {path}")
+
+    def _resolved_direction(self) -> Direction:
+        """Return the way in which the monitored metric improves; asked once, when the metrics are built."""
+        if self._direction is None:
+            self._direction = resolve_direction(self.monitor, self.mode, _keras.metric_directions(self.model))
+            if self._direction.guessed:
+                warnings.warn(
+                    f"ModelCheckpoint takes less '{self.monitor}' to be better, since nothing says otherwise. "
+                    "Pass mode='min' or mode='max'.",
+                    stacklevel=2,
+                )
+        return self._direction
+
+    def _warn_ahead(self) -> None:
+        """Warn of names that will not be logged, and of a disk that is nearly full."""
+        model = self.model
+        logged = _keras.log_names(model)
+        if logged is not None:
+            names = ([self.monitor] if self.save_best_only else []) + list(self._template.fields)
+            for text in _preflight.name_warnings(names, logged):
+                warnings.warn(text, stacklevel=2)
+        directory = Path(self._template.components()[0])
+        short = _preflight.space_warning(directory, state_bytes(model), self._storage)
+        if short:
+            warnings.warn(short, stacklevel=2)
+
+    def _load_newest(self) -> None:
+        path = newest_checkpoint(self._template, self._format)
+        if path is None:
+            return
+        try:
+            self._format.load_weights(self.model, path)
+        except LastgoodError:
+            raise
+        except Exception as error:
+            raise RestoreError(f"Error loading file from {path}. Reason: {error}") from error
+
+    def _say(self, text: str) -> None:
+        """Print a line where Keras would: on stdout, or in the log where interactive logging is off."""
+        if self.verbose < 1:
+            return
+        line = f"\nEpoch {self._epoch + 1}: {text}"
+        if keras.config.is_interactive_logging_enabled():
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        else:
+            _LOGGER.info(line)
+
+    def _known_mode(self, mode: str) -> str:
+        if mode in ("auto", "min", "max"):
+            return mode
+        name = type(self).__name__
+        warnings.warn(f"{name} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3)
+        return "auto"
+
+    def _check_options(self, options: Any) -> None:
+        """Check ``options`` as the contract's line 2 says; no format of Keras 3 has a use for them."""
+        if options is None:
+            return
+        module, name = ("train", "CheckpointOptions") if self.save_weights_only else ("saved_model", "SaveOptions")
+        tensorflow = sys.modules.get("tensorflow")  # options of its type cannot come from a module never imported
+        if tensorflow is None or not isinstance(options, getattr(getattr(tensorflow, module), name)):
+            raise ArgumentTypeError(
+                f"If save_weights_only is {self.save_weights_only}, then `options` must be either None or a "
+                f"tf.{module}.{name}. Got {options!r} of type {type(options).__name__}."
+            )
+        raise ArgumentError(
+            f"The format '{self._format.name}' of filepath {self.filepath!r} has no use for the `options` argument: "
+            "no format of Keras 3 has. Please remove it."
+        )
+
+    def _read_deprecated(self, kwargs: dict[str, Any]) -> None:
+        """Take ``period`` and ``load_weights_on_restart``, with a warning each, and nothing else."""
+        replacements = {
+            "period": "Please use `save_freq` to specify the frequency in number of batches seen.",
+            "load_weights_on_restart": "Please use `model.load_weights()` before `model.fit()`.",
+        }
+        for name in kwargs:
+            if name not in replacements:
+                raise ArgumentTypeError(f"{type(self).__name__} has no argument '{name}'.")
+            text = f"`{name}` argument is deprecated. {replacements[name]}"
+            warnings.warn(text, DeprecationWarning, stacklevel=3)
+        self.period = parse_period(kwargs.get("period", 1))
+        self.load_weights_on_restart = bool(kwargs.get("load_weights_on_restart", False))
+
+
+def _as_string(filepath: Any) -> str:
+    """Return ``filepath`` as text.
+
+    Raises:
+        ArgumentTypeError: It is no path.
+        ArgumentError: It is the address of an object store.
+    """
+    path = os.fspath(filepath) if isinstance(filepath, os.PathLike) else filepath
+    if not isinstance(path, str):
+        raise ArgumentTypeError(
+            f"filepath must be a str or os.PathLike, got {filepath!r} of {type(filepath).__name__}."
+        )
+    scheme, separator, _ = path.partition("://")
+    if separator and scheme.isalnum():
+        raise ArgumentError(f"filepath {path!r} is not on a file system. Save to a local or mounted path.")
+    return path

@@ -1,0 +1,118 @@
+"""The exception tree. Each subclasses the builtin that the contract names, so existing ``except`` clauses still catch.
+
+LastgoodError
+├── ArgumentError            (ValueError)         an argument's value, or two that do not go together
+├── ArgumentTypeError        (TypeError)          an argument's type
+├── PlaceholderError         (KeyError)           a placeholder of the path that the logs cannot fill
+├── MonitorError             (ValueError)         a monitored value that is not a scalar
+├── SaveError                (OSError)            a checkpoint that could not be written or committed
+│   └── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
+├── RestoreError             (ValueError)         a checkpoint that could not be loaded
+└── MissingExtraError        (ImportError)        a package of the user's choice that is not installed
+"""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+
+class LastgoodError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class ArgumentError(LastgoodError, ValueError):
+    """An argument's value is not one that can work, or two arguments contradict each other."""
+
+
+class ArgumentTypeError(LastgoodError, TypeError):
+    """An argument has the wrong type."""
+
+
+class PlaceholderError(LastgoodError, KeyError):
+    """A placeholder in ``filepath`` names nothing that the logs hold."""
+
+    def __str__(self) -> str:
+        """Return the message itself: ``KeyError`` would show its ``repr``, quotes and all."""
+        return str(self.args[0])
+
+
+class MonitorError(LastgoodError, ValueError):
+    """The monitored value is not a scalar, so no best can be told."""
+
+
+class SaveError(LastgoodError, OSError):
+    """A checkpoint could not be written or made visible; what was there before is untouched."""
+
+    @classmethod
+    def during(cls, action: str, path: str | Path, cause: Exception) -> "SaveError":
+        """Build the error for a failed ``action`` on ``path``, keeping the number that the system gave.
+
+        Args:
+            action: What was being done, as in "save the checkpoint".
+            path: The path that the user asked for.
+            cause: An ``OSError``, or the exception in which HDF5 hides one.
+        """
+        number = _system_error_number(cause)
+        remedy = _REMEDIES.get(number or 0, "")
+        reason = os.strerror(number) if number else str(cause)
+        error = cls(f"Could not {action} {os.fspath(path)!r}: {reason}.{remedy}")
+        error.errno = number
+        error.filename = os.fspath(path)
+        return error
+
+    def __str__(self) -> str:
+        """Return the message itself: ``OSError`` would show the number and the path once more."""
+        return str(self.args[0])
+
+
+class TargetIsDirectoryError(SaveError, IsADirectoryError):
+    """A directory that is not a checkpoint of this format stands at the checkpoint's path."""
+
+
+class RestoreError(LastgoodError, ValueError):
+    """A checkpoint could not be loaded into the model."""
+
+
+class MissingExtraError(LastgoodError, ImportError):
+    """A package that only this feature needs is not installed."""
+
+    @classmethod
+    def for_feature(cls, feature: str, package: str, extra: str) -> "MissingExtraError":
+        """Build the error for ``feature``, which needs ``package`` from the extra ``extra``."""
+        return cls(f"{feature} needs the package '{package}'. Install it with: pip install 'lastgood[{extra}]'")
+
+    @classmethod
+    def for_backend(cls, cause: ModuleNotFoundError) -> "MissingExtraError | ModuleNotFoundError":
+        """Build the error for a Keras backend that cannot be imported; any other module is not ours to explain."""
+        if cause.name not in ("tensorflow", "jax", "torch"):
+            return cause
+        return cls(
+            f"Keras could not import its backend '{cause.name}'. Install it with: "
+            f"pip install 'lastgood[{cause.name}]', or set KERAS_BACKEND to the backend that you have: "
+            "jax, torch or tensorflow."
+        )
+
+
+_REMEDIES = {
+    errno.ENOSPC: " Free some space on that disk, or save elsewhere.",
+    errno.EDQUOT: " The quota on that disk is used up: free some space, or save elsewhere.",
+    errno.EACCES: " Make the directory writable for this user, or save elsewhere.",
+    errno.EPERM: " Make the directory writable for this user, or save elsewhere.",
+    errno.EROFS: " That file system is read-only: save elsewhere.",
+    errno.ENOTDIR: " A part of that path is a file, not a directory.",
+    errno.ENAMETOOLONG: " Shorten the file name.",
+}
+
+
+def is_system_error(error: Exception) -> bool:
+    """Tell whether the system refused something: an ``OSError``, or the ``RuntimeError`` in which HDF5 hides one."""
+    return isinstance(error, OSError) or (isinstance(error, RuntimeError) and _system_error_number(error) is not None)
+
+
+def _system_error_number(error: Exception) -> int | None:
+    """Return the errno of ``error``; HDF5 gives it only inside its message ("errno = 28")."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    hidden = re.search(r"\berrno = (\d+)", str(error))
+    return int(hidden[1]) if hidden else None

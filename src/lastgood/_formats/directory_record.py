@@ -1,0 +1,32 @@
+"""The record of a checkpoint that is a directory: one file in it, which stock Keras never reads."""
+
+from pathlib import Path
+
+from .._record import Record
+
+_NAME = "lastgood.json"
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Add ``record`` to the finished directory at ``path``.
+
+    Raises:
+        OSError: The storage refused.
+    """
+    (path / _NAME).write_text(record.to_json(), encoding="utf-8")
+
+
+def read_record(path: Path) -> Record | None:
+    """Return the record of the directory at ``path``; None if there is none."""
+    try:
+        return Record.from_json((path / _NAME).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def is_checkpoint(path: Path, markers: set[str]) -> bool:
+    """Tell whether ``path`` is a checkpoint's directory, which all of ``markers`` lie in, or an empty one."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    names = {entry.name for entry in path.iterdir()}
+    return not names or markers <= names

@@ -1,0 +1,33 @@
+"""No ending, whole model: Keras 3's model archive as a directory."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .._record import Record
+from . import directory_record
+
+_MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
+
+
+class KerasDirectory:
+    """A whole model as ``config.json``, ``metadata.json``, ``model.weights.h5`` and ``assets/``."""
+
+    name: ClassVar[str] = "keras directory"
+    suffix: ClassVar[str] = ""
+
+    def write(self, model: Any, path: Path, record: Record) -> None:
+        """Write with stock Keras, then add the record."""
+        model.save(path, zipped=False)
+        directory_record.write_record(path, record)
+
+    def read_record(self, path: Path) -> Record | None:
+        """Return the record in the directory's own file."""
+        return directory_record.read_record(path)
+
+    def load_weights(self, model: Any, path: Path) -> None:
+        """Load the directory's weights file with stock Keras, which takes no directory of this kind here."""
+        model.load_weights(path / "model.weights.h5")
+
+    def may_replace(self, path: Path) -> bool:
+        """A directory replaces an older one of its kind, or an empty one."""
+        return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)

@@ -1,0 +1,43 @@
+"""``*.h5`` and ``*.hdf5``: the HDF5 files of Keras 2, which Keras 3 still reads."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .. import _keras
+from .._record import Record
+from . import hdf5_record
+
+
+class LegacyModel:
+    """A whole model in one HDF5 file."""
+
+    name: ClassVar[str] = "h5"
+    suffix: ClassVar[str] = ".h5"
+
+    def write(self, model: Any, path: Path, record: Record) -> None:
+        """Write with stock Keras, then add the record."""
+        model.save(path)
+        hdf5_record.write_record(path, record)
+
+    def read_record(self, path: Path) -> Record | None:
+        """Return the record in the file's root attributes."""
+        return hdf5_record.read_record(path)
+
+    def load_weights(self, model: Any, path: Path) -> None:
+        """Load with stock Keras."""
+        model.load_weights(path)
+
+    def may_replace(self, path: Path) -> bool:
+        """A file replaces anything but a directory."""
+        return not path.is_dir()
+
+
+class LegacyWeights(LegacyModel):
+    """Weights alone, by layer name; the legacy layout has no place for the optimizer."""
+
+    name: ClassVar[str] = "h5 weights"
+
+    def write(self, model: Any, path: Path, record: Record) -> None:
+        """Write the layout that stock ``load_weights`` reads, then add the record."""
+        _keras.save_legacy_weights(model, path)
+        hdf5_record.write_record(path, record)

@@ -1,0 +1,46 @@
+"""No ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .. import _keras
+from .._errors import MissingExtraError
+from .._record import Record
+from . import directory_record
+
+_MARKERS = {"orbax.checkpoint", "pytree"}
+
+
+class OrbaxDirectory:
+    """Weights and optimizer as an Orbax directory of arrays, by variable path."""
+
+    name: ClassVar[str] = "orbax directory"
+    suffix: ClassVar[str] = ""
+
+    def write(self, model: Any, path: Path, record: Record) -> None:
+        """Write with Orbax what stock ``load_weights`` expects, then add the record.
+
+        Raises:
+            MissingExtraError: Orbax is not installed.
+            ArgumentError: Two variables of the model have one path, so that Keras could not tell them apart.
+        """
+        try:
+            from orbax.checkpoint import v1 as ocp
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.for_feature(
+                "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"
+            ) from error
+        ocp.save_checkpointables(path, {"pytree": _keras.state_tree(model)})
+        directory_record.write_record(path, record)
+
+    def read_record(self, path: Path) -> Record | None:
+        """Return the record in the directory's own file."""
+        return directory_record.read_record(path)
+
+    def load_weights(self, model: Any, path: Path) -> None:
+        """Load with stock Keras."""
+        model.load_weights(path)
+
+    def may_replace(self, path: Path) -> bool:
+        """A directory replaces an older one of its kind, or an empty one."""
+        return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)

@@ -1,0 +1,1 @@
+"""Decisions: when to save, to which path, and what is best. Pure functions; no I/O, no Keras."""

@@ -1,0 +1,178 @@
+"""Checkpoints on a local or network-mounted file system.
+
+A save writes to a hidden sibling of its target, makes it durable, renames it over the target, and makes the directory
+durable. While it runs it holds an flock on a second hidden sibling, so that the next start can tell the leftovers of a
+dead process (nobody holds the lock) from the work of a live one, on whatever host it runs:
+
+    .lastgood-tmp-<token>.lock     locked while the save lives; holds the target's name
+    .lastgood-tmp-<token>.keras    the checkpoint being written
+    .lastgood-tmp-<token>.old      a directory that is being replaced, where two names cannot be swapped in one act
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .durable import exchange, fsync_path, fsync_tree, make_directories
+
+TEMPORARY_PREFIX = ".lastgood-tmp-"
+_NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+# Where a file system has no locks, a leftover is taken for dead after so long without a write.
+_ABANDONED_SECONDS = 24 * 3600.0
+
+
+class LocalStorage:
+    """Files and directories reached by path."""
+
+    @contextmanager
+    def stage(self, target: Path, suffix: str) -> Iterator[Path]:
+        """Give a temporary path to write to, and commit it to ``target``. See :meth:`Storage.stage`."""
+        make_directories(target.parent)
+        with _locked_token(target) as stem:
+            temporary = stem.with_name(stem.name + suffix)
+            try:
+                yield temporary
+                fsync_tree(temporary)
+                _put_in_place(temporary, target, stem.with_name(stem.name + ".old"))
+                fsync_path(target.parent)
+            finally:
+                _remove(temporary)
+
+    def reclaim(self, directory: Path) -> list[Path]:
+        """Remove what dead processes left in ``directory``. See :meth:`Storage.reclaim`."""
+        if not directory.is_dir():
+            return []
+        removed: list[Path] = []
+        names = [path.name for path in directory.iterdir() if path.name.startswith(TEMPORARY_PREFIX)]
+        for token in sorted({name.removeprefix(TEMPORARY_PREFIX).partition(".")[0] for name in names}):
+            removed += _reclaim_token(directory / f"{TEMPORARY_PREFIX}{token}", names)
+        return removed
+
+    def check_writable(self, directory: Path) -> None:
+        """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
+        probe = _existing(directory) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        probe.unlink()
+
+    def free_space(self, directory: Path) -> int:
+        """Return the bytes that can still be written below ``directory``. See :meth:`Storage.free_space`."""
+        return shutil.disk_usage(_existing(directory)).free
+
+
+def _existing(directory: Path) -> Path:
+    """Return ``directory``, or the nearest parent that there is.
+
+    Raises:
+        NotADirectoryError: A file stands in the way.
+    """
+    for path in (directory, *directory.absolute().parents):
+        if path.is_dir():
+            return path
+        if os.path.lexists(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(directory))
+
+
+@contextmanager
+def _locked_token(target: Path) -> Iterator[Path]:
+    """Hold a new lock beside ``target``; give the path that this save's temporary names begin with."""
+    while True:
+        stem = target.with_name(TEMPORARY_PREFIX + secrets.token_hex(8))
+        lock = stem.with_name(stem.name + ".lock")
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            _flock(descriptor, fcntl.LOCK_EX)
+            # Between its making and its locking another process may have taken the file for a dead one's.
+            if os.fstat(descriptor).st_nlink:
+                os.write(descriptor, os.fsencode(target.name))
+                try:
+                    yield stem
+                finally:
+                    lock.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _put_in_place(temporary: Path, target: Path, aside: Path) -> None:
+    """Make ``temporary`` visible as ``target``; an older checkpoint there is replaced, never mixed with."""
+    if not temporary.is_dir() or not target.is_dir():
+        temporary.replace(target)
+    elif not exchange(temporary, target):
+        target.rename(aside)
+        try:
+            temporary.rename(target)
+        except OSError:
+            aside.rename(target)
+            raise
+        fsync_path(target.parent)
+        shutil.rmtree(aside)
+
+
+def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
+    """Remove one dead save's files; return them, or nothing if the save is alive."""
+    lock = stem.with_name(stem.name + ".lock")
+    mine = [stem.with_name(name) for name in names if name.startswith(stem.name + ".") and name != lock.name]
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # the lock is made first and removed last, so what lies here without one is dead
+        descriptor = None
+    try:
+        if descriptor is not None:
+            if not _is_dead(descriptor):
+                return []
+            _restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096)))
+        for path in mine:
+            _remove(path)
+        lock.unlink(missing_ok=True)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+    return mine
+
+
+def _is_dead(descriptor: int) -> bool:
+    """Tell whether the process that made this lock is gone; if so, the lock is held here from now on."""
+    try:
+        locked = _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return locked or time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_SECONDS
+
+
+def _flock(descriptor: int, operation: int) -> bool:
+    """Lock an open file; return False where the file system has no locks.
+
+    Raises:
+        BlockingIOError: Another holds it, and the operation does not wait.
+    """
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
+
+
+def _restore_replaced(stem: Path, target_name: str) -> None:
+    """Bring back the directory that a dead process had moved aside without putting the new one in its place."""
+    aside = stem.with_name(stem.name + ".old")
+    target = stem.with_name(Path(target_name).name)
+    if aside.exists() and target_name and not target.exists():
+        aside.rename(target)
+        fsync_path(target.parent)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a directory, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
