@@ -120,10 +120,10 @@ class ModelCheckpoint(keras.callbacks.Callback):
         return super().on_train_batch_end if self.save_freq == "epoch" else self._on_counted_batch_end
 
     def _on_counted_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._batches = self._batches.after(batch)
+        self._batches = self._batches.after(batch, self._steps())
         if isinstance(self.save_freq, int) and self._batches.since_save >= self.save_freq:
             self._batches = self._batches.saved()
-            self._save_if_due(batch + 1, logs or {})
+            self._save_if_due((self._batches.last or 0) + 1, logs or {})
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Save, if saves come by epoch and this one is due."""
@@ -158,11 +158,14 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self.best = current
 
     def _save(self, path: str, batch: int | None, logs: Mapping[str, Any]) -> None:
-        steps = (self.params or {}).get("steps")
         model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
-        record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=steps, logs=logs)
+        record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=self._steps(), logs=logs)
         save_checkpoint(model, path, self._format, self._storage, record)
         self._say(f"finished saving model to {path}")
+
+    def _steps(self) -> int | None:
+        """Return the batches of an epoch; None where Keras does not know them yet."""
+        return (self.params or {}).get("steps")
 
     def _resolved_direction(self) -> Direction:
         """Return the way in which the monitored metric improves; asked once, when the metrics are built."""
@@ -193,8 +196,12 @@ class ModelCheckpoint(keras.callbacks.Callback):
         path = newest_checkpoint(self._template, self._format)
         if path is None:
             return
+        model = self.model
+        optimizer = getattr(model, "optimizer", None)
+        if optimizer is not None and not optimizer.built:  # on TensorFlow it is built by the first batch: too late
+            optimizer.build(model.trainable_variables)
         try:
-            self._format.load_weights(self.model, path)
+            self._format.load_weights(model, path)
         except LastgoodError:
             raise
         except Exception as error:

@@ -81,7 +81,8 @@ def log_names(model: Any) -> set[str] | None:
     if metrics is None:
         return None
     names = {name for name, _ in metrics}
-    names.update(getattr(metric, "name", "") for metric in model.metrics)
+    container = getattr(model, "_compile_metrics", None)
+    names.update(metric.name for metric in model.metrics if metric is not container)
     # A loss of several outputs makes its trackers with the first batch, one an output.
     outputs = getattr(model, "output_names", None) or ()
     if len(outputs) > 1:

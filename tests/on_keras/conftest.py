@@ -14,12 +14,14 @@ sys.path.insert(0, str(TESTS))
 
 def pytest_configure(config):
     if "KERAS_BACKEND" not in os.environ:
-        raise pytest.UsageError("Set KERAS_BACKEND: Keras picks its backend at import, so each has a process of its own.")
+        raise pytest.UsageError(
+            "Set KERAS_BACKEND: Keras picks its backend at import, so each has a process of its own."
+        )
 
 
 with warnings.catch_warnings():  # what the backends warn of while they are imported is not ours
     warnings.simplefilter("ignore")
-    import keras  # noqa: E402
+    import keras
 
     keras.ops.zeros((1,))
 
@@ -27,8 +29,6 @@ with warnings.catch_warnings():  # what the backends warn of while they are impo
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(7)
-    yield
-    keras.backend.clear_session()
 
 
 @pytest.fixture
@@ -81,7 +81,8 @@ def load_in_stock(tmp_path):
     """Load checkpoints in a process of their own, with stock Keras; return each one's arrays, or its error."""
 
     def load(jobs):
-        jobs = [{"path": str(path), "builder": b, "result": str(tmp_path / f"r{i}.npz")} for i, (path, b) in enumerate(jobs)]
+        results = [str(tmp_path / f"r{i}.npz") for i in range(len(jobs))]
+        jobs = [{"path": str(p), "builder": b, "result": r} for (p, b), r in zip(jobs, results, strict=True)]
         done = subprocess.run(
             [sys.executable, "-W", "ignore", str(TESTS / "stock_loader.py")],
             input=json.dumps(jobs),
@@ -91,7 +92,7 @@ def load_in_stock(tmp_path):
             timeout=500,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        return [_result(Path(job["result"])) for job in jobs]
+        return [_result(Path(result)) for result in results]
 
     return load
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .. import _keras
 from .._record import Record
 from . import hdf5_record
 
@@ -39,5 +38,7 @@ class LegacyWeights(LegacyModel):
 
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write the layout that stock ``load_weights`` reads, then add the record."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
         _keras.save_legacy_weights(model, path)
         hdf5_record.write_record(path, record)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .. import _keras
 from .._errors import MissingExtraError
 from .._record import Record
 from . import directory_record
@@ -26,6 +25,8 @@ class OrbaxDirectory:
         """
         try:
             from orbax.checkpoint import v1 as ocp
+
+            from .. import _keras  # here, because looking at checkpoints must not import Keras
         except ModuleNotFoundError as error:
             raise MissingExtraError.for_feature(
                 "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"

@@ -64,11 +64,18 @@ class BatchCount:
         """Return the count with a new epoch begun: batch indices start over."""
         return BatchCount(self.since_save, None)
 
-    def after(self, batch: int) -> "BatchCount":
+    def after(self, batch: int, steps: int | None) -> "BatchCount":
         """Return the count after the hook for ``batch``, the index of the last batch of a chunk.
 
-        With ``steps_per_execution=K`` hooks come every K batches, and a short last chunk counts what it holds.
+        With ``steps_per_execution=K`` hooks come every K batches, and a short last chunk counts what it holds: Keras 3
+        gives its hook the index that a full chunk would have ended at, beyond the epoch's last batch.
+
+        Args:
+            batch: The index that the hook was given.
+            steps: Batches of an epoch; None where that is not known.
         """
+        if steps:
+            batch = min(batch, steps - 1)
         new_epoch = self.last is None or batch <= self.last
         chunk = batch + 1 if new_epoch else batch - (self.last or 0)
         return BatchCount(self.since_save + chunk, batch)

@@ -90,8 +90,8 @@ def _locked_token(target: Path) -> Iterator[Path]:
             _flock(descriptor, fcntl.LOCK_EX)
             # Between its making and its locking another process may have taken the file for a dead one's.
             if os.fstat(descriptor).st_nlink:
-                os.write(descriptor, os.fsencode(target.name))
                 try:
+                    os.write(descriptor, os.fsencode(target.name))
                     yield stem
                 finally:
                     lock.unlink(missing_ok=True)
@@ -118,7 +118,8 @@ def _put_in_place(temporary: Path, target: Path, aside: Path) -> None:
 def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
     """Remove one dead save's files; return them, or nothing if the save is alive."""
     lock = stem.with_name(stem.name + ".lock")
-    mine = [stem.with_name(name) for name in names if name.startswith(stem.name + ".") and name != lock.name]
+    own = (stem.name, *(name for name in names if name.startswith(f"{stem.name}.") and name != lock.name))
+    mine = [stem.with_name(name) for name in own if name in names]
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:  # the lock is made first and removed last, so what lies here without one is dead
@@ -164,10 +165,11 @@ def _flock(descriptor: int, operation: int) -> bool:
 def _restore_replaced(stem: Path, target_name: str) -> None:
     """Bring back the directory that a dead process had moved aside without putting the new one in its place."""
     aside = stem.with_name(stem.name + ".old")
-    target = stem.with_name(Path(target_name).name)
-    if aside.exists() and target_name and not target.exists():
-        aside.rename(target)
-        fsync_path(target.parent)
+    if aside.exists():
+        target = stem.with_name(Path(target_name).name)
+        if not target.exists():
+            aside.rename(target)
+            fsync_path(target.parent)
 
 
 def _remove(path: Path) -> None:

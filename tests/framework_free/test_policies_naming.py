@@ -1,0 +1,111 @@
+import re
+import string
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lastgood import ArgumentError, PlaceholderError
+from lastgood._policies.naming import Template
+
+
+@pytest.mark.parametrize(
+    ("template", "epoch", "batch", "logs", "wanted"),
+    [
+        ("m.keras", 1, None, {}, "m.keras"),
+        ("{epoch:02d}.keras", 3, None, {}, "03.keras"),
+        ("{epoch}-{batch}.keras", 3, 7, {}, "3-7.keras"),
+        ("{epoch}-{batch}.keras", 3, 7, {"batch": 99}, "3-99.keras"),  # a batch in the logs wins
+        ("{epoch}-{batch}.keras", 3, None, {"batch": 99}, "3-99.keras"),
+        ("{epoch:02d}-{val_loss:.2f}.h5", 3, None, {"val_loss": 0.456}, "03-0.46.h5"),
+        ("{val_loss:.2f}.h5", 3, None, {"val_loss": np.float32(0.456)}, "0.46.h5"),
+        ("{val_loss:.2f}.h5", 3, None, {"val_loss": np.array([0.456])}, "0.46.h5"),
+        ("{seen:04d}.h5", 3, None, {"seen": np.int64(12)}, "0012.h5"),
+        ("{top/acc:.1f}.h5", 3, None, {"top/acc": 0.5}, "0.5.h5"),
+        ("{{literal}}-{epoch}.h5", 3, None, {}, "{literal}-3.h5"),
+    ],
+)
+def test_path(template, epoch, batch, logs, wanted):
+    assert Template(template).path(epoch=epoch, batch=batch, logs=logs) == wanted
+
+
+def test_a_placeholder_that_the_logs_cannot_fill_names_what_was_there():
+    with pytest.raises(KeyError) as caught:
+        Template("{epoch}-{val_loss:.2f}.keras").path(epoch=1, batch=None, logs={"loss": 1.0})
+    assert isinstance(caught.value, PlaceholderError)
+    assert str(caught.value) == (
+        "Failed to format this callback filepath: \"{epoch}-{val_loss:.2f}.keras\". Reason: 'val_loss'. "
+        "Available: epoch, loss."
+    )
+
+
+def test_a_value_that_does_not_take_its_format_is_an_error():
+    with pytest.raises(ArgumentError, match="Failed to format this callback filepath"):
+        Template("{loss:d}.keras").path(epoch=1, batch=None, logs={"loss": 1.5})
+
+
+@pytest.mark.parametrize("text", ["", "{}.keras", "{0}.keras", "{epoch.keras", "epoch}.keras"])
+def test_a_template_that_cannot_work_is_refused_at_once(text):
+    with pytest.raises(ValueError, match="filepath"):
+        Template(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix"),
+    [
+        ("a/b.keras", ".keras"),
+        ("w.{epoch:02d}-{val_loss:.2f}.hdf5", ".hdf5"),
+        ("w.{epoch:02d}-{val_loss:.2f}", ""),
+        ("cp-{epoch:04d}.ckpt", ".ckpt"),
+        ("/tmp/checkpoint", ""),
+        ("runs.d/checkpoint", ""),
+        ("version-1.5", ""),
+        ("{epoch}.weights.h5", ".h5"),
+    ],
+)
+def test_suffix_is_the_literal_ending(text, suffix):
+    assert Template(text).suffix == suffix
+
+
+@pytest.mark.parametrize(
+    ("text", "directory", "matches", "others"),
+    [
+        ("m.keras", ".", [["m.keras"]], [["mxkeras"], ["m.keras2"]]),
+        ("/m.keras", "/", [["m.keras"]], []),
+        ("/a/b/{epoch:02d}.keras", "/a/b", [["07.keras"], ["123.keras"]], [["x.keras"], [".keras"]]),
+        ("a/{epoch}/m-{loss:.2f}.h5", "a", [["3", "m-0.25.h5"]], [["x", "m-0.25.h5"]]),
+        ("{epoch}/m.h5", ".", [["3", "m.h5"]], []),
+        ("best-{epoch}.keras", ".", [["best-1.keras"]], [["last-1.keras"], ["best-1.keras.corrupt"]]),
+    ],
+)
+def test_components_find_what_the_template_made(text, directory, matches, others):
+    where, patterns = Template(text).components()
+    assert where == directory
+
+    def found(names):
+        return len(names) == len(patterns) and all(p.fullmatch(n) for p, n in zip(patterns, names, strict=True))
+
+    assert all(found(names) for names in matches)
+    assert not any(found(names) for names in others)
+
+
+_literals = st.text(string.ascii_letters + string.digits + "._- ()[]+*?", max_size=8)
+_placeholders = st.sampled_from(["{epoch}", "{epoch:03d}", "{batch:>5}", "{loss:.3f}", "{loss}", "{val_acc:6.1%}"])
+
+
+@given(
+    pieces=st.lists(st.one_of(_literals, _placeholders, st.just("/")), min_size=1, max_size=8),
+    epoch=st.integers(1, 10**6),
+    batch=st.integers(1, 10**6),
+    loss=st.floats(),
+)
+def test_every_path_of_a_template_matches_it(pieces, epoch, batch, loss):
+    text = re.sub("/+", "/", "d/" + "".join(pieces) + "x")
+    template = Template(text)
+    path = template.path(epoch=epoch, batch=batch, logs={"loss": loss, "val_acc": loss})
+    where, patterns = template.components()
+    assert path.startswith(where + "/")
+    names = path.removeprefix(where + "/").split("/")
+    assert len(names) == len(patterns)
+    assert all(pattern.fullmatch(name) for pattern, name in zip(patterns, names, strict=True))
