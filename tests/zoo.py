@@ -19,8 +19,9 @@ def _targets(width=1):
     return np.random.default_rng(1).normal(size=(ROWS, width)).astype("float32")
 
 
-def _compiled(model, loss="mse", optimizer="adam", **kwargs):
-    model.compile(optimizer=optimizer, loss=loss, **kwargs)
+def _compiled(model, loss="mse", **kwargs):
+    # Named, since a directory of weights tells variables apart by path, and Keras counts up the names that it makes.
+    model.compile(optimizer=keras.optimizers.Adam(name="adam"), loss=loss, **kwargs)
     model.optimizer.build(model.trainable_variables)
     return model
 

@@ -94,11 +94,13 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
         Raises:
             SaveError: An OSError: the directory cannot be made or written.
+            ArgumentError: A ValueError: the format cannot hold this model.
             RestoreError: A ValueError: ``load_weights_on_restart`` found a checkpoint that cannot be loaded.
         """
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         _preflight.check_target(self._template, self._format, self._storage)
+        self._format.check_model(self.model)
         self._warn_ahead()
         if self.save_freq != "epoch" and not _keras.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)

@@ -21,10 +21,12 @@ def save_checkpoint(model: Any, path: str, file_format: Format, storage: Storage
     """Save ``model`` to ``path``; on return the checkpoint is durable.
 
     Raises:
+        ArgumentError: The format cannot hold the model.
         SaveError: The storage refused. What was at ``path`` is still there, whole.
         Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
     """
     target = Path(path)
+    file_format.check_model(model)
     check_replaceable(target, file_format)
     try:
         with storage.stage(target, file_format.suffix) as temporary:

@@ -12,8 +12,23 @@ import h5py
 import keras
 import numpy as np
 
-from ._errors import ArgumentError
 from ._policies.monitor import Mode
+
+
+def save_legacy_model(model: Any, path: Path) -> None:
+    """Write a whole model in the legacy HDF5 layout, with stock Keras, and leave the model as it was.
+
+    Keras takes the optimizer out of the model's own compile configuration on the way, so that every ``.keras`` file
+    saved afterwards would lack it.
+    """
+    config = getattr(getattr(model, "_compile_config", None), "config", None)
+    before = dict(config) if isinstance(config, dict) else None
+    try:
+        model.save(path)
+    finally:
+        if config is not None and before is not None:
+            config.clear()
+            config.update(before)
 
 
 def save_legacy_weights(model: Any, path: Path) -> None:
@@ -25,7 +40,7 @@ def save_legacy_weights(model: Any, path: Path) -> None:
     try:
         from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
     except ImportError:
-        model.save(path)
+        save_legacy_model(model, path)
         return
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, model)
@@ -34,8 +49,7 @@ def save_legacy_weights(model: Any, path: Path) -> None:
 def state_tree(model: Any) -> dict[str, Any]:
     """Return weights and optimizer as nested dictionaries of arrays, the tree that ``load_weights`` takes from Orbax.
 
-    Raises:
-        ArgumentError: Two variables have one path, so that Keras could not tell them apart when loading.
+    The variables' paths are its keys, so no two may be the same.
     """
     optimizer = getattr(model, "optimizer", None)
     return {
@@ -52,11 +66,6 @@ def _nested(variables: Iterable[Any]) -> dict[str, Any]:
         branch = tree
         for name in parents:
             branch = branch.setdefault(name, {})
-        if leaf in branch:
-            raise ArgumentError(
-                f"Two variables of the model have the path '{variable.path}', and a directory of weights tells them "
-                "apart by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
-            )
         branch[leaf] = np.asarray(keras.ops.convert_to_numpy(variable))
     return tree
 

@@ -76,11 +76,12 @@ def names():
     return listing
 
 
-@pytest.fixture
-def load_in_stock(tmp_path):
+@pytest.fixture(scope="session")
+def load_in_stock(tmp_path_factory):
     """Load checkpoints in a process of their own, with stock Keras; return each one's arrays, or its error."""
 
     def load(jobs):
+        tmp_path = tmp_path_factory.mktemp("stock")
         results = [str(tmp_path / f"r{i}.npz") for i in range(len(jobs))]
         jobs = [{"path": str(p), "builder": b, "result": r} for (p, b), r in zip(jobs, results, strict=True)]
         done = subprocess.run(

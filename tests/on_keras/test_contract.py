@@ -57,7 +57,7 @@ def test_line_01_filepath_is_str_or_pathlike(fit, make_model, tmp_path, kind, we
 
 @pytest.mark.parametrize("path", [None, 3, b"m.keras", ["m.keras"]])
 def test_line_01_anything_else_is_a_type_error(path):
-    with pytest.raises(TypeError, match="filepath must be a str or os.PathLike") as caught:
+    with pytest.raises(TypeError, match=r"filepath must be a str or os\.PathLike") as caught:
         ModelCheckpoint(path)
     assert isinstance(caught.value, ArgumentTypeError)
 
@@ -326,7 +326,7 @@ def test_line_18_mode_auto_asks_the_metric_then_warns(fit, make_model, tmp_path,
     fit(make_model(metrics), [up, down], validate=True)
     assert names(tmp_path) == []
     guessed = ModelCheckpoint(tmp_path / "{epoch}.keras", "score", save_best_only=True)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="score") as caught:
         fit(make_model(), [FixedLogs(score=[1.0, 2.0]), guessed], epochs=2)
     assert names(tmp_path) == ["1.keras"]
     guess = "takes less 'score' to be better, since nothing says otherwise. Pass mode='min' or mode='max'."
@@ -513,7 +513,7 @@ def test_decision_a_failed_save_does_not_move_the_best(fit, make_model, small_di
     filler = small_disk / "filler"
     with pytest.raises(OSError, match="No space"):
         filler.write_bytes(bytes(4_000_000))
-    with pytest.raises(OSError, match="No space left on device. Free some space") as caught:
+    with pytest.raises(OSError, match=r"No space left on device\. Free some space") as caught:
         checkpoint.on_epoch_end(1, {"score": 2.0})
     assert isinstance(caught.value, SaveError)
     assert checkpoint.best == 1.0

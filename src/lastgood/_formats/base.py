@@ -17,6 +17,14 @@ class Format(Protocol):
     name: ClassVar[str]
     suffix: ClassVar[str]
 
+    def check_model(self, model: Any) -> None:
+        """Check that a file of this format can hold ``model`` so that stock Keras loads it again.
+
+        Raises:
+            ArgumentError: It cannot; the message names the variable.
+        """
+        ...
+
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write ``model``, and its record with it, to ``path``, where there is nothing yet.
 

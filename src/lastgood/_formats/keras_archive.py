@@ -17,6 +17,9 @@ class KerasArchive:
     name: ClassVar[str] = "keras"
     suffix: ClassVar[str] = ".keras"
 
+    def check_model(self, model: Any) -> None:
+        """Do nothing: this format holds whatever Keras can train."""
+
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write with stock Keras, then add the record."""
         model.save(path)

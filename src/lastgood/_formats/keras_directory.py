@@ -15,6 +15,9 @@ class KerasDirectory:
     name: ClassVar[str] = "keras directory"
     suffix: ClassVar[str] = ""
 
+    def check_model(self, model: Any) -> None:
+        """Do nothing: this format holds whatever Keras can train."""
+
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write with stock Keras, then add the record."""
         model.save(path, zipped=False)

@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .._errors import ArgumentError
 from .._record import Record
 from . import hdf5_record
+
+_UNREADABLE = ("bfloat16", "float8")
 
 
 class LegacyModel:
@@ -13,9 +16,20 @@ class LegacyModel:
     name: ClassVar[str] = "h5"
     suffix: ClassVar[str] = ".h5"
 
+    def check_model(self, model: Any) -> None:
+        """Check that every variable's type is one that HDF5 has: others are written, and cannot be read."""
+        for variable in model.variables:
+            if str(variable.dtype).startswith(_UNREADABLE):
+                raise ArgumentError(
+                    f"The variable '{variable.path}' is of type {variable.dtype}, which stock Keras writes to a legacy "
+                    "HDF5 file but cannot read from it. End the path in '.weights.h5' or '.keras'."
+                )
+
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write with stock Keras, then add the record."""
-        model.save(path)
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        _keras.save_legacy_model(model, path)
         hdf5_record.write_record(path, record)
 
     def read_record(self, path: Path) -> Record | None:

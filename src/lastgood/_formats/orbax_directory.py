@@ -1,9 +1,10 @@
 """No ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .._errors import MissingExtraError
+from .._errors import ArgumentError, MissingExtraError
 from .._record import Record
 from . import directory_record
 
@@ -16,12 +17,21 @@ class OrbaxDirectory:
     name: ClassVar[str] = "orbax directory"
     suffix: ClassVar[str] = ""
 
+    def check_model(self, model: Any) -> None:
+        """Check that no two variables have one path, by which alone Keras tells them apart when loading."""
+        paths = Counter(variable.path for variable in model.variables)
+        twice = next((path for path, count in paths.items() if count > 1), None)
+        if twice:
+            raise ArgumentError(
+                f"Two variables of the model have the path '{twice}', and a directory of weights tells variables apart "
+                "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
+            )
+
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write with Orbax what stock ``load_weights`` expects, then add the record.
 
         Raises:
             MissingExtraError: Orbax is not installed.
-            ArgumentError: Two variables of the model have one path, so that Keras could not tell them apart.
         """
         try:
             from orbax.checkpoint import v1 as ocp

@@ -13,6 +13,9 @@ class WeightsH5:
     name: ClassVar[str] = "weights.h5"
     suffix: ClassVar[str] = ".weights.h5"
 
+    def check_model(self, model: Any) -> None:
+        """Do nothing: this format holds whatever Keras can train."""
+
     def write(self, model: Any, path: Path, record: Record) -> None:
         """Write with stock Keras, then add the record."""
         model.save_weights(path)
