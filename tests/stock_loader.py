@@ -17,7 +17,7 @@ import zoo
 
 def load(path, builder):
     if builder is None:
-        return keras.models.load_model(path)
+        return keras.models.load_model(path, custom_objects=zoo.CUSTOM_OBJECTS)
     keras.utils.set_random_seed(4321)  # other weights than the saved ones
     model, _, _ = zoo.BUILDERS[builder]()
     model.load_weights(path)

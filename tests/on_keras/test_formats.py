@@ -22,7 +22,7 @@ FORMATS = {
     "orbax": (True, None),
     "directory": (False, lambda model, path: model.save(path, zipped=False)),
 }
-WITHOUT_OPTIMIZER = {"w.hdf5"}
+WITHOUT_OPTIMIZER = {"w.hdf5", "m.h5"}  # stock loading finds no place for the one in a legacy model
 
 
 def _fit(model, x, y, callbacks, epochs=1):
@@ -103,9 +103,34 @@ def test_round_trips_as_stock_saving_round_trips(outcomes, builder, name):
     state, refused, root = found[builder]
     if name not in refused:  # where stock saving refuses, so did ours, in the same way
         ours, stock = loaded[root / "ours" / name], loaded.get(root / "stock" / name)
+        if isinstance(stock, str):  # stock Keras cannot load what it saved: a subclassed model from a legacy file
+            assert (ours, name) == (stock, "m.h5")
+            return
         if stock is not None:
             _assert_same_as_stock(ours, stock, name)
         _assert_same_as_model(ours, state, name, builder)
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "m.h5", "directory/model.weights.h5"])
+@pytest.mark.parametrize("builder", zoo.BUILDERS)
+def test_the_file_holds_what_the_stock_file_holds(outcomes, builder, name):
+    _, refused, root = outcomes[0][builder]
+    if name not in refused:
+        assert _hdf5_contents(root / "ours" / name) == _hdf5_contents(root / "stock" / name)
+
+
+def _hdf5_contents(path):
+    """Return each group and data set by name, as its attributes, type, shape and bytes; the root is left out."""
+    found = {}
+
+    def visit(name, item):
+        is_data = isinstance(item, h5py.Dataset)
+        data = (str(item.dtype), item.shape, item[()].tobytes()) if is_data else None
+        found[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}, data
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return found
 
 
 def _assert_same_as_stock(got, stock, name):
@@ -163,22 +188,6 @@ def test_a_keras_archive_has_the_members_that_stock_writes_and_no_more(fit, make
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
-
-
-def test_a_weights_file_has_the_groups_that_stock_writes_and_no_more(fit, make_model, tmp_path):
-    model = make_model()
-    fit(model, [ModelCheckpoint(tmp_path / "ours.weights.h5", save_weights_only=True)])
-    model.save_weights(tmp_path / "stock.weights.h5")
-
-    def contents(path):
-        found = {}
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda name, item: found.update({name: (str(getattr(item, "dtype", "")), dict(item.attrs))})
-            )
-        return found
-
-    assert contents(tmp_path / "ours.weights.h5") == contents(tmp_path / "stock.weights.h5")
 
 
 def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_path):

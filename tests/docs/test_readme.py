@@ -1,0 +1,59 @@
+"""Every code block of the documentation runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+READMES = ("README.md", "README.zh-CN.md")
+
+
+def _blocks(name):
+    return re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
+
+
+BLOCKS = sorted({block for name in READMES for block in _blocks(name)})
+
+
+def test_both_readmes_have_the_same_blocks_and_sections():
+    assert _blocks("README.md") == _blocks("README.zh-CN.md")
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in READMES)
+    for mark in (r"^#+ ", r"^\|", r"^- "):
+        assert len(re.findall(mark, english, re.M)) == len(re.findall(mark, chinese, re.M))
+
+
+@pytest.mark.parametrize("code", [code for language, code in BLOCKS if language == "python"])
+def test_python_block_runs(code, tmp_path):
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("code", [code for language, code in BLOCKS if language == "bash"])
+def test_shell_block_runs(code):
+    """``make demo`` is run. ``make test`` is what runs this, so of that one make only says what it would do."""
+    command = ["make", "--dry-run", "test"] if code == "make test\n" else ["bash", "-euc", code]
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    if code == "make demo\n":
+        assert re.search(r"loaded with stock Keras: 0\.9\d+ accuracy on 360 held-out images", done.stdout)
+
+
+def test_there_is_no_other_language():
+    assert {language for language, _ in BLOCKS} == {"python", "bash"}
+    assert "make demo\n" in {code for _, code in BLOCKS}
+
+
+def test_the_argument_table_names_every_argument():
+    import inspect
+
+    from lastgood import ModelCheckpoint
+
+    arguments = [p for p in inspect.signature(ModelCheckpoint).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    for name in READMES:
+        rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", (ROOT / name).read_text(encoding="utf-8"), re.M)
+        assert rows == [(p.name, "" if p.default is p.empty else repr(p.default).replace("'", '"')) for p in arguments]
