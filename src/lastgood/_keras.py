@@ -3,6 +3,7 @@
 Read from Keras 3.15.1. Everything else in this package uses Keras's public interface.
 """
 
+import importlib.util
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -44,6 +45,11 @@ def save_legacy_weights(model: Any, path: Path) -> None:
         return
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, model)
+
+
+def reads_orbax() -> bool:
+    """Tell whether this Keras's ``load_weights`` takes an Orbax directory; older ones do not."""
+    return importlib.util.find_spec("keras.src.saving.orbax_util") is not None
 
 
 def state_tree(model: Any) -> dict[str, Any]:

@@ -190,6 +190,15 @@ def test_a_keras_archive_has_the_members_that_stock_writes_and_no_more(fit, make
         assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
 
 
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer 'vocabulary'")
+def test_a_relative_directory_keeps_the_assets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, x, y = zoo.vocabulary()
+    _fit(model, x, y, [ModelCheckpoint("ck")])
+    loaded = keras.models.load_model("ck", custom_objects=zoo.CUSTOM_OBJECTS)
+    assert loaded.lookup.get_vocabulary() == model.lookup.get_vocabulary()
+
+
 def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_path):
     class Twins(keras.Model):
         def __init__(self):
@@ -207,6 +216,15 @@ def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_pat
         _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
     assert list(tmp_path.iterdir()) == []
     _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck.weights.h5", save_weights_only=True)])
+
+
+def test_a_keras_that_cannot_load_a_directory_of_weights_stops_before_the_first_epoch(
+    fit, make_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lastgood._keras.reads_orbax", lambda: False)
+    with pytest.raises(ArgumentError, match=r"cannot load weights from a directory\. Upgrade Keras, or"):
+        fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_orbax_the_error_names_the_extra(fit, make_model, tmp_path, monkeypatch):

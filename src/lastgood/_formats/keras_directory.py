@@ -19,8 +19,11 @@ class KerasDirectory:
         """Do nothing: this format holds whatever Keras can train."""
 
     def write(self, model: Any, path: Path, record: Record) -> None:
-        """Write with stock Keras, then add the record."""
-        model.save(path, zipped=False)
+        """Write with stock Keras, then add the record.
+
+        The path is made absolute: below a relative one, stock Keras loses the assets.
+        """
+        model.save(path.absolute(), zipped=False)
         directory_record.write_record(path, record)
 
     def read_record(self, path: Path) -> Record | None:

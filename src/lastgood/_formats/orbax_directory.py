@@ -18,7 +18,16 @@ class OrbaxDirectory:
     suffix: ClassVar[str] = ""
 
     def check_model(self, model: Any) -> None:
-        """Check that no two variables have one path, by which alone Keras tells them apart when loading."""
+        """Check that stock Keras can read it, and that no two variables have the one path that tells them apart."""
+        import keras  # here, because looking at checkpoints must not import Keras
+
+        from .. import _keras
+
+        if not _keras.reads_orbax():
+            raise ArgumentError(
+                f"Keras {keras.version()} cannot load weights from a directory. Upgrade Keras, or save to a path that "
+                "ends in '.weights.h5'."
+            )
         paths = Counter(variable.path for variable in model.variables)
         twice = next((path for path, count in paths.items() if count > 1), None)
         if twice:
