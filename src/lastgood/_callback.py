@@ -11,12 +11,13 @@ from typing import Any
 import keras
 
 from . import _keras, _preflight
-from ._checkpointer import describe, save_checkpoint, state_bytes
+from ._checkpointer import Saver, SaveStats, describe, state_bytes
 from ._errors import ArgumentError, ArgumentTypeError, LastgoodError, RestoreError
 from ._formats import choose_format
 from ._policies.monitor import Direction, Verdict, judge, resolve_direction
 from ._policies.naming import Template
-from ._policies.save import BatchCount, parse_period, parse_save_freq
+from ._policies.save import BatchCount, parse_on_error, parse_period, parse_save_freq
+from ._progress import show_progress
 from ._run import matching_directories, newest_checkpoint
 from ._storage import LocalStorage
 
@@ -48,6 +49,9 @@ class ModelCheckpoint(keras.callbacks.Callback):
         save_freq: str | int = "epoch",
         options: Any = None,
         initial_value_threshold: float | None = None,
+        *,
+        background: bool = True,
+        on_error: str = "raise",
         **kwargs: Any,
     ) -> None:
         """Make the callback.
@@ -57,13 +61,16 @@ class ModelCheckpoint(keras.callbacks.Callback):
                 each with a format, as in ``"{epoch:02d}-{val_loss:.2f}.keras"``. The ending chooses the format:
                 ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5`` (legacy), none (a directory).
             monitor: Name of the metric that says what is best, as ``history.history`` shows it.
-            verbose: 0 is silent, 1 prints a line for each save and for each time there was none.
+            verbose: 0 is silent, 1 prints a line for each save and for each time there was none, 2 adds what it cost.
             save_best_only: Save only when the monitored metric is strictly better than ever before.
             save_weights_only: Save weights and optimizer state rather than the whole model.
             mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the metric itself.
             save_freq: ``"epoch"``, or after how many batches to save, counted across epochs.
             options: Accepted for the formats of TensorFlow; no format of Keras 3 has a use for them.
             initial_value_threshold: The value that the first save has to beat.
+            background: Let training go on while a save is being written; it waits only for the copy of its state.
+            on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, goes on,
+                and tries again with the next save.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
         Raises:
@@ -82,6 +89,9 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._template = Template(self.filepath)
         self._format = choose_format(self.filepath, self._template.suffix, weights_only=save_weights_only)
         self._storage = LocalStorage()
+        self._saver = Saver(self._format, self._storage, background=background)
+        self.on_error = parse_on_error(on_error)
+        self._noted = False
         self._direction: Direction | None = None
         self._batches = BatchCount()
         self._epoch = 0
@@ -97,6 +107,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             ArgumentError: A ValueError: the format cannot hold this model.
             RestoreError: A ValueError: ``load_weights_on_restart`` found a checkpoint that cannot be loaded.
         """
+        self._tell()
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         _preflight.check_target(self._template, self._format, self._storage)
@@ -104,11 +115,13 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._warn_ahead()
         if self.save_freq != "epoch" and not _keras.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
+        self._saver.prepare(self.model)
         if self.load_weights_on_restart:
             self._load_newest()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note which epoch it is."""
+        self._tell()
         self._epoch = epoch
         self._batches = self._batches.at_epoch_begin()
 
@@ -129,11 +142,32 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Save, if saves come by epoch and this one is due."""
+        self._tell()
         self._epoch = epoch
         self._epochs_since_save += 1
         if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
             self._epochs_since_save = 0
             self._save_if_due(None, logs or {})
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Wait until all saves are durable."""
+        show_progress(self._saver, enabled=self.verbose >= 1)
+        self._saver.wait()
+        self._tell()
+
+    def wait(self) -> None:
+        """Return when all saves so far are durable.
+
+        Raises:
+            SaveError: An OSError: one of them could not be written.
+        """
+        self._saver.wait()
+        self._tell(on_error="raise")
+
+    @property
+    def stats(self) -> list[SaveStats]:
+        """What each save of this callback cost, in order: sizes in bytes, times in seconds."""
+        return list(self._saver.stats)
 
     def _save_if_due(self, batch: int | None, logs: Mapping[str, Any]) -> None:
         """Save what the monitored metric allows; ``best`` moves only when the save is durable.
@@ -148,6 +182,11 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._save(path, batch, logs)
             return
         verdict, current = judge(self.monitor, logs, self.best, self._resolved_direction().mode)
+        if verdict is Verdict.IMPROVED and self._saver.under_way:
+            # What is being written may be better still. It is so only if that save succeeds.
+            self._saver.wait()
+            self._tell()
+            verdict, current = judge(self.monitor, logs, self.best, self._resolved_direction().mode)
         best = "None" if self.best is None else f"{self.best:.5f}"
         if verdict is Verdict.MISSING:
             text = f"Can save best model only with {self.monitor} available, skipping."
@@ -156,14 +195,52 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._say(f"{self.monitor} did not improve from {best}")
         else:
             self._say(f"{self.monitor} improved from {best} to {current:.5f}, saving model to {path}")
-            self._save(path, batch, logs)
-            self.best = current
+            self._save(path, batch, logs, best=current)
 
-    def _save(self, path: str, batch: int | None, logs: Mapping[str, Any]) -> None:
+    def _save(self, path: str, batch: int | None, logs: Mapping[str, Any], best: float | None = None) -> None:
+        """Begin a save.
+
+        Args:
+            path: Where to.
+            batch: Batches done in this epoch; None at its end.
+            logs: The logs of the hook.
+            best: What ``best`` becomes when the save is durable; None leaves it.
+        """
+
+        def on_commit() -> None:
+            if best is not None:
+                self.best = best
+
         model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
         record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=self._steps(), logs=logs)
-        save_checkpoint(model, path, self._format, self._storage, record)
-        self._say(f"finished saving model to {path}")
+        try:
+            self._saver.save(model, path, record, on_commit)
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            self._warn_of(error)
+        self._tell()
+
+    def _tell(self, on_error: str | None = None) -> None:
+        """Say what came of the saves that have ended since the last time.
+
+        Args:
+            on_error: What to do about one that failed, where it is not what the user chose.
+        """
+        for save in self._saver.told():
+            if save.error is None:
+                if save.note and not self._noted:
+                    self._noted = True
+                    self._say(save.note, epoch=save.record.epoch)
+                cost = f": {save.stats}" if self.verbose >= 2 else ""
+                self._say(f"finished saving model to {save.path}{cost}", epoch=save.record.epoch)
+            elif (on_error or self.on_error) == "raise":
+                raise save.error
+            else:
+                self._warn_of(save.error)
+
+    def _warn_of(self, error: Exception) -> None:
+        warnings.warn(f"Epoch {self._epoch + 1}: {error} Training goes on; the next save tries again.", stacklevel=2)
 
     def _steps(self) -> int | None:
         """Return the batches of an epoch; None where Keras does not know them yet."""
@@ -198,22 +275,18 @@ class ModelCheckpoint(keras.callbacks.Callback):
         path = newest_checkpoint(self._template, self._format)
         if path is None:
             return
-        model = self.model
-        optimizer = getattr(model, "optimizer", None)
-        if optimizer is not None and not optimizer.built:  # on TensorFlow it is built by the first batch: too late
-            optimizer.build(model.trainable_variables)
         try:
-            self._format.load_weights(model, path)
+            self._format.load_weights(self.model, path)
         except LastgoodError:
             raise
         except Exception as error:
             raise RestoreError(f"Error loading file from {path}. Reason: {error}") from error
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, epoch: int | None = None) -> None:
         """Print a line where Keras would: on stdout, or in the log where interactive logging is off."""
         if self.verbose < 1:
             return
-        line = f"\nEpoch {self._epoch + 1}: {text}"
+        line = f"\nEpoch {epoch or self._epoch + 1}: {text}"
         if keras.config.is_interactive_logging_enabled():
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

@@ -1,43 +1,200 @@
 """One save, from the model to a checkpoint that is visible and durable."""
 
-import os
+import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from . import _keras, _writer
 from ._errors import LastgoodError, SaveError, is_system_error
 from ._formats import Format
+from ._formats.base import Snapshot
 from ._policies.monitor import as_scalar
 from ._preflight import check_replaceable
 from ._record import Record
+from ._snapshot import staging
 from ._storage import Storage
+from ._storage.durable import tree_bytes
+
+_LOGGER = logging.getLogger("lastgood")
 
 
-def save_checkpoint(model: Any, path: str, file_format: Format, storage: Storage, record: Record) -> None:
-    """Save ``model`` to ``path``; on return the checkpoint is durable.
+@dataclass(frozen=True)
+class SaveStats:
+    """What one save cost; all times are in seconds.
 
-    Raises:
-        ArgumentError: The format cannot hold the model.
-        SaveError: The storage refused. What was at ``path`` is still there, whole.
-        Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+    Attributes:
+        path: Where the checkpoint is.
+        size: Its length in bytes.
+        wait: How long training waited for the save before it.
+        snapshot: How long training waited for the copy of its state.
+        write: How long the writing took, behind training's back unless the format or ``background=False`` forbids it.
+        fsync: How long it took after that until the checkpoint was durable and visible.
     """
-    target = Path(path)
-    file_format.check_model(model)
-    check_replaceable(target, file_format)
-    try:
-        with storage.stage(target, file_format.suffix) as temporary:
-            file_format.write(model, temporary, record)
-    except LastgoodError:
-        raise
-    except Exception as error:
+
+    path: str
+    size: int
+    wait: float
+    snapshot: float
+    write: float
+    fsync: float
+
+    def __str__(self) -> str:
+        """Return the figures as a line for people."""
+        return (
+            f"{self.size / 1e6:.1f} MB, waited {self.wait:.3f} s, snapshot {self.snapshot:.3f} s, "
+            f"write {self.write:.3f} s, fsync {self.fsync:.3f} s"
+        )
+
+
+class Save:
+    """One save that has begun.
+
+    Attributes:
+        path: Where the checkpoint is to be.
+        record: What is known of it.
+        note: What the user should know of how it is saved; empty if nothing.
+        size: Bytes to be written; 0 where that is not known beforehand.
+        written: Bytes written so far.
+        stats: What it cost, once it is durable.
+        error: Why it failed, if it did.
+    """
+
+    def __init__(self, path: str, record: Record, snapshot: Snapshot) -> None:
+        """Begin with nothing written."""
+        self.path = path
+        self.record = record
+        self.note = snapshot.note
+        self.size = snapshot.size
+        self.written = 0
+        self.stats: SaveStats | None = None
+        self.error: Exception | None = None
+        self._done = threading.Event()
+
+    def count(self, written: int) -> None:
+        """Note how many bytes have been written."""
+        self.written = written
+
+    def end(self) -> None:
+        """Say that it is durable, or has failed."""
+        self._done.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is durable or has failed, at most ``timeout`` seconds; return whether it is."""
+        return self._done.wait(timeout)
+
+
+class Saver:
+    """The saves of one callback, in order: a snapshot at the hook, the writing behind it.
+
+    Attributes:
+        stats: What each save cost that is durable, in their order.
+    """
+
+    def __init__(self, file_format: Format, storage: Storage, *, background: bool) -> None:
+        """Save in one format to one storage.
+
+        Args:
+            file_format: The format.
+            storage: The storage.
+            background: Whether training goes on while a snapshot is being written.
+        """
+        self._format = file_format
+        self._storage = storage
+        self._background = background
+        self._untold: deque[Save] = deque()
+        self.stats: list[SaveStats] = []
+
+    def prepare(self, model: Any) -> None:
+        """Plan the file and make the staging buffer, so that the first save costs no more than the rest."""
+        _keras.build_optimizer(model)
+        size = self._format.prepare(model)
+        if size:
+            staging.prepare(size)
+
+    def save(self, model: Any, path: str, record: Record, on_commit: Callable[[], None]) -> None:
+        """Save ``model`` to ``path``: its state is taken before this returns, and :meth:`told` says what came of it.
+
+        Args:
+            model: The model.
+            path: Where the checkpoint is to be.
+            record: What is known of it.
+            on_commit: Called when it is durable.
+
+        Raises:
+            ArgumentError: The format cannot hold the model.
+            SaveError: Something that must not be replaced is at ``path``.
+            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+        """
+        self._format.check_model(model)
+        check_replaceable(Path(path), self._format)
+        wait = _writer.take_slot()
+        started = time.perf_counter()
+        try:
+            snapshot = self._format.snapshot(model, record)
+        except BaseException as error:
+            _writer.give_slot()
+            explained = _explained(error, path)
+            if explained is error:
+                raise
+            raise explained from error
+        seconds = time.perf_counter() - started
+        save = Save(path, record, snapshot)
+        self._untold.append(save)
+        write = partial(self._write, save, snapshot, wait, seconds, on_commit)
+        _writer.run(write, background=self._background and not snapshot.live)
+
+    def _write(
+        self, save: Save, snapshot: Snapshot, wait: float, seconds: float, on_commit: Callable[[], None]
+    ) -> None:
+        """Write a snapshot and commit it; whatever goes wrong is kept in ``save``."""
+        started = time.perf_counter()
+        try:
+            with self._storage.stage(Path(save.path), self._format.suffix) as temporary:
+                snapshot.write(temporary, save.count)
+                size, written = tree_bytes(temporary), time.perf_counter()
+            ended = time.perf_counter()
+            save.stats = SaveStats(save.path, size, wait, seconds, written - started, ended - written)
+            self.stats.append(save.stats)
+            on_commit()
+        except Exception as error:  # noqa: BLE001 - told at the next hook
+            save.error = _explained(error, save.path)
+            save.error.__cause__ = error if save.error is not error else error.__cause__
+        if save.error is not None and self._background:
+            _LOGGER.error("%s", save.error)  # the next hook may never come
+        save.end()
+
+    @property
+    def under_way(self) -> Save | None:
+        """The save that is not durable yet; None if all are."""
+        return next((save for save in self._untold if not save.wait(0)), None)
+
+    def wait(self) -> None:
+        """Return when all saves have ended."""
+        for save in list(self._untold):
+            save.wait()
+
+    def told(self) -> Iterator[Save]:
+        """Yield each save that has ended, once."""
+        while self._untold and self._untold[0].wait(0):
+            yield self._untold.popleft()
+
+
+def _explained(error: Any, path: str) -> Any:
+    """Return ``error`` as what the user gets to see: with the path, and as a SaveError where the system refused."""
+    if isinstance(error, Exception) and not isinstance(error, LastgoodError):
         if is_system_error(error):
-            raise SaveError.during("save the checkpoint", path, error) from error
-        error.add_note(f"This happened while lastgood saved the checkpoint {os.fspath(target)!r}; it was not written.")
-        raise
+            return SaveError.during("save the checkpoint", path, error)
+        error.add_note(f"This happened while lastgood saved the checkpoint {path!r}; it was not written.")
+    return error
 
 
 def describe(

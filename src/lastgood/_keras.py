@@ -3,9 +3,12 @@
 Read from Keras 3.15.1. Everything else in this package uses Keras's public interface.
 """
 
+import contextlib
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +48,16 @@ def save_legacy_weights(model: Any, path: Path) -> None:
         return
     with h5py.File(path, "w") as file:
         save_weights_to_hdf5_group(file, model)
+
+
+def build_optimizer(model: Any) -> None:
+    """Make the optimizer's variables, which the TensorFlow backend makes only with the first batch."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or optimizer.built or not model.built:
+        return
+    strategy = getattr(model, "distribute_strategy", None)
+    with strategy.scope() if strategy is not None else contextlib.nullcontext():
+        optimizer.build(model.trainable_variables)
 
 
 def reads_orbax() -> bool:
@@ -154,3 +167,117 @@ def dispatch_in_turn() -> bool:
             break
         frame = frame.f_back
     return True  # called by hand, so in the thread of whoever calls
+
+
+@dataclass(frozen=True)
+class SavedArray:
+    """One array of a weights file, as stock saving would write it.
+
+    Attributes:
+        group: Path of its HDF5 group.
+        key: Its name in the group.
+        value: The Keras variable that it is the value of; an array or tensor where a layer computes what it saves.
+    """
+
+    group: str
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What stock saving would write of a model.
+
+    Attributes:
+        groups: Attributes of each HDF5 group, by path.
+        arrays: The arrays, in the order in which they are saved.
+        assets: Contents of the asset files, by path below ``assets/``.
+    """
+
+    groups: Mapping[str, Mapping[str, str]]
+    arrays: Sequence[SavedArray]
+    assets: Mapping[str, bytes]
+
+
+def saved_state(model: Any) -> SavedState | None:
+    """Return what stock saving would write of ``model``; None where this Keras does not let that be seen.
+
+    Runs Keras's own walk over the model, with stores that take notes instead of writing.
+    """
+    try:
+        from keras.src.saving.saving_lib import DiskIOStore, H5IOStore, _save_state
+    except ImportError:
+        return None
+
+    class Notes(_Notes, H5IOStore):  # type: ignore[misc] # Keras checks the type of the store
+        pass
+
+    class Assets(_Assets, DiskIOStore):  # type: ignore[misc]
+        pass
+
+    notes, optimizer = Notes(), getattr(model, "optimizer", None)
+    visited = set()
+    own = getattr(type(optimizer), "save_own_variables", None)
+    if own is keras.optimizers.Optimizer.save_own_variables and not hasattr(optimizer, "inner_optimizer"):
+        visited.add(id(optimizer))  # it would turn all its variables into fresh arrays
+        _note_optimizer(notes, optimizer)
+    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
+        _save_state(
+            model, weights_store=notes, assets_store=Assets(directory), inner_path="", visited_saveables=visited
+        )
+        files = [path for path in Path(directory).rglob("*") if path.is_file()]
+        assets = {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+    return SavedState(notes.groups, notes.arrays, assets)
+
+
+def _note_optimizer(notes: "_Notes", optimizer: Any) -> None:
+    notes.make("optimizer", {"name": optimizer.name})
+    for i, variable in enumerate(optimizer.variables):
+        notes[str(i)] = variable
+
+
+class _Notes:
+    """Stands in for the store of a weights file; notes what would be written."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, dict[str, str]] = {}
+        self.arrays: list[SavedArray] = []
+        self._group = ""
+
+    def __bool__(self) -> bool:
+        return True
+
+    def make(self, path: str, metadata: Mapping[str, str] | None = None) -> "_Notes":
+        self._group = f"{path}/vars" if path else "vars"
+        if metadata:
+            self.groups[self._group] = dict(metadata)
+        return self
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.groups.setdefault(self._group, {})
+        self.arrays.append(SavedArray(self._group, key, value))
+
+
+class _Assets:
+    """Stands in for the store of assets; gives each layer a directory."""
+
+    def __init__(self, directory: str) -> None:
+        self._root = Path(directory)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def make(self, path: str) -> str:
+        made = self._root / path
+        made.mkdir(parents=True, exist_ok=True)
+        return str(made)
+
+
+def serialized(model: Any) -> tuple[bytes, bytes] | None:
+    """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None where this Keras hides how."""
+    try:
+        from keras.src.saving.saving_lib import _serialize_model_as_json
+    except ImportError:
+        return None
+    config, metadata = _serialize_model_as_json(model)
+    return config.encode(), metadata.encode()

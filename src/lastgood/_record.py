@@ -35,9 +35,9 @@ class Record:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> str:
-        """Return the record as one line of strict JSON, with its version."""
+        """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes."""
         values = asdict(self) | {"metrics": {name: _to_json_number(v) for name, v in self.metrics.items()}}
-        return json.dumps({"lastgood": VERSION, **values}, allow_nan=False, sort_keys=True)
+        return json.dumps({"lastgood": VERSION, "crc32": "0" * 8, **values}, allow_nan=False, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Record | None":
@@ -46,6 +46,7 @@ class Record:
             values = json.loads(text, parse_constant=_refuse)
             if values.pop("lastgood") != VERSION:
                 return None
+            int(values.pop("crc32"), 16)
             values["metrics"] = {name: _from_json_number(v) for name, v in values["metrics"].items()}
             record = cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError):

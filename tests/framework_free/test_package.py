@@ -11,14 +11,15 @@ SOURCE = Path(lastgood.__file__).parent
 
 # Lower layers first. A module imports from its own layer or those before it.
 LAYERS = [
-    ("_errors",),
+    ("_errors", "_threads"),
     ("_record",),
     ("_policies",),
     ("_storage",),
-    ("_keras",),
+    ("_keras", "_snapshot", "_writer"),
     ("_formats",),
     ("_run", "_preflight"),
     ("_checkpointer",),
+    ("_progress",),
     ("_callback",),
     ("__init__",),
 ]

@@ -187,6 +187,7 @@ def test_line_10_a_batch_in_the_logs_wins(make_model, tmp_path, names):
     checkpoint.set_model(model)
     checkpoint.on_epoch_begin(0)
     checkpoint.on_train_batch_end(0, {"batch": 77})
+    checkpoint.wait()
     assert names(tmp_path) == ["77.keras"]
 
 
@@ -510,16 +511,19 @@ def test_decision_a_failed_save_does_not_move_the_best(fit, make_model, small_di
     checkpoint = ModelCheckpoint(small_disk / "{epoch}.keras", "score", mode="max", save_best_only=True)
     checkpoint.set_model(model)
     checkpoint.on_epoch_end(0, {"score": 1.0})
+    checkpoint.wait()
     filler = small_disk / "filler"
     with pytest.raises(OSError, match="No space"):
         filler.write_bytes(bytes(4_000_000))
+    checkpoint.on_epoch_end(1, {"score": 2.0})
     with pytest.raises(OSError, match=r"No space left on device\. Free some space") as caught:
-        checkpoint.on_epoch_end(1, {"score": 2.0})
+        checkpoint.wait()
     assert isinstance(caught.value, SaveError)
     assert checkpoint.best == 1.0
     assert sorted(p.name for p in small_disk.iterdir()) == ["1.keras", "filler"]
     filler.unlink()
     checkpoint.on_epoch_end(2, {"score": 1.5})  # still better than the best that there is
+    checkpoint.wait()
     assert checkpoint.best == 1.5
     assert keras.models.load_model(small_disk / "3.keras")
 

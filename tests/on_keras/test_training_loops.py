@@ -131,6 +131,7 @@ def test_an_exception_in_another_callback_keeps_what_was_saved(fit, make_model, 
     model = make_model()
     with pytest.raises(RuntimeError, match="somebody else's"):
         fit(model, [checkpoint, Raises()], epochs=5)
+    checkpoint.wait()
     assert names(tmp_path) == ["1.keras", "2.keras"]
     assert keras.models.load_model(tmp_path / "2.keras")
     fit(model, [checkpoint], epochs=3, initial_epoch=2)  # and the instance goes on

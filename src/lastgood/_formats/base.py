@@ -1,51 +1,85 @@
-"""What every format can do."""
+"""What every file format can do, and what it hands on between a save's two halves."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from .._record import Record
+from .._storage.durable import tree_bytes
+
+BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
+
+Report = Callable[[int], None]
+"""Told, while a file is written, how many bytes of it have been."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A save whose state is taken and that is still to be written.
+
+    Attributes:
+        write: Writes the checkpoint to a path where nothing is yet; raises OSError where the storage refuses.
+        size: Bytes to be written; 0 where only the writing will tell.
+        live: The writing reads the model itself, so training must wait for it.
+        note: What the user should know of it, once; empty if nothing.
+    """
+
+    write: Callable[[Path, Report], None]
+    size: int = 0
+    live: bool = False
+    note: str = ""
+
+
+def live(write: Callable[[Path], None], note: str = "") -> Snapshot:
+    """Return the snapshot of what stock Keras writes, from the model itself: nothing is taken beforehand."""
+
+    def write_and_report(path: Path, report: Report) -> None:
+        write(path)
+        report(tree_bytes(path))
+
+    return Snapshot(write_and_report, live=True, note=note)
 
 
 class Format(Protocol):
-    """How a model becomes a file or a directory that stock Keras loads.
+    """Where each byte of a checkpoint goes. A format writes to a path that the storage gave it, and commits nothing.
 
     Attributes:
-        name: The format's name, as records show it.
-        suffix: The ending that a temporary path must have for stock Keras to write to it.
+        name: The format's name, as records have it.
+        suffix: The ending that its writer insists on; empty for a directory.
     """
 
     name: ClassVar[str]
     suffix: ClassVar[str]
 
     def check_model(self, model: Any) -> None:
-        """Check that a file of this format can hold ``model`` so that stock Keras loads it again.
+        """Raise before anything is written if this format cannot hold ``model``.
 
         Raises:
-            ArgumentError: It cannot; the message names the variable.
+            ArgumentError: It cannot, and the message says which format can.
         """
         ...
 
-    def write(self, model: Any, path: Path, record: Record) -> None:
-        """Write ``model``, and its record with it, to ``path``, where there is nothing yet.
+    def prepare(self, model: Any) -> int:
+        """Get ready for saves of ``model``; return about the bytes of staging buffer that they take, 0 for none."""
+        ...
 
-        Raises:
-            OSError: The storage refused; HDF5 may say so in a ``RuntimeError``.
-        """
+    def snapshot(self, model: Any, record: Record) -> Snapshot:
+        """Take the state of ``model`` as it is now; the staging buffer must be free."""
         ...
 
     def read_record(self, path: Path) -> Record | None:
-        """Return the record of the checkpoint at ``path``; None if it has none, or none that can be read."""
+        """Return the record of the checkpoint at ``path``; None if it has none or cannot be read."""
         ...
 
     def load_weights(self, model: Any, path: Path) -> None:
-        """Load the checkpoint at ``path`` into ``model``, which is built.
+        """Load the weights of the checkpoint at ``path`` into ``model``.
 
         Raises:
-            OSError: ``path`` cannot be read.
-            ValueError: It is not a checkpoint of this format, or does not fit the model.
+            Exception: Whatever stock Keras raises for a file that does not fit or is damaged.
         """
         ...
 
     def may_replace(self, path: Path) -> bool:
-        """Tell whether what lies at ``path`` may give way to a checkpoint of this format."""
+        """Tell whether what is at ``path``, if anything, is something that a new checkpoint may take the place of."""
         ...

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import h5py
+import numpy as np
 
 from .._record import Record
-
-_ATTRIBUTE = "lastgood"
+from . import digests
+from .hdf5_layout import RECORD
 
 
 def write_record(path: Path, record: Record) -> None:
@@ -17,14 +18,15 @@ def write_record(path: Path, record: Record) -> None:
         OSError: The storage refused; HDF5 may say so in a ``RuntimeError``.
     """
     with h5py.File(path, "r+") as file:
-        file.attrs[_ATTRIBUTE] = record.to_json()
+        file.attrs[RECORD] = np.bytes_(record.to_json().encode())
+    digests.seal_file(path)
 
 
 def read_record(source: Path | BinaryIO) -> Record | None:
     """Return the record of an HDF5 file; None if there is none, or the file is no HDF5."""
     try:
         with h5py.File(source, "r") as file:
-            text = file.attrs.get(_ATTRIBUTE)
+            text = file.attrs.get(RECORD)
     except OSError:
         return None
-    return Record.from_json(text) if isinstance(text, str) else None
+    return Record.from_json(text.decode(errors="replace")) if isinstance(text, bytes) else None

@@ -1,17 +1,30 @@
-"""``*.keras``: Keras 3's model archive, a zip."""
+"""``*.keras``: Keras 3's model archive, a zip, written in one pass from the staging buffer."""
 
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from isal import isal_zlib
 
 from .._record import Record
+from .._snapshot import staging
+from .._storage import direct
+from . import digests, zip_layout
+from .base import BY_STOCK, Report, Snapshot, live
+
+if TYPE_CHECKING:
+    from .hdf5_layout import Hdf5Layout
+    from .weights_plan import PlanCache
 
 
 class KerasArchive:
-    """A whole model in one zip.
+    """The whole model; the record is the zip's comment.
 
-    The record is the zip's comment. It is no member, because stock ``load_model`` unpacks the whole archive to disk
-    where there are more than three.
+    It is no further member: stock Keras unpacks an archive of more than three members to a temporary directory before
+    it loads it, which would double what loading costs.
     """
 
     name: ClassVar[str] = "keras"
@@ -20,18 +33,45 @@ class KerasArchive:
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
 
-    def write(self, model: Any, path: Path, record: Record) -> None:
-        """Write with stock Keras, then add the record."""
+    def prepare(self, model: Any) -> int:
+        """Plan the layout, and return about the length of the archive."""
+        found = self._plans.get(model)
+        return zip_layout.length_with(2**20, found[0].layout.size, {}, "") if found else 0
+
+    def snapshot(self, model: Any, record: Record) -> Snapshot:
+        """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        found = self._plans.get(model)
+        texts = _keras.serialized(model) if found else None
+        if found is None or texts is None:
+            return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
+        plan, state = found
+        before = {"metadata.json": texts[1], "config.json": texts[0]}
+        assets = {f"assets/{name}": content for name, content in state.assets.items()}
+        image = _Image(plan.layout, before, assets, record.to_json())
+        memory = staging.shared(image.longest)
+        plan.copy_into(memory[image.start :], state)
+        return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
+
+    def _write_with_stock(self, model: Any, path: Path, record: Record) -> None:
         model.save(path)
         with zipfile.ZipFile(path, "a") as archive:
             archive.comment = record.to_json().encode()
+        digests.seal_file(path)
+
+    @cached_property
+    def _plans(self) -> "PlanCache":
+        from .weights_plan import PlanCache
+
+        return PlanCache(with_record=False)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the zip's comment."""
         try:
             with zipfile.ZipFile(path) as archive:
-                return Record.from_json(archive.comment.decode())
-        except (OSError, zipfile.BadZipFile, UnicodeDecodeError):
+                return Record.from_json(archive.comment.decode(errors="replace"))
+        except (OSError, zipfile.BadZipFile):
             return None
 
     def load_weights(self, model: Any, path: Path) -> None:
@@ -41,3 +81,38 @@ class KerasArchive:
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An archive whose tensors lie in the staging buffer, and what is to be written around them."""
+
+    layout: "Hdf5Layout"
+    before: Mapping[str, bytes]
+    after: Mapping[str, bytes]
+    record: str
+
+    @property
+    def start(self) -> int:
+        return zip_layout.start_of_weights(self.before)
+
+    @property
+    def longest(self) -> int:
+        return zip_layout.length_with(self.start, self.layout.size, self.after, self.record)
+
+    def write(self, path: Path, report: Report, memory: staging.Memory) -> None:
+        start, stop = self.start, self.start + self.layout.size
+        weights = memory[start:stop]
+        self.layout.put_metadata(weights, "")
+
+        def seal() -> tuple[int, list[tuple[int, int]]]:
+            self.layout.put_digests(weights)
+            crc = isal_zlib.crc32(weights)
+            length = zip_layout.finish(memory, start, stop - start, crc, self.before, self.after, self.record)
+            tensors = [(start + offset, size) for offset, size in self.layout.tensors]
+            comment = len(self.record.encode())
+            digests.seal(memory[:length], tensors, (length - comment, comment))
+            offset, size = self.layout.digests
+            return length, [(0, start), (start + offset, size), (stop, length - stop)]
+
+        direct.write_file(path, memory, (start, stop), seal, report)

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from .._record import Record
 from . import directory_record
+from .base import Snapshot, live
 
 _MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
 
@@ -18,7 +19,16 @@ class KerasDirectory:
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
 
-    def write(self, model: Any, path: Path, record: Record) -> None:
+    def prepare(self, model: Any) -> int:
+        """Do nothing: stock Keras writes this format, from the model itself."""
+        del model
+        return 0
+
+    def snapshot(self, model: Any, record: Record) -> Snapshot:
+        """Leave all to the writing, for which training has to wait."""
+        return live(lambda path: self._write(model, path, record))
+
+    def _write(self, model: Any, path: Path, record: Record) -> None:
         """Write with stock Keras, then add the record.
 
         The path is made absolute: below a relative one, stock Keras loses the assets.

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from .._errors import ArgumentError
 from .._record import Record
 from . import hdf5_record
+from .base import Snapshot, live
 
 _UNREADABLE = ("bfloat16", "float8")
 
@@ -25,7 +26,16 @@ class LegacyModel:
                     "HDF5 file but cannot read from it. End the path in '.weights.h5' or '.keras'."
                 )
 
-    def write(self, model: Any, path: Path, record: Record) -> None:
+    def prepare(self, model: Any) -> int:
+        """Do nothing: stock Keras writes this format, from the model itself."""
+        del model
+        return 0
+
+    def snapshot(self, model: Any, record: Record) -> Snapshot:
+        """Leave all to the writing, for which training has to wait."""
+        return live(lambda path: self._write(model, path, record))
+
+    def _write(self, model: Any, path: Path, record: Record) -> None:
         """Write with stock Keras, then add the record."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
@@ -50,7 +60,7 @@ class LegacyWeights(LegacyModel):
 
     name: ClassVar[str] = "h5 weights"
 
-    def write(self, model: Any, path: Path, record: Record) -> None:
+    def _write(self, model: Any, path: Path, record: Record) -> None:
         """Write the layout that stock ``load_weights`` reads, then add the record."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 

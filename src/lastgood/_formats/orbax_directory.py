@@ -6,7 +6,9 @@ from typing import Any, ClassVar
 
 from .._errors import ArgumentError, MissingExtraError
 from .._record import Record
+from .._storage.durable import tree_bytes
 from . import directory_record
+from .base import Report, Snapshot
 
 _MARKERS = {"orbax.checkpoint", "pytree"}
 
@@ -36,8 +38,13 @@ class OrbaxDirectory:
                 "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
             )
 
-    def write(self, model: Any, path: Path, record: Record) -> None:
-        """Write with Orbax what stock ``load_weights`` expects, then add the record.
+    def prepare(self, model: Any) -> int:
+        """Do nothing: Orbax takes arrays of its own."""
+        del model
+        return 0
+
+    def snapshot(self, model: Any, record: Record) -> Snapshot:
+        """Copy all variables into arrays, which Orbax writes as stock ``load_weights`` expects them.
 
         Raises:
             MissingExtraError: Orbax is not installed.
@@ -50,8 +57,14 @@ class OrbaxDirectory:
             raise MissingExtraError.for_feature(
                 "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"
             ) from error
-        ocp.save_checkpointables(path, {"pytree": _keras.state_tree(model)})
-        directory_record.write_record(path, record)
+        tree = _keras.state_tree(model)
+
+        def write(path: Path, report: Report) -> None:
+            ocp.save_checkpointables(path, {"pytree": tree})
+            directory_record.write_record(path, record)
+            report(tree_bytes(path))
+
+        return Snapshot(write)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the directory's own file."""

@@ -38,6 +38,19 @@ def parse_period(value: Any) -> int:
     return epochs
 
 
+def parse_on_error(value: Any) -> Literal["raise", "warn"]:
+    """Return what to do about a save that failed.
+
+    Raises:
+        ArgumentError: It is neither ``"raise"`` nor ``"warn"``.
+    """
+    if value == "raise":
+        return "raise"
+    if value == "warn":
+        return "warn"
+    raise ArgumentError(f"Unrecognized on_error: {value!r}. Expected 'raise' or 'warn'.")
+
+
 def _positive_integer(value: Any) -> int | None:
     if isinstance(value, bool):
         return None

@@ -1,0 +1,131 @@
+"""Where each byte of an HDF5 weights file goes, planned once: metadata in place, each data set at its offset.
+
+The file is written by HDF5 itself, without its data: as a sparse file in which every data set has its place and no
+contents. What is not data is kept as it stands there; a save copies it, and the data, into one buffer.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from . import digests
+
+# Names that HDF5 gives no type to; its files hold them as opaque bytes with the name beside.
+_OPAQUE = {"bfloat16": np.dtype("V2")}
+# What is ours in the file: an attribute of the root for the record, and a group that no layer's name can be.
+RECORD = "lastgood"
+GROUP = "_lastgood"
+DIGESTS = "crc32"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One array of the file.
+
+    Attributes:
+        group: Path of its group, such as ``layers/dense/vars``.
+        key: Its name in the group.
+        shape: Its shape.
+        dtype: Its type's name, such as ``float32`` or ``bfloat16``.
+    """
+
+    group: str
+    key: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Hdf5Layout:
+    """A file without its data.
+
+    Attributes:
+        size: Length of the file in bytes.
+        metadata: What is not data: (offset, bytes), in order.
+        extents: Place of each data set: (offset, length in bytes); the length is 0 for an empty one.
+        digests: Place of the digests of the data sets that are not empty, in the order of their offsets.
+        record: Place of the record's text: (offset, length in bytes); it is padded with blanks.
+    """
+
+    size: int
+    metadata: tuple[tuple[int, bytes], ...]
+    extents: tuple[tuple[int, int], ...]
+    digests: tuple[int, int]
+    record: tuple[int, int]
+
+    @property
+    def tensors(self) -> Sequence[tuple[int, int]]:
+        """The extents that are not empty, in the order of their offsets."""
+        return sorted(extent for extent in self.extents if extent[1])
+
+    def put_metadata(self, memory: npt.NDArray[np.uint8], record: str) -> None:
+        """Copy what is not data to its places, and the record, if the file has room for one."""
+        for offset, content in self.metadata:
+            memory[offset : offset + len(content)] = np.frombuffer(content, np.uint8)
+        offset, room = self.record
+        if room:
+            memory[offset : offset + room] = np.frombuffer(record.encode().ljust(room), np.uint8)
+
+    def put_digests(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Compute the data sets' digests, and put them where the file has them."""
+        offset, length = self.digests
+        memory[offset : offset + length] = digests.of_extents(memory, self.tensors).view(np.uint8)
+
+
+def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], record_bytes: int) -> Hdf5Layout:
+    """Lay out a file.
+
+    Args:
+        groups: Attributes of each group, by path.
+        datasets: The arrays, each in a group.
+        record_bytes: Room for the record, in bytes; 0 for none.
+    """
+    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
+        path = Path(directory, "layout.h5")
+        with h5py.File(path, "w") as file:
+            for name, attributes in groups.items():
+                file.create_group(name).attrs.update(attributes)
+            marker = b"\x01" * record_bytes
+            if record_bytes:
+                file.attrs[RECORD] = np.bytes_(marker)
+            extents = [_create(file[dataset.group], dataset) for dataset in datasets]
+            count = sum(length > 0 for _, length in extents)
+            digests_at = _create(file.create_group(GROUP), Dataset(GROUP, DIGESTS, (count,), "uint32"))
+        size = path.stat().st_size
+        metadata = _all_but(path, [*extents, digests_at], size)
+    record = (0, 0)
+    if record_bytes:
+        record = next((offset + at, record_bytes) for offset, text in metadata if (at := text.find(marker)) >= 0)
+    return Hdf5Layout(size, tuple(metadata), tuple(extents), digests_at, record)
+
+
+def _create(group: h5py.Group, dataset: Dataset) -> tuple[int, int]:
+    """Make a data set that has its place and no contents; return (offset, length)."""
+    opaque = _OPAQUE.get(dataset.dtype)
+    kind = opaque or np.dtype(dataset.dtype)
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    space = h5py.h5s.create_simple(dataset.shape) if dataset.shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    made = h5py.h5d.create(group.id, dataset.key.encode(), h5py.h5t.py_create(kind, logical=True), space, properties)
+    if opaque is not None:
+        h5py.Dataset(made).attrs["dtype"] = dataset.dtype
+    length = int(np.prod(dataset.shape, dtype=np.int64)) * kind.itemsize
+    return (made.get_offset() or 0, length) if length else (0, 0)
+
+
+def _all_but(path: Path, extents: Sequence[tuple[int, int]], size: int) -> list[tuple[int, bytes]]:
+    """Read what lies between the extents."""
+    found, at = [], 0
+    with path.open("rb") as file:
+        for offset, length in [*sorted(extent for extent in extents if extent[1]), (size, 0)]:
+            if offset > at:
+                file.seek(at)
+                found.append((at, file.read(offset - at)))
+            at = offset + length
+    return found

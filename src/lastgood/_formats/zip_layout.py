@@ -1,0 +1,105 @@
+"""A ``.keras`` archive around weights that already lie in memory: members, headers and directory, written in place."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from .._storage.direct import BLOCK
+
+WEIGHTS = "model.weights.h5"
+# A header's share of the bytes before the weights, and of those after them, for a member.
+_HEADER = 1024
+_PADDING_FIELD = 0xD935  # the extra field that other tools use for alignment, too
+_MAX_EXTRA = 0xFFFF
+
+
+def start_of_weights(before: Mapping[str, bytes]) -> int:
+    """Return where the weights begin: at a block's start behind the members ``before`` and all headers."""
+    length = sum(len(content) + len(name.encode()) + _HEADER for name, content in before.items()) + 2 * _HEADER
+    return -(-length // BLOCK) * BLOCK
+
+
+def length_with(start: int, size: int, after: Mapping[str, bytes], comment: str) -> int:
+    """Return a length that the whole archive fits into."""
+    tail = sum(len(content) + 2 * len(name.encode()) + 2 * _HEADER for name, content in after.items())
+    return start + size + tail + len(comment.encode()) + 8 * _HEADER + BLOCK
+
+
+def finish(
+    memory: npt.NDArray[np.uint8],
+    start: int,
+    size: int,
+    crc: int,
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+    comment: str,
+) -> int:
+    """Write all of the archive but the weights, which lie in ``memory`` from ``start`` on; return its length.
+
+    Args:
+        memory: The archive's bytes.
+        start: Where the weights begin.
+        size: Their length.
+        crc: Their CRC-32.
+        before: Members that come before them, by name.
+        after: Members that come after them, by name.
+        comment: The archive's comment.
+    """
+    sink = _Sink(memory)
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, content in before.items():
+            archive.writestr(name, content)
+        _add_weights(archive, sink, start, size, crc)
+        for name, content in after.items():
+            archive.writestr(name, content)
+        archive.comment = comment.encode()
+    return sink.tell()
+
+
+def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int, crc: int) -> None:
+    """Enter a member whose bytes are in place, behind a header that is padded to end where they begin."""
+    info = zipfile.ZipInfo(WEIGHTS)
+    info.compress_size = info.file_size = size
+    info.CRC = crc
+    info.header_offset = sink.tell()
+    zip64 = size > zipfile.ZIP64_LIMIT
+    padding = start - sink.tell() - len(info.FileHeader(zip64))
+    while padding:  # fields of at most 64 KiB, of which 4 bytes are its head
+        field = padding if padding <= _MAX_EXTRA - 64 else padding // 2
+        info.extra += _PADDING_FIELD.to_bytes(2, "little") + (field - 4).to_bytes(2, "little") + bytes(field - 4)
+        padding -= field
+    sink.write(info.FileHeader(zip64))
+    info.extra = b""  # the directory needs no padding
+    sink.seek(size, io.SEEK_CUR)
+    archive.filelist.append(info)
+    archive.NameToInfo[info.filename] = info
+    archive.start_dir = sink.tell()
+
+
+class _Sink(io.RawIOBase):
+    """A file whose bytes are an array."""
+
+    def __init__(self, memory: npt.NDArray[np.uint8]) -> None:
+        self._memory = memory
+        self._at = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset if whence == io.SEEK_SET else self._at + offset
+        return self._at
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._memory[self._at : self._at + len(data)] = np.frombuffer(data, np.uint8)
+        self._at += len(data)
+        return len(data)

@@ -1,0 +1,39 @@
+"""Device → host at one step: the staging buffer, and one module a backend that copies tensors into it."""
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Copy = Callable[[Sequence[Any], Sequence[npt.NDArray[Any]]], None]
+
+
+def copier(backend: str) -> Copy:
+    """Return the function that copies a backend's tensors into host arrays, all of them as they are at its return.
+
+    Args:
+        backend: ``jax``, ``torch`` or ``tensorflow``; any other is asked through NumPy's own protocol.
+
+    Returns:
+        ``copy(tensors, destinations)``: each destination has its tensor's shape and its width a number, and is of an
+        integer type where NumPy has no name for the tensor's type. NumPy arrays may stand among the tensors.
+    """
+    if backend not in ("jax", "torch", "tensorflow"):
+        return copy_by_numpy
+    copy: Copy = importlib.import_module(f"{__name__}.on_{backend}").copy
+    return copy
+
+
+def copy_by_numpy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
+    """Copy whatever NumPy can make an array of."""
+    for tensor, destination in zip(tensors, destinations, strict=True):
+        copy_array(np.asarray(tensor), destination)
+
+
+def copy_array(array: npt.NDArray[Any], destination: npt.NDArray[Any]) -> None:
+    """Copy an array into one of the same shape and width, number by number or, where the types differ, bit by bit."""
+    if array.dtype != destination.dtype:
+        array = np.ascontiguousarray(array).view(destination.dtype).reshape(destination.shape)
+    np.copyto(destination, array)

@@ -1,0 +1,21 @@
+"""Tensors of jax: on the CPU NumPy sees them without a copy, from a device they are fetched side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy.typing as npt
+
+from . import copy_by_numpy
+
+
+def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
+    """Copy arrays of jax into host arrays.
+
+    A view of an array of jax is dropped here, before the next step: as long as it lives, that step cannot have the
+    array's memory, and has to take new.
+    """
+    for tensor in tensors:
+        if isinstance(tensor, jax.Array) and next(iter(tensor.devices())).platform != "cpu":
+            tensor.copy_to_host_async()
+    copy_by_numpy(tensors, destinations)

@@ -1,0 +1,95 @@
+"""Bytes from page-aligned memory to a file, past the page cache where the file system lets them.
+
+Buffered writes of gigabytes take a core to copy into the page cache, and the kernel then throttles who wrote them.
+Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some network mounts): there they are buffered.
+"""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .._threads import Beside
+
+BLOCK = 4096
+_CHUNK = 16 * 1024 * 1024
+_NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+Place = tuple[int, int]
+
+
+def write_file(
+    path: Path,
+    memory: npt.NDArray[np.uint8],
+    body: Place,
+    seal: Callable[[], tuple[int, list[Place]]],
+    report: Callable[[int], None],
+) -> None:
+    """Write a file that lies in memory, all but its digests: those are computed while the rest is being written.
+
+    Args:
+        path: Where nothing is yet.
+        memory: The file; begins at a page's start, and is as long as whole blocks that hold it.
+        body: What can be written at once: (start, stop).
+        seal: Completes the file in memory; returns its length, and the places, (offset, length), that it filled.
+        report: Told how many bytes have been written.
+
+    Raises:
+        OSError: The storage refused.
+    """
+    sealing = Beside(seal, "lastgood-digests")
+    try:
+        with _File(path, memory) as file:
+            file.allocate(body[1])
+            file.write(*body, report)
+            length, places = sealing.result()
+            for offset, size in places:
+                file.write(offset, min(offset + size, length), report)
+            file.truncate(length)
+    finally:
+        sealing.wait()  # the memory is the next save's as soon as this returns
+
+
+class _File:
+    """A new file that is written in blocks from memory, directly if it can be."""
+
+    def __init__(self, path: Path, memory: npt.NDArray[np.uint8]) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self._memory = memory
+        self._written = 0
+        try:
+            self._descriptor = os.open(path, flags | getattr(os, "O_DIRECT", 0), 0o644)
+        except OSError as error:
+            if error.errno not in _NOT_DIRECT:
+                raise
+            self._descriptor = os.open(path, flags, 0o644)
+
+    def __enter__(self) -> "_File":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def allocate(self, size: int) -> None:
+        """Reserve space, so that a full disk says so before the writing rather than during it."""
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(self._descriptor, 0, size)
+            except OSError as error:
+                if error.errno not in _NOT_DIRECT:
+                    raise
+
+    def write(self, start: int, stop: int, report: Callable[[int], None]) -> None:
+        """Write the blocks that hold the bytes from ``start`` to ``stop``."""
+        at, stop = start // BLOCK * BLOCK, -(-stop // BLOCK) * BLOCK
+        while at < stop:
+            count = os.pwrite(self._descriptor, self._memory[at : min(at + _CHUNK, stop)].data, at)
+            at += count
+            self._written += count
+            report(self._written)
+
+    def truncate(self, length: int) -> None:
+        os.ftruncate(self._descriptor, length)

@@ -1,0 +1,49 @@
+"""A function run beside another, also while the interpreter ends, when pools and new threads are refused."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Beside(Generic[T]):
+    """Work that goes on in a thread; where no thread can be had, it is done at once."""
+
+    def __init__(self, work: Callable[[], T], name: str) -> None:
+        """Start.
+
+        Args:
+            work: What to do; what it returns or raises, :meth:`result` returns or raises.
+            name: The thread's name.
+        """
+        self._work = work
+        self._outcome: T | None = None
+        self._error: BaseException | None = None
+        # A daemon: Python would otherwise wait for it at exit before it asks anyone whether that is wanted.
+        self._thread: threading.Thread | None = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._thread = None
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            self._outcome = self._work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            self._error = error
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the work is done, at most ``timeout`` seconds; return whether it is."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+            return not self._thread.is_alive()
+        return True
+
+    def result(self) -> T:
+        """Wait, and return what the work returned."""
+        self.wait()
+        if self._error is not None:
+            raise self._error
+        return self._outcome  # type: ignore[return-value] # it is a T once the work is done without an error
