@@ -86,6 +86,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self.save_freq = parse_save_freq(save_freq)
         self.mode = self._known_mode(mode)
         self.best = initial_value_threshold
+        self._promised = self.best  # what it will be when the save under way is durable
         self._template = Template(self.filepath)
         self._format = choose_format(self.filepath, self._template.suffix, weights_only=save_weights_only)
         self._storage = LocalStorage()
@@ -107,7 +108,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             ArgumentError: A ValueError: the format cannot hold this model.
             RestoreError: A ValueError: ``load_weights_on_restart`` found a checkpoint that cannot be loaded.
         """
-        self._tell()
+        self._tell(on_error="warn")  # of an earlier fit, which ended before it could
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         _preflight.check_target(self._template, self._format, self._storage)
@@ -135,6 +136,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         return super().on_train_batch_end if self.save_freq == "epoch" else self._on_counted_batch_end
 
     def _on_counted_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._tell()
         self._batches = self._batches.after(batch, self._steps())
         if isinstance(self.save_freq, int) and self._batches.since_save >= self.save_freq:
             self._batches = self._batches.saved()
@@ -187,7 +189,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._saver.wait()
             self._tell()
             verdict, current = judge(self.monitor, logs, self.best, self._resolved_direction().mode)
-        best = "None" if self.best is None else f"{self.best:.5f}"
+        so_far = self._promised if self._saver.under_way else self.best
+        best = "None" if so_far is None else f"{so_far:.5f}"
         if verdict is Verdict.MISSING:
             text = f"Can save best model only with {self.monitor} available, skipping."
             warnings.warn(f"{text} Available: {', '.join(sorted(logs)) or 'nothing'}.", stacklevel=2)
@@ -211,6 +214,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             if best is not None:
                 self.best = best
 
+        self._promised = self.best if best is None else best
         model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
         record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=self._steps(), logs=logs)
         try:

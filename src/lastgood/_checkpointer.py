@@ -136,25 +136,23 @@ class Saver:
         """
         self._format.check_model(model)
         check_replaceable(Path(path), self._format)
-        wait = _writer.take_slot()
-        started = time.perf_counter()
-        try:
-            snapshot = self._format.snapshot(model, record)
-        except BaseException as error:
-            _writer.give_slot()
-            explained = _explained(error, path)
-            if explained is error:
-                raise
-            raise explained from error
-        seconds = time.perf_counter() - started
-        save = Save(path, record, snapshot)
-        self._untold.append(save)
-        write = partial(self._write, save, snapshot, wait, seconds, on_commit)
-        _writer.run(write, background=self._background and not snapshot.live)
+        asked = time.perf_counter()
+        with _writer.turn():
+            started = time.perf_counter()
+            try:
+                snapshot = self._format.snapshot(model, record)
+            except Exception as error:
+                explained = _explained(error, path)
+                if explained is error:
+                    raise
+                raise explained from error
+            costs = _Costs(wait=started - asked, snapshot=time.perf_counter() - started)
+            save = Save(path, record, snapshot)
+            self._untold.append(save)
+            write = partial(self._write, save, snapshot, costs, on_commit)
+            _writer.run(write, background=self._background and not snapshot.live)
 
-    def _write(
-        self, save: Save, snapshot: Snapshot, wait: float, seconds: float, on_commit: Callable[[], None]
-    ) -> None:
+    def _write(self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[], None]) -> None:
         """Write a snapshot and commit it; whatever goes wrong is kept in ``save``."""
         started = time.perf_counter()
         try:
@@ -162,15 +160,19 @@ class Saver:
                 snapshot.write(temporary, save.count)
                 size, written = tree_bytes(temporary), time.perf_counter()
             ended = time.perf_counter()
-            save.stats = SaveStats(save.path, size, wait, seconds, written - started, ended - written)
+            save.stats = SaveStats(save.path, size, costs.wait, costs.snapshot, written - started, ended - written)
             self.stats.append(save.stats)
             on_commit()
         except Exception as error:  # noqa: BLE001 - told at the next hook
             save.error = _explained(error, save.path)
             save.error.__cause__ = error if save.error is not error else error.__cause__
+        except BaseException:
+            self._untold.remove(save)  # whoever interrupts training, which waits for this, knows of it
+            raise
+        finally:
+            save.end()
         if save.error is not None and self._background:
             _LOGGER.error("%s", save.error)  # the next hook may never come
-        save.end()
 
     @property
     def under_way(self) -> Save | None:
@@ -186,6 +188,14 @@ class Saver:
         """Yield each save that has ended, once."""
         while self._untold and self._untold[0].wait(0):
             yield self._untold.popleft()
+
+
+@dataclass(frozen=True)
+class _Costs:
+    """What a save has cost training, in seconds: waiting for the save before it, and the copy of the state."""
+
+    wait: float
+    snapshot: float
 
 
 def _explained(error: Any, path: str) -> Any:

@@ -199,10 +199,14 @@ class SavedState:
     assets: Mapping[str, bytes]
 
 
-def saved_state(model: Any) -> SavedState | None:
+def saved_state(model: Any, *, assets: bool) -> SavedState | None:
     """Return what stock saving would write of ``model``; None where this Keras does not let that be seen.
 
     Runs Keras's own walk over the model, with stores that take notes instead of writing.
+
+    Args:
+        model: A built model.
+        assets: Whether to look at its asset files, too.
     """
     try:
         from keras.src.saving.saving_lib import DiskIOStore, H5IOStore, _save_state
@@ -215,25 +219,33 @@ def saved_state(model: Any) -> SavedState | None:
     class Assets(_Assets, DiskIOStore):  # type: ignore[misc]
         pass
 
-    notes, optimizer = Notes(), getattr(model, "optimizer", None)
-    visited = set()
-    own = getattr(type(optimizer), "save_own_variables", None)
-    if own is keras.optimizers.Optimizer.save_own_variables and not hasattr(optimizer, "inner_optimizer"):
-        visited.add(id(optimizer))  # it would turn all its variables into fresh arrays
-        _note_optimizer(notes, optimizer)
-    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
-        _save_state(
-            model, weights_store=notes, assets_store=Assets(directory), inner_path="", visited_saveables=visited
-        )
+    notes = Notes()
+    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory, _optimizers_hand_over_variables():
+        store = Assets(directory) if assets else None
+        try:
+            _save_state(model, weights_store=notes, assets_store=store, inner_path="", visited_saveables=set())
+        except Exception:  # noqa: BLE001 - a layer asks the store for more than notes: stock saving knows, or says why not
+            return None
         files = [path for path in Path(directory).rglob("*") if path.is_file()]
-        assets = {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
-    return SavedState(notes.groups, notes.arrays, assets)
+        contents = {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+    return SavedState(notes.groups, notes.arrays, contents)
 
 
-def _note_optimizer(notes: "_Notes", optimizer: Any) -> None:
-    notes.make("optimizer", {"name": optimizer.name})
-    for i, variable in enumerate(optimizer.variables):
-        notes[str(i)] = variable
+@contextlib.contextmanager
+def _optimizers_hand_over_variables() -> Iterator[None]:
+    """Let optimizers give the stores their variables; they would turn each into a fresh array, which takes seconds."""
+    owner: Any = next(c for c in keras.optimizers.Optimizer.__mro__ if "save_own_variables" in vars(c))
+    stock = owner.save_own_variables
+
+    def save_own_variables(self: Any, store: Any) -> None:
+        for i, variable in enumerate(self.variables):
+            store[str(i)] = variable
+
+    owner.save_own_variables = save_own_variables
+    try:
+        yield
+    finally:
+        owner.save_own_variables = stock
 
 
 class _Notes:

@@ -64,7 +64,7 @@ class KerasArchive:
     def _plans(self) -> "PlanCache":
         from .weights_plan import PlanCache
 
-        return PlanCache(with_record=False)
+        return PlanCache(standalone=False)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the zip's comment."""

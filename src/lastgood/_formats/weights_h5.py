@@ -48,7 +48,7 @@ class WeightsH5:
     def _plans(self) -> "PlanCache":
         from .weights_plan import PlanCache  # here, because looking at checkpoints must not import Keras
 
-        return PlanCache(with_record=True)
+        return PlanCache(standalone=True)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the file's root attributes."""

@@ -1,6 +1,6 @@
 """The weights of one model, laid out: which variable's bytes go where in a file. Made once, kept from save to save."""
 
-from collections.abc import Iterable
+import operator
 from typing import Any
 
 import keras
@@ -23,63 +23,63 @@ class WeightsPlan:
         state: What the plan was made from.
     """
 
-    def __init__(self, state: _keras.SavedState, datasets: list[Dataset], layout: Hdf5Layout) -> None:
+    def __init__(
+        self, model: Any, state: _keras.SavedState, datasets: list[Dataset], layout: Hdf5Layout, *, assets: bool
+    ) -> None:
         """Keep a layout and what it was made from; use :meth:`of`."""
         self.state = state
-        self._datasets = datasets
-        self._variables = [array.value for array in state.arrays if isinstance(array.value, keras.Variable)]
         self.layout = layout
+        self._datasets = datasets
+        self._assets = assets
+        self._variables = _variables(model)
+        # A layer that computes what it saves, and one with assets, has to be asked at each save.
+        self._settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
 
     @classmethod
-    def of(cls, model: Any, record_room: int) -> "WeightsPlan | None":
+    def of(cls, model: Any, record_room: int, *, assets: bool) -> "WeightsPlan | None":
         """Lay out the weights of ``model``; None where stock Keras has to write them.
 
         Args:
             model: A built model.
             record_room: Bytes for the record; 0 for none.
+            assets: Whether the asset files are to be saved, too.
         """
-        state = _keras.saved_state(model)
+        state = _keras.saved_state(model, assets=assets)
         if state is None:
             return None
         datasets = [_describe(array) for array in state.arrays]
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
             return None
-        return cls(state, known, plan(state.groups, known, record_room))
+        return cls(model, state, known, plan(state.groups, known, record_room), assets=assets)
 
     def current(self, model: Any) -> _keras.SavedState | None:
-        """Return what is to be saved of ``model`` now; None where it is not what this plan was made for.
-
-        Variables are as good a year later. A layer that computes what it saves, and one with assets, has to be asked.
-        """
-        now = {id(variable) for variable in _variables(model)}
-        if not all(id(variable) in now for variable in self._variables):
+        """Return what is to be saved of ``model`` now; None where it is not what this plan was made for."""
+        variables = _variables(model)
+        if len(variables) != len(self._variables) or any(map(operator.is_not, variables, self._variables)):
             return None
-        if len(self._variables) == len(self._datasets) and not self.state.assets:
+        if self._settled:
             return self.state
-        state = _keras.saved_state(model)
+        state = _keras.saved_state(model, assets=self._assets)
         return state if state and [_describe(array) for array in state.arrays] == self._datasets else None
 
     def copy_into(self, memory: Memory, state: _keras.SavedState) -> None:
         """Copy the data of ``state`` to their places in ``memory``."""
-        filled = [
-            (_tensor(array.value), _place(memory, dataset, offset))
-            for array, dataset, (offset, length) in zip(state.arrays, self._datasets, self.layout.extents, strict=True)
-            if length
-        ]
-        copier(keras.backend.backend())([source for source, _ in filled], [place for _, place in filled])
+        places = zip(state.arrays, self._datasets, self.layout.extents, strict=True)
+        full = [(_tensor(array.value), _place(memory, data, offset)) for array, data, (offset, size) in places if size]
+        copier(keras.backend.backend())([tensor for tensor, _ in full], [place for _, place in full])
 
 
 class PlanCache:
     """The plan of one callback's model."""
 
-    def __init__(self, *, with_record: bool) -> None:
+    def __init__(self, *, standalone: bool) -> None:
         """Make no plan yet.
 
         Args:
-            with_record: Whether the HDF5 file is to have room for the record.
+            standalone: Whether the HDF5 file is the checkpoint: it then has room for the record, and no assets beside.
         """
-        self._with_record = with_record
+        self._standalone = standalone
         self._plan: WeightsPlan | None = None
 
     def get(self, model: Any, record: str = "") -> tuple[WeightsPlan, _keras.SavedState] | None:
@@ -89,12 +89,13 @@ class PlanCache:
             model: The model to be saved; one that is not built has no plan.
             record: The record's text.
         """
-        needed = len(record.encode()) if self._with_record else 0
+        needed = len(record.encode()) if self._standalone else 0
         if self._plan is not None and self._plan.layout.record[1] >= needed:
             state = self._plan.current(model)
             if state is not None:
                 return self._plan, state
-        self._plan = WeightsPlan.of(model, 2 * needed + _SPARE if self._with_record else 0) if model.built else None
+        room = 2 * needed + _SPARE if self._standalone else 0
+        self._plan = WeightsPlan.of(model, room, assets=not self._standalone) if model.built else None
         return (self._plan, self._plan.state) if self._plan else None
 
 
@@ -104,7 +105,7 @@ def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:
     return np.ndarray(dataset.shape, dtype, memory.data, offset)
 
 
-def _variables(model: Any) -> Iterable[Any]:
+def _variables(model: Any) -> list[Any]:
     optimizer = getattr(model, "optimizer", None)
     return [*model.variables, *(optimizer.variables if optimizer is not None else ())]
 

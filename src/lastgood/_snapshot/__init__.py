@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .copying import copy_arrays
+
 Copy = Callable[[Sequence[Any], Sequence[npt.NDArray[Any]]], None]
 
 
@@ -21,19 +23,11 @@ def copier(backend: str) -> Copy:
         integer type where NumPy has no name for the tensor's type. NumPy arrays may stand among the tensors.
     """
     if backend not in ("jax", "torch", "tensorflow"):
-        return copy_by_numpy
+        return _copy_by_numpy
     copy: Copy = importlib.import_module(f"{__name__}.on_{backend}").copy
     return copy
 
 
-def copy_by_numpy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
+def _copy_by_numpy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
     """Copy whatever NumPy can make an array of."""
-    for tensor, destination in zip(tensors, destinations, strict=True):
-        copy_array(np.asarray(tensor), destination)
-
-
-def copy_array(array: npt.NDArray[Any], destination: npt.NDArray[Any]) -> None:
-    """Copy an array into one of the same shape and width, number by number or, where the types differ, bit by bit."""
-    if array.dtype != destination.dtype:
-        array = np.ascontiguousarray(array).view(destination.dtype).reshape(destination.shape)
-    np.copyto(destination, array)
+    copy_arrays(map(np.asarray, tensors), destinations)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import numpy as np
 import numpy.typing as npt
 
-from . import copy_by_numpy
+from .copying import copy_arrays
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
@@ -18,4 +19,4 @@ def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> No
     for tensor in tensors:
         if isinstance(tensor, jax.Array) and next(iter(tensor.devices())).platform != "cpu":
             tensor.copy_to_host_async()
-    copy_by_numpy(tensors, destinations)
+    copy_arrays(map(np.asarray, tensors), destinations)

@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from . import copy_array
+from .copying import copy_arrays
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
     """Copy variables and tensors of TensorFlow into host arrays."""
-    for tensor, destination in zip(tensors, destinations, strict=True):
-        copy_array(np.asarray(_read(tensor)), destination)
+    copy_arrays((np.asarray(_read(tensor)) for tensor in tensors), destinations)
 
 
 def _read(tensor: Any) -> Any:

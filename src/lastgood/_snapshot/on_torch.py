@@ -4,6 +4,8 @@ A view of a CPU tensor is live, since optimizers write in place: it is copied fr
 """
 
 import contextlib
+import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,28 +13,37 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from . import copy_array
+from .copying import copy_arrays
 
 _CUDA: Any = torch.cuda  # its runtime has no types
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
     """Copy tensors of torch into host arrays; those on GPUs come without a wait between them."""
-    devices = set()
-    for tensor, destination in zip(tensors, destinations, strict=True):
-        if isinstance(tensor, np.ndarray):
-            copy_array(tensor, destination)
-            continue
-        source = tensor.detach()
-        if source.dtype == torch.bfloat16:
-            source = source.view(torch.uint16)
-        if source.device.type == "cuda":
-            devices.add(source.device)
-            torch.from_numpy(destination).copy_(source, non_blocking=True)
-        else:
-            copy_array(source.cpu().numpy(), destination)
-    for device in devices:
+    pairs = [(_bits(tensor), destination) for tensor, destination in zip(tensors, destinations, strict=True)]
+    on_gpu = [_is_on_gpu(source) for source, _ in pairs]
+    for source, destination in itertools.compress(pairs, on_gpu):
+        torch.from_numpy(destination).copy_(source, non_blocking=True)
+    here = list(itertools.compress(pairs, map(operator.not_, on_gpu)))
+    copy_arrays((_array(source) for source, _ in here), [destination for _, destination in here])
+    for device in {source.device for source, _ in itertools.compress(pairs, on_gpu)}:
         torch.cuda.synchronize(device)
+
+
+def _bits(tensor: Any) -> Any:
+    """Return a tensor without its history, and as integers if NumPy has no name for its type."""
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    source = tensor.detach()
+    return source.view(torch.uint16) if source.dtype == torch.bfloat16 else source
+
+
+def _is_on_gpu(source: Any) -> bool:
+    return isinstance(source, torch.Tensor) and source.device.type == "cuda"
+
+
+def _array(source: Any) -> Any:
+    return source if isinstance(source, np.ndarray) else source.cpu().numpy()
 
 
 def pin(memory: npt.NDArray[np.uint8]) -> None:
