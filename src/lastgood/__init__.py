@@ -6,11 +6,13 @@
 Importing this package imports neither Keras nor a backend; the first use of :class:`ModelCheckpoint` does.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ._errors import (
     ArgumentError,
     ArgumentTypeError,
+    CorruptCheckpointError,
     LastgoodError,
     MissingExtraError,
     MonitorError,
@@ -22,12 +24,14 @@ from ._errors import (
 
 if TYPE_CHECKING:
     from ._callback import ModelCheckpoint
+    from ._restore import load_weights
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "CorruptCheckpointError",
     "LastgoodError",
     "MissingExtraError",
     "ModelCheckpoint",
@@ -37,19 +41,23 @@ __all__ = [
     "SaveError",
     "TargetIsDirectoryError",
     "__version__",
+    "load_weights",
 ]
 
 
+# What needs Keras, and the module that it is in.
+_ON_KERAS = {"ModelCheckpoint": "_callback", "load_weights": "_restore"}
+
+
 def __getattr__(name: str) -> Any:
-    """Import the callback, and Keras with it, when it is first asked for."""
-    if name != "ModelCheckpoint":
+    """Import what needs Keras, and Keras with it, when it is first asked for."""
+    if name not in _ON_KERAS:
         raise AttributeError(f"module 'lastgood' has no attribute {name!r}")
     try:
-        from ._callback import ModelCheckpoint
+        globals()[name] = getattr(import_module(f".{_ON_KERAS[name]}", __name__), name)
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_backend(error) from error
-    globals()[name] = ModelCheckpoint
-    return ModelCheckpoint
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

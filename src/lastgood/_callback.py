@@ -12,12 +12,13 @@ import keras
 
 from . import _keras, _preflight
 from ._checkpointer import Saver, SaveStats, describe, state_bytes
-from ._errors import ArgumentError, ArgumentTypeError, LastgoodError, RestoreError
+from ._errors import ArgumentError, ArgumentTypeError
 from ._formats import choose_format
 from ._policies.monitor import Direction, Verdict, judge, resolve_direction
 from ._policies.naming import Template
 from ._policies.save import BatchCount, parse_on_error, parse_period, parse_save_freq
 from ._progress import show_progress
+from ._restore import load_weights_as
 from ._run import matching_directories, newest_checkpoint
 from ._storage import LocalStorage
 
@@ -277,14 +278,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def _load_newest(self) -> None:
         path = newest_checkpoint(self._template, self._format)
-        if path is None:
-            return
-        try:
-            self._format.load_weights(self.model, path)
-        except LastgoodError:
-            raise
-        except Exception as error:
-            raise RestoreError(f"Error loading file from {path}. Reason: {error}") from error
+        if path is not None:
+            load_weights_as(self.model, path, self._format)
 
     def _say(self, text: str, epoch: int | None = None) -> None:
         """Print a line where Keras would: on stdout, or in the log where interactive logging is off."""

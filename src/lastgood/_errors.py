@@ -8,6 +8,7 @@ LastgoodError
 ├── SaveError                (OSError)            a checkpoint that could not be written or committed
 │   └── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
+│   └── CorruptCheckpointError                    its bytes are not those that were written
 └── MissingExtraError        (ImportError)        a package of the user's choice that is not installed
 """
 
@@ -72,6 +73,33 @@ class TargetIsDirectoryError(SaveError, IsADirectoryError):
 
 class RestoreError(LastgoodError, ValueError):
     """A checkpoint could not be loaded into the model."""
+
+
+class CorruptCheckpointError(RestoreError):
+    """The bytes of a checkpoint are not those that were written.
+
+    Attributes:
+        path: The checkpoint.
+        region: What is damaged, in words.
+        array: The damaged array's path in the file, such as ``layers/dense/vars/0``; None where it is something else.
+    """
+
+    def __init__(self, path: str | Path, region: str, reason: str = "", array: str | None = None) -> None:
+        """Say what is damaged.
+
+        Args:
+            path: The checkpoint.
+            region: What is damaged, in words.
+            reason: How that shows, if there is more to say.
+            array: The path of the damaged array in the file.
+        """
+        self.path = os.fspath(path)
+        self.region = region
+        self.array = array
+        more = f" ({reason})" if reason else ""
+        super().__init__(
+            f"The checkpoint {self.path!r} is damaged in {region}{more}. Nothing was loaded. Use an older checkpoint."
+        )
 
 
 class MissingExtraError(LastgoodError, ImportError):

@@ -49,9 +49,19 @@ class Record:
             int(values.pop("crc32"), 16)
             values["metrics"] = {name: _from_json_number(v) for name, v in values["metrics"].items()}
             record = cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         return record if isinstance(record.step, int) else None
+
+
+def digest_of(text: str) -> str | None:
+    """Return the file's digest, eight hexadecimal digits, that stands in a record's text; None if it is damaged."""
+    try:
+        digest = json.loads(text)["crc32"]
+        int(digest, 16)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return str(digest) if len(digest) == 8 and Record.from_json(text) else None
 
 
 def _to_json_number(value: float) -> float | str:

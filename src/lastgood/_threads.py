@@ -1,10 +1,13 @@
-"""A function run beside another, also while the interpreter ends, when pools and new threads are refused."""
+"""Functions run beside others, also while the interpreter ends, when pools and new threads are refused."""
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+_MOST_THREADS = 8
 
 
 class Beside(Generic[T]):
@@ -47,3 +50,25 @@ class Beside(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._outcome  # type: ignore[return-value] # it is a T once the work is done without an error
+
+
+def spread(work: Callable[[Sequence[T]], None], items: Sequence[T], count: int) -> None:
+    """Do ``work`` on shares of ``items`` in ``count`` threads, this one among them; return when all of it is done.
+
+    Raises:
+        BaseException: What the work raised.
+    """
+    others = [Beside(partial(work, items[i::count]), "lastgood-share") for i in range(1, count)]
+    try:
+        work(items[:: max(1, count)])
+    finally:
+        for other in others:
+            other.wait()
+    for other in others:
+        other.result()
+
+
+def cores() -> int:
+    """Return how many threads can run at once, for work that memory limits: more than a few gain nothing."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(available, _MOST_THREADS)

@@ -17,7 +17,7 @@ LAYERS = [
     ("_storage",),
     ("_keras", "_snapshot", "_writer"),
     ("_formats",),
-    ("_run", "_preflight"),
+    ("_run", "_preflight", "_restore"),
     ("_checkpointer",),
     ("_progress",),
     ("_callback",),
@@ -30,6 +30,7 @@ def test_public_names():
     assert lastgood.__all__ == [
         "ArgumentError",
         "ArgumentTypeError",
+        "CorruptCheckpointError",
         "LastgoodError",
         "MissingExtraError",
         "ModelCheckpoint",
@@ -39,6 +40,7 @@ def test_public_names():
         "SaveError",
         "TargetIsDirectoryError",
         "__version__",
+        "load_weights",
     ]
     assert all(
         error.__module__ == "lastgood._errors" for name, error in vars(lastgood).items() if name.endswith("Error")
@@ -49,6 +51,7 @@ def test_errors_are_caught_by_the_builtins_that_the_contract_names():
     builtins = {
         "ArgumentError": ValueError,
         "ArgumentTypeError": TypeError,
+        "CorruptCheckpointError": ValueError,
         "MissingExtraError": ImportError,
         "MonitorError": ValueError,
         "PlaceholderError": KeyError,

@@ -515,9 +515,13 @@ def test_decision_a_failed_save_does_not_move_the_best(fit, make_model, small_di
     filler = small_disk / "filler"
     with pytest.raises(OSError, match="No space"):
         filler.write_bytes(bytes(4_000_000))
-    checkpoint.on_epoch_end(1, {"score": 2.0})
-    with pytest.raises(OSError, match=r"No space left on device\. Free some space") as caught:
+
+    def save_and_wait():
+        checkpoint.on_epoch_end(1, {"score": 2.0})
         checkpoint.wait()
+
+    with pytest.raises(OSError, match=r"No space left on device\. Free some space") as caught:
+        save_and_wait()
     assert isinstance(caught.value, SaveError)
     assert checkpoint.best == 1.0
     assert sorted(p.name for p in small_disk.iterdir()) == ["1.keras", "filler"]

@@ -1,6 +1,7 @@
 """File formats, one module each. The path's ending and ``save_weights_only`` choose."""
 
 from difflib import get_close_matches
+from pathlib import Path
 
 from .._errors import ArgumentError
 from .base import Format
@@ -10,7 +11,7 @@ from .legacy_h5 import LegacyModel, LegacyWeights
 from .orbax_directory import OrbaxDirectory
 from .weights_h5 import WeightsH5
 
-__all__ = ["Format", "choose_format"]
+__all__ = ["Format", "choose_format", "format_at"]
 
 # The endings of other tools' files. A path that ends so is a mistake, not a directory's name.
 _FOREIGN = {
@@ -65,3 +66,12 @@ def choose_format(text: str, suffix: str, *, weights_only: bool) -> Format:
             "model), '.weights.h5' (weights only), '.h5' or '.hdf5' (legacy), or in nothing for a directory."
         )
     return OrbaxDirectory() if weights_only else KerasDirectory()
+
+
+def format_at(path: Path) -> Format:
+    """Return the format of what is at ``path``, as far as loading its weights is concerned."""
+    if path.is_dir():
+        return KerasDirectory() if KerasDirectory().may_replace(path) else OrbaxDirectory()
+    if path.name.endswith(".weights.h5"):
+        return WeightsH5()
+    return KerasArchive() if path.suffix == ".keras" else LegacyWeights()

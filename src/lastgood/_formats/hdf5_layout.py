@@ -74,7 +74,7 @@ class Hdf5Layout:
     def put_digests(self, memory: npt.NDArray[np.uint8]) -> None:
         """Compute the data sets' digests, and put them where the file has them."""
         offset, length = self.digests
-        memory[offset : offset + length] = digests.of_extents(memory, self.tensors).view(np.uint8)
+        memory[offset : offset + length] = digests.of_extents(digests.in_memory(memory), self.tensors).view(np.uint8)
 
 
 def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], record_bytes: int) -> Hdf5Layout:

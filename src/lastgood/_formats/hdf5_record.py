@@ -1,7 +1,6 @@
 """The record inside an HDF5 file: one attribute of the root group, which stock Keras never reads."""
 
 from pathlib import Path
-from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -22,11 +21,17 @@ def write_record(path: Path, record: Record) -> None:
     digests.seal_file(path)
 
 
-def read_record(source: Path | BinaryIO) -> Record | None:
+def read_record(path: Path) -> Record | None:
     """Return the record of an HDF5 file; None if there is none, or the file is no HDF5."""
+    text = read_text(path)
+    return Record.from_json(text) if text is not None else None
+
+
+def read_text(path: Path) -> str | None:
+    """Return the record of an HDF5 file as it stands there; None if there is none, or the file is no HDF5."""
     try:
-        with h5py.File(source, "r") as file:
+        with h5py.File(path, "r") as file:
             text = file.attrs.get(RECORD)
-    except OSError:
+    except Exception:  # noqa: BLE001 - HDF5 has an exception of its own for each thing that can be wrong with its bytes
         return None
-    return Record.from_json(text.decode(errors="replace")) if isinstance(text, bytes) else None
+    return bytes(text).decode(errors="replace") if isinstance(text, bytes) else None

@@ -75,8 +75,11 @@ class KerasArchive:
             return None
 
     def load_weights(self, model: Any, path: Path) -> None:
-        """Load with stock Keras."""
-        model.load_weights(path)
+        """Check the archive, and read the tensors straight into the model."""
+        from . import weights_restore
+
+        place, comment = zip_layout.place_of_weights(path)
+        weights_restore.load(model, path, place, comment or None)
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""

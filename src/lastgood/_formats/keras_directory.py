@@ -41,8 +41,10 @@ class KerasDirectory:
         return directory_record.read_record(path)
 
     def load_weights(self, model: Any, path: Path) -> None:
-        """Load the directory's weights file with stock Keras, which takes no directory of this kind here."""
-        model.load_weights(path / "model.weights.h5")
+        """Load the directory's weights file; stock Keras takes no directory of this kind here."""
+        from . import weights_restore  # here, because looking at checkpoints must not import Keras
+
+        weights_restore.load(model, path / "model.weights.h5", None, None)
 
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""

@@ -1,12 +1,15 @@
 """A ``.keras`` archive around weights that already lie in memory: members, headers and directory, written in place."""
 
 import io
+import struct
 import zipfile
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from .._errors import CorruptCheckpointError
 from .._storage.direct import BLOCK
 
 WEIGHTS = "model.weights.h5"
@@ -14,6 +17,7 @@ WEIGHTS = "model.weights.h5"
 _HEADER = 1024
 _PADDING_FIELD = 0xD935  # the extra field that other tools use for alignment, too
 _MAX_EXTRA = 0xFFFF
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then what the directory says too, then two lengths
 
 
 def start_of_weights(before: Mapping[str, bytes]) -> int:
@@ -77,6 +81,27 @@ def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int,
     archive.filelist.append(info)
     archive.NameToInfo[info.filename] = info
     archive.start_dir = sink.tell()
+
+
+def place_of_weights(path: Path) -> tuple[tuple[int, int], str]:
+    """Return where the weights lie in an archive, (offset, length), and the archive's comment.
+
+    Raises:
+        CorruptCheckpointError: It is no archive of a model, or one that is damaged.
+        OSError: The system refused.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+            info = archive.getinfo(WEIGHTS)
+            file.seek(info.header_offset)
+            header = file.read(_LOCAL_HEADER.size)
+            *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    except (zipfile.BadZipFile, KeyError, struct.error, NotImplementedError, ValueError) as error:
+        raise CorruptCheckpointError(path, "its structure", f"zip says: {error}") from error
+    start = info.header_offset + len(header) + name_length + extra_length
+    if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > path.stat().st_size:
+        raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it as it is")
+    return (start, info.file_size), archive.comment.decode(errors="replace")
 
 
 class _Sink(io.RawIOBase):

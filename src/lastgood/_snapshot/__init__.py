@@ -1,4 +1,4 @@
-"""Device → host at one step: the staging buffer, and one module a backend that copies tensors into it."""
+"""Device → host at one step, and back: the staging buffer, and what each backend does better than NumPy would."""
 
 import importlib
 from collections.abc import Callable, Sequence

@@ -46,6 +46,19 @@ def _array(source: Any) -> Any:
     return source if isinstance(source, np.ndarray) else source.cpu().numpy()
 
 
+def live_bytes(tensor: torch.Tensor) -> npt.NDArray[np.uint8] | None:
+    """Return the memory of a tensor itself, to be written to; None where the host does not see it in one piece."""
+    if tensor.device.type != "cpu" or not tensor.is_contiguous() or not tensor.numel():
+        return None
+    memory: npt.NDArray[np.uint8] = tensor.detach().reshape(-1).view(torch.uint8).numpy()
+    return memory
+
+
+def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
+    """Give a variable a value."""
+    variable.assign(array)
+
+
 def pin(memory: npt.NDArray[np.uint8]) -> None:
     """Lock the staging buffer in memory, so that GPUs write to it directly; without one, or if refused, do nothing."""
     if torch.cuda.is_available():

@@ -5,6 +5,7 @@ Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some net
 """
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from .._threads import Beside
 
 BLOCK = 4096
 _CHUNK = 16 * 1024 * 1024
+_DIRECT = getattr(os, "O_DIRECT", 0)
 _NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 Place = tuple[int, int]
@@ -61,7 +63,7 @@ class _File:
         self._memory = memory
         self._written = 0
         try:
-            self._descriptor = os.open(path, flags | getattr(os, "O_DIRECT", 0), 0o644)
+            self._descriptor = os.open(path, flags | _DIRECT, 0o644)
         except OSError as error:
             if error.errno not in _NOT_DIRECT:
                 raise
@@ -86,10 +88,21 @@ class _File:
         """Write the blocks that hold the bytes from ``start`` to ``stop``."""
         at, stop = start // BLOCK * BLOCK, -(-stop // BLOCK) * BLOCK
         while at < stop:
-            count = os.pwrite(self._descriptor, self._memory[at : min(at + _CHUNK, stop)].data, at)
+            count = self._put(self._memory[at : min(at + _CHUNK, stop)].data, at)
             at += count
             self._written += count
             report(self._written)
+
+    def _put(self, content: memoryview, offset: int) -> int:
+        try:
+            return os.pwrite(self._descriptor, content, offset)
+        except OSError as error:
+            flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
+            if error.errno not in _NOT_DIRECT or not flags & _DIRECT:
+                raise
+            # Some file systems open a file for direct writes, and then refuse them.
+            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags & ~_DIRECT)
+            return os.pwrite(self._descriptor, content, offset)
 
     def truncate(self, length: int) -> None:
         os.ftruncate(self._descriptor, length)

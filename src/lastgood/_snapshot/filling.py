@@ -1,0 +1,37 @@
+"""Host → device: new values for variables, read to where they are to be, or to memory that the tensor takes over."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Read = Callable[[npt.NDArray[np.uint8]], None]
+"""Fills the memory that it is given with a variable's bytes."""
+
+_ALIGNED = 64  # what jax and TensorFlow want of memory that they take over
+
+
+def fill(variable: Any, read: Read, backend: str) -> None:
+    """Give a variable of Keras the value that ``read`` reads.
+
+    Args:
+        variable: The variable; not empty.
+        read: Reads its value.
+        backend: The backend that it is of: ``jax``, ``torch`` or ``tensorflow``.
+    """
+    tensors = importlib.import_module(f"{__package__}.on_{backend}")
+    live = tensors.live_bytes(variable.value)
+    if live is not None:
+        read(live)
+        return
+    memory = _new_memory(np.dtype(variable.dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64)))
+    read(memory)
+    tensors.hand_over(variable, np.ndarray(variable.shape, np.dtype(variable.dtype), memory.data))
+
+
+def _new_memory(size: int) -> npt.NDArray[np.uint8]:
+    memory = np.empty(size + _ALIGNED, np.uint8)
+    start = -memory.ctypes.data % _ALIGNED
+    return memory[start : start + size]
