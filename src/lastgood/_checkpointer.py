@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -228,8 +228,13 @@ def describe(
         metrics=metrics,
         format=file_format.name,
         created=time.time(),
-        versions={"lastgood": version("lastgood"), "keras": keras.version(), "backend": keras.backend.backend()},
+        versions=_versions(),
     )
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {"lastgood": version("lastgood"), "keras": keras.version(), "backend": keras.backend.backend()}
 
 
 def _step(model: Any, *, epoch: int, batch: int | None, steps: int) -> int:

@@ -98,7 +98,8 @@ class CorruptCheckpointError(RestoreError):
         self.array = array
         more = f" ({reason})" if reason else ""
         super().__init__(
-            f"The checkpoint {self.path!r} is damaged in {region}{more}. Nothing was loaded. Use an older checkpoint."
+            f"Error loading file from {self.path}. Reason: it is damaged in {region}{more}. "
+            "Nothing was loaded. Use an older checkpoint."
         )
 
 

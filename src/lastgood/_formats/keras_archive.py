@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .hdf5_layout import Hdf5Layout
     from .weights_plan import PlanCache
 
+_USUAL_RECORD = 4096
+
 
 class KerasArchive:
     """The whole model; the record is the zip's comment.
@@ -35,8 +37,14 @@ class KerasArchive:
 
     def prepare(self, model: Any) -> int:
         """Plan the layout, and return about the length of the archive."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
         found = self._plans.get(model)
-        return zip_layout.length_with(2**20, found[0].layout.size, {}, "") if found else 0
+        texts = _keras.serialized(model) if found else None  # the first time, it imports what it needs
+        if found is None or texts is None:
+            return 0
+        plan, state = found
+        return _image(plan.layout, texts, state.assets, " " * _USUAL_RECORD).longest
 
     def snapshot(self, model: Any, record: Record) -> Snapshot:
         """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
@@ -47,9 +55,7 @@ class KerasArchive:
         if found is None or texts is None:
             return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
         plan, state = found
-        before = {"metadata.json": texts[1], "config.json": texts[0]}
-        assets = {f"assets/{name}": content for name, content in state.assets.items()}
-        image = _Image(plan.layout, before, assets, record.to_json())
+        image = _image(plan.layout, texts, state.assets, record.to_json())
         memory = staging.shared(image.longest)
         plan.copy_into(memory[image.start :], state)
         return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
@@ -84,6 +90,12 @@ class KerasArchive:
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
+
+
+def _image(layout: "Hdf5Layout", texts: tuple[bytes, bytes], assets: Mapping[str, bytes], record: str) -> "_Image":
+    config, metadata = texts
+    before = {"metadata.json": metadata, "config.json": config}
+    return _Image(layout, before, {f"assets/{name}": content for name, content in assets.items()}, record)
 
 
 @dataclass(frozen=True)

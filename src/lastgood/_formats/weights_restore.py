@@ -81,8 +81,8 @@ def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents) 
     if wrong:
         more = f", and {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
-            f"The checkpoint {str(path)!r} is not of this model: {'; '.join(wrong[:_MOST_NAMED])}{more}. Nothing was "
-            "loaded. Build the model that was saved, or load another checkpoint."
+            f"Error loading file from {path}. Reason: it is not of this model: {'; '.join(wrong[:_MOST_NAMED])}{more}. "
+            "Nothing was loaded. Build the model that was saved, or load another checkpoint."
         )
 
 

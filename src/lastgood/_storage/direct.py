@@ -42,6 +42,13 @@ def write_file(
     Raises:
         OSError: The storage refused.
     """
+    if body[1] <= _CHUNK:  # too little to be worth a thread
+        length, _ = seal()
+        with _File(path, memory) as file:
+            file.allocate(length)
+            file.write(0, length, report)
+            file.truncate(length)
+        return
     sealing = Beside(seal, "lastgood-digests")
     try:
         with _File(path, memory) as file:

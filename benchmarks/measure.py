@@ -1,0 +1,184 @@
+"""One process's measurements on one backend, as JSON on stdout. Started by `saves.py`."""
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import contenders
+import numpy as np
+import workloads
+from disk_writes import seconds_to_durable
+
+import lastgood
+from lastgood._snapshot import staging
+
+SAVES, EVERY = 3, 6  # saves in a fit that count, and steps between them
+MIB = 2**20
+
+
+def step_times(model, width, callbacks, steps):
+    """Fit for so many steps; return when each ended, before and after the callbacks' hooks."""
+    import keras
+
+    class Clock(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.ends = []
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.ends.append(time.perf_counter())
+
+    before, after = Clock(), Clock()
+    x, size = workloads.batches(width, steps)
+    model.fit(x, x, batch_size=size, shuffle=False, verbose=0, callbacks=[before, *callbacks, after])
+    return before.ends, after.ends
+
+
+def windows(ends, saves, every):
+    """Return the seconds of each stretch that begins with a save's hook and ends where the next one's would."""
+    return [ends[every * (i + 2) - 1] - ends[every * (i + 1) - 1] for i in range(saves)]
+
+
+def fit_costs(model, width, chosen, repeats, directory, saves=SAVES, every=EVERY):
+    """Return the seconds of fit that each save costs, the seconds in its hook, both by contender, and those of a step.
+
+    The first are those of a stretch of steps that begins with a save, less those of one without.
+    """
+    steps = every * (saves + 1)
+    step_times(model, width, [], steps)
+    costs, hooks = {contender.name: [] for contender in chosen}, {contender.name: [] for contender in chosen}
+    for _ in range(repeats):
+        plain = float(np.median(windows(step_times(model, width, [], steps)[0], saves, every)))
+        for contender in chosen:
+            with tempfile.TemporaryDirectory(dir=directory) as run:
+                callback = contender.callback(Path(run, contender.path), every)
+                before, after = step_times(model, width, [callback], steps)
+            costs[contender.name] += [seconds - plain for seconds in windows(before, saves, every)]
+            hooks[contender.name] += [after[i] - before[i] for i in range(every - 1, every * saves, every)]
+    return costs, hooks, plain / every
+
+
+def saves_and_restores(model, chosen, repeats, directory):
+    """Return seconds to durable and seconds to restore, by contender, and those of the limits: memory and disk."""
+    durable = {contender.name: [] for contender in chosen}
+    restore, snapshots = {}, []
+    limits = {"memcpy": [], "write and fsync": []}
+    size = workloads.state_bytes(model)
+    for _ in range(repeats):
+        copied, written = raw_limits(size, directory)
+        limits["memcpy"].append(copied)
+        limits["write and fsync"].append(written)
+        for contender in chosen:
+            with tempfile.TemporaryDirectory(dir=directory) as run:
+                path = Path(run, contender.path)
+                durable[contender.name].append(contenders.save_durably(contender, model, path))
+                for name, load in contender.restores:
+                    warm(Path(run))
+                    started = time.perf_counter()
+                    load(model, path)
+                    restore.setdefault(f"{contender.name}, {name}", []).append(time.perf_counter() - started)
+        with tempfile.TemporaryDirectory(dir=directory) as run:
+            snapshots += [snapshot_seconds(model, Path(run, "m.weights.h5"))]
+    return {"durable": durable, "restore": restore, "limits": limits, "snapshot": snapshots}
+
+
+def raw_limits(size, directory):
+    """Return the seconds of a copy of so many bytes between memory that is in use, and of a direct write and sync."""
+    memory = staging.shared(size)[: size // staging.PAGE * staging.PAGE]
+    source = np.ones(len(memory), np.uint8)
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        np.copyto(memory, source)
+        seconds.append(time.perf_counter() - started)
+    del source
+    path = Path(directory, "raw")
+    written, _ = seconds_to_durable(path, memory, direct=True, chunk=16 * MIB, threads=1, reserve=True)
+    return seconds[-1], written
+
+
+def snapshot_seconds(model, path):
+    """Return how long the copy of a model's state holds training up, the second time."""
+    callback = lastgood.ModelCheckpoint(path, save_weights_only=True)
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_end(epoch, {})
+        callback.wait()
+    return callback.stats[-1].snapshot
+
+
+def warm(directory):
+    """Read all files once, so that each is restored from memory: what is compared is not the disk."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with path.open("rb", buffering=0) as file:
+                while file.read(16 * MIB):
+                    pass
+
+
+def scales(directory, repeats):
+    """Return what saves cost of a small model, of many variables, and of models of growing size."""
+    model, width = workloads.dense(1e6)
+    chosen = [c for c in contenders.MAIN if c.name.startswith("lastgood")]
+    small, hooks, _ = fit_costs(model, width, chosen, repeats, directory, saves=20, every=60)
+    variables, growth = {}, {}
+    for _ in range(repeats):
+        for count in (1, 10_000):
+            model = workloads.Variables(1e9, count)
+            with tempfile.TemporaryDirectory(dir=directory) as run:
+                variables.setdefault(count, []).append(snapshot_seconds(model, Path(run, "m.weights.h5")))
+        for size in (0.1, 1, 4):
+            model = workloads.Variables(size * 1e9, 16)
+            with tempfile.TemporaryDirectory(dir=directory) as run:
+                seconds = contenders.save_durably(contenders.MAIN[-1], model, Path(run, "m.weights.h5"))
+            growth.setdefault(size, []).append(seconds / size)
+        del model
+    return {"small model, fit": small, "small model, hook": hooks, "variables": variables, "growth": growth}
+
+
+def peak_memory(size, name, directory):
+    """Return the peak of this process's memory over a fit with two saves, in bytes."""
+    model, width = workloads.dense(size)
+    chosen = [c for c in (*contenders.MAIN, *contenders.OTHERS) if c.name == name]
+    with tempfile.TemporaryDirectory(dir=directory) as run:
+        callbacks = [contender.callback(Path(run, contender.path), 3) for contender in chosen]
+        step_times(model, width, callbacks, 8)
+        for contender, callback in zip(chosen, callbacks, strict=True):
+            contender.wait(callback)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main():
+    """Measure what is asked for, and print it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=["saves", "others", "scales", "memory"])
+    parser.add_argument("--size", type=float, required=True)
+    parser.add_argument("--repeats", type=int, required=True)
+    parser.add_argument("--directory", type=lambda text: Path(text).absolute(), required=True)
+    parser.add_argument("--contender", default="")
+    arguments = parser.parse_args()
+    output, sys.stdout = sys.stdout, sys.stderr
+    size, repeats, directory = arguments.size * 1e9, arguments.repeats, arguments.directory
+    if arguments.what == "memory":
+        result = {"peak": peak_memory(size, arguments.contender, directory)}
+    elif arguments.what == "scales":
+        result = scales(directory, repeats)
+    else:
+        chosen = contenders.MAIN if arguments.what == "saves" else contenders.OTHERS
+        model, width = workloads.dense(size)
+        costs, hooks, step = fit_costs(model, width, chosen, repeats, directory)
+        result = {"fit": costs, "hook": hooks, "step": step, "bytes": workloads.state_bytes(model)}
+        result |= saves_and_restores(model, chosen, repeats, directory)
+    output.write(json.dumps(result) + "\n")
+    output.flush()
+    os._exit(0)  # no time is spent on taking the backend down
+
+
+if __name__ == "__main__":
+    main()

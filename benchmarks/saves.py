@@ -1,0 +1,138 @@
+"""What saves cost, compared in one run: no callback, stock Keras, OrbaxCheckpoint, lastgood, and the machine's limits.
+
+Prints a table, and writes JSON and a chart to `benchmarks/results/`. Run it with `make bench`. All is measured in
+turns, so that a slow minute of the machine meets everybody; each figure is a median, with the least and the most.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import chart
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+BACKENDS = ("jax", "torch", "tensorflow")
+PACKAGES = ("keras", "jax", "torch", "tensorflow-cpu", "orbax-checkpoint", "numpy", "h5py")
+
+
+def run(what, backend, arguments, *options):
+    """Measure in a process of its own; return what it found."""
+    command = [sys.executable, str(HERE / "measure.py"), what, "--size", str(arguments.size), *options]
+    command += ["--repeats", str(arguments.repeats), "--directory", str(arguments.directory)]
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} on {backend} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(backend, arguments):
+    """Return all that is found on one backend."""
+    found = run("saves", backend, arguments)
+    names = list(found["fit"])
+    if arguments.others:
+        others = run("others", backend, arguments)
+        for part in ("fit", "hook", "durable", "restore"):
+            found[part] |= others[part]
+    memory = {name: run("memory", backend, arguments, "--contender", name)["peak"] for name in ["", *names]}
+    found["memory"] = {name: (memory[name] - memory[""]) / found["bytes"] for name in names}
+    if arguments.scales:
+        found["scales"] = run("scales", backend, arguments)
+    return found
+
+
+def middle(values):
+    """Return the median, the least and the most, in seconds."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
+
+
+def summarize(node):
+    """Return what was found with each list of values as its median, least and most."""
+    if isinstance(node, list):
+        return middle(node)
+    return {key: summarize(value) for key, value in node.items()} if isinstance(node, dict) else node
+
+
+def show(console, backend, found):
+    """Print one backend's figures."""
+    limits = found["limits"]
+    baseline = limits["write and fsync"]["median"]
+    table = Table(title=f"{backend}: {found['bytes'] / 1e9:.2f} GB of state, a step takes {found['step']:.3f} s")
+    for heading in ("", "fit s a save", "s to durable", "of raw write", "memory, copies"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    for name, cost in found["fit"].items():
+        durable = found["durable"][name]
+        memory = found["memory"].get(name)
+        copies = "" if memory is None else f"{memory:.2f}"
+        table.add_row(name, spread(cost), spread(durable), f"{durable['median'] / baseline:.2f}", copies)
+    console.print(table)
+    speed = found["bytes"] / baseline / 1e9
+    console.print(f"raw write and fsync {spread(limits['write and fsync'])} s ({speed:.2f} GB/s)")
+    factor = found["snapshot"]["median"] / limits["memcpy"]["median"]
+    console.print(f"memcpy {spread(limits['memcpy'])} s, snapshot {spread(found['snapshot'])} s: {factor:.2f} of it")
+    for name, seconds in found["restore"].items():
+        console.print(f"restore: {name:45} {spread(seconds)} s")
+    for name, figures in found.get("scales", {}).items():
+        for key, seconds in figures.items():
+            console.print(f"{name} {key}: {spread(seconds, 5)} s")
+    for name, ratio in ratios(found).items():
+        console.print(f"ratio: {name:60} {ratio:.2f}")
+
+
+def spread(figures, digits=3):
+    """Return a median with its least and most, as text."""
+    return f"{figures['median']:.{digits}f} ({figures['min']:.{digits}f} to {figures['max']:.{digits}f})"
+
+
+def ratios(found):
+    """Return how many times less ours costs than theirs, by comparison."""
+    fit = {name: figures["median"] for name, figures in found["fit"].items()}
+    ours = {"keras": fit["lastgood .keras"], "weights": fit["lastgood .weights.h5"]}
+    restore = {name: figures["median"] for name, figures in found["restore"].items()}
+    return {
+        "fit, stock .keras / lastgood .keras": fit["stock .keras"] / ours["keras"],
+        "fit, stock .weights.h5 / lastgood .weights.h5": fit["stock .weights.h5"] / ours["weights"],
+        "fit, OrbaxCheckpoint / lastgood .weights.h5": fit["OrbaxCheckpoint"] / ours["weights"],
+        "fit, OrbaxCheckpoint / lastgood .keras": fit["OrbaxCheckpoint"] / ours["keras"],
+        "restore .weights.h5, stock load_weights / lastgood": restore["lastgood .weights.h5, stock load_weights"]
+        / restore["lastgood .weights.h5, lastgood.load_weights"],
+        "restore .keras, stock load_model / lastgood": restore["lastgood .keras, stock load_model"]
+        / restore["lastgood .keras, lastgood.load_weights"],
+    }
+
+
+def main():
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--backends", default=",".join(BACKENDS))
+    parser.add_argument(
+        "--others", action=argparse.BooleanOptionalAction, default=True, help="formats of stock writers"
+    )
+    parser.add_argument("--scales", action=argparse.BooleanOptionalAction, default=True, help="small, many and growing")
+    parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
+    parser.add_argument("--name", default="saves", help="name of the result files")
+    arguments = parser.parse_args()
+    console = Console(width=120)
+    results = {"machine": platform.platform(), "cores": os.cpu_count(), "versions": {n: version(n) for n in PACKAGES}}
+    RESULTS.mkdir(exist_ok=True)
+    for backend in arguments.backends.split(","):
+        found = summarize(measure(backend, arguments))
+        show(console, backend, found)
+        results.setdefault("backends", {})[backend] = {**found, "ratios": ratios(found)}
+        (RESULTS / f"{arguments.name}.json").write_text(json.dumps(results, indent=1) + "\n")
+    chart.draw(results["backends"], RESULTS / f"{arguments.name}.png")
+
+
+if __name__ == "__main__":
+    main()

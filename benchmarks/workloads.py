@@ -1,0 +1,41 @@
+"""What is saved: models by the size of their state, in bytes, the optimizer's included."""
+
+import keras
+import numpy as np
+
+_LAYERS = 5
+_BATCH = 8
+
+
+def dense(state_bytes):
+    """Return a compiled, built model trained with Adam, whose state has about so many bytes, and its input's width."""
+    width = max(1, round((state_bytes / (3 * 4 * _LAYERS)) ** 0.5))  # weights and two moments, of 4 bytes a number
+    model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width) for _ in range(_LAYERS))])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model, width
+
+
+def batches(width, steps):
+    """Return an array of rows for so many steps, as input and as target, and the size of a batch."""
+    return np.random.default_rng(0).random((steps * _BATCH, width), np.float32), _BATCH
+
+
+class Variables(keras.Model):
+    """A model of nothing but variables, of one size."""
+
+    def __init__(self, state_bytes, count):
+        super().__init__()
+        shape = (int(state_bytes) // 4 // count,)
+        self.numbers = [self.add_weight(shape=shape, initializer="ones", name=f"v{i}") for i in range(count)]
+        self.built = True
+
+    def call(self, x):
+        return x
+
+
+def state_bytes(model):
+    """Return the bytes of a model's variables and its optimizer's."""
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else ())]
+    return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables)
