@@ -2,9 +2,10 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 VERSION = 1
 
@@ -34,34 +35,72 @@ class Record:
     created: float
     versions: Mapping[str, str] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes."""
+    def to_text(self, table: tuple[int, int] | None = None) -> "RecordText":
+        """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes.
+
+        Args:
+            table: Place of the file's table of digests, (offset, length), if it has one.
+        """
         values = asdict(self) | {"metrics": {name: _to_json_number(v) for name, v in self.metrics.items()}}
-        return json.dumps({"lastgood": VERSION, "crc32": "0" * 8, **values}, allow_nan=False, sort_keys=True)
+        own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
+        return RecordText(json.dumps({**own, **values}, allow_nan=False, sort_keys=True))
 
     @classmethod
-    def from_json(cls, text: str) -> "Record | None":
+    def from_text(cls, text: "RecordText") -> "Record | None":
         """Return the record that ``text`` holds, or None where it is damaged or of a version not known here."""
+        values = dict(text.values)
         try:
-            values = json.loads(text, parse_constant=_refuse)
             if values.pop("lastgood") != VERSION:
                 return None
-            int(values.pop("crc32"), 16)
+            for name in ("crc32", "table"):
+                values.pop(name)
             values["metrics"] = {name: _from_json_number(v) for name, v in values["metrics"].items()}
             record = cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
         return record if isinstance(record.step, int) else None
 
 
-def digest_of(text: str) -> str | None:
-    """Return the file's digest, eight hexadecimal digits, that stands in a record's text; None if it is damaged."""
-    try:
-        digest = json.loads(text)["crc32"]
-        int(digest, 16)
-    except (ValueError, TypeError, KeyError, RecursionError):
+class RecordText:
+    """A record as it stands in a file, with what it says of the file itself; it may be damaged.
+
+    Attributes:
+        text: The text.
+        values: What it holds; nothing if it is no JSON object.
+    """
+
+    NO_DIGEST: ClassVar[str] = "0" * 8
+    _KEY: ClassVar[str] = '"crc32": "'
+
+    def __init__(self, text: str) -> None:
+        """Parse ``text``, as far as it can be."""
+        self.text = text
+        try:
+            values = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            values = None
+        self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
+
+    @property
+    def digest(self) -> str | None:
+        """The digest of the file, eight hexadecimal digits; None if that is damaged."""
+        digest = self.values.get("crc32")
+        whole = isinstance(digest, str) and re.fullmatch("[0-9a-f]{8}", digest) and self.digest_at > 0
+        return digest if whole else None
+
+    @property
+    def digest_at(self) -> int:
+        """Where in the text, counted in bytes, the digest is."""
+        before, key, _ = self.text.partition(self._KEY)
+        return len((before + key).encode()) if key else 0
+
+    @property
+    def table(self) -> tuple[int, int] | None:
+        """Place of the table of digests, (offset, length); None if there is none, or it is damaged."""
+        table = self.values.get("table")
+        if isinstance(table, list) and len(table) == 2 and all(type(number) is int for number in table):
+            return table[0], table[1]
         return None
-    return str(digest) if len(digest) == 8 and Record.from_json(text) else None
 
 
 def _to_json_number(value: float) -> float | str:

@@ -1,11 +1,12 @@
 import json
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lastgood._record import Record
+from lastgood._record import Record, RecordText
 
 RECORD = Record(
     step=12, epoch=3, batch=None, metrics={"loss": 0.5}, format="keras", created=1.5, versions={"keras": "3.15.1"}
@@ -20,7 +21,7 @@ RECORD = Record(
 )
 def test_a_record_survives_its_json(step, epoch, batch, metrics):
     record = Record(step=step, epoch=epoch, batch=batch, metrics=metrics, format="keras", created=0.0)
-    copy = Record.from_json(record.to_json())
+    copy = Record.from_text(record.to_text())
     assert copy is not None
     assert copy.metrics.keys() == metrics.keys()
     assert all(copy.metrics[k] == v or (math.isnan(v) and math.isnan(copy.metrics[k])) for k, v in metrics.items())
@@ -28,7 +29,7 @@ def test_a_record_survives_its_json(step, epoch, batch, metrics):
 
 
 def test_the_json_is_strict_and_says_its_version():
-    text = Record(step=1, epoch=1, batch=2, metrics={"loss": math.nan}, format="keras", created=0.0).to_json()
+    text = Record(step=1, epoch=1, batch=2, metrics={"loss": math.nan}, format="keras", created=0.0).to_text().text
     assert json.loads(text, parse_constant=pytest.fail)["lastgood"] == 1
     assert json.loads(text)["metrics"] == {"loss": "NaN"}
 
@@ -41,13 +42,29 @@ def test_the_json_is_strict_and_says_its_version():
         "{}",
         "null",
         '{"lastgood": 1}',
-        RECORD.to_json().replace('"lastgood": 1', '"lastgood": 2'),
-        RECORD.to_json().replace("0.5", "NaN"),
-        RECORD.to_json().replace("0.5", '"bad"'),
-        RECORD.to_json().replace('"step": 12', '"step": "12"'),
-        RECORD.to_json()[:-5],
+        RECORD.to_text().text.replace('"lastgood": 1', '"lastgood": 2'),
+        RECORD.to_text().text.replace("0.5", "NaN"),
+        RECORD.to_text().text.replace("0.5", '"bad"'),
+        RECORD.to_text().text.replace('"step": 12', '"step": "12"'),
+        RECORD.to_text().text[:-5],
     ],
 )
 def test_what_is_no_record_of_a_known_version_is_none(text):
-    assert Record.from_json(RECORD.to_json()) == RECORD
-    assert Record.from_json(text) is None
+    assert Record.from_text(RECORD.to_text()) == RECORD
+    assert Record.from_text(RecordText(text)) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"crc32": 5}', '{"crc32": "xyz"}', "[" * 100_000])
+def test_a_damaged_text_has_no_digest(text):
+    assert RecordText(text).digest is None
+    assert RecordText(text).table is None
+
+
+def test_the_text_says_where_its_digest_and_the_table_are():
+    record = replace(RECORD, metrics={"模型": 0.5, "crc32": math.nan})
+    text = record.to_text((1000, 48))
+    encoded = text.text.encode()
+    assert encoded[text.digest_at :][:8] == b"00000000"
+    assert text.digest == "00000000"
+    assert text.table == (1000, 48)
+    assert Record.from_text(text).metrics["模型"] == 0.5

@@ -9,6 +9,8 @@ from .._record import Record
 from .._storage.durable import tree_bytes
 
 BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
+# Bytes to have ready for a record whose length is not known yet.
+USUAL_RECORD = 4096
 
 Report = Callable[[int], None]
 """Told, while a file is written, how many bytes of it have been."""

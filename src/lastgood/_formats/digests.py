@@ -1,19 +1,28 @@
 """CRC-32 of every tensor, and one of all else, kept in the file itself: so damage is found, and has a name.
 
-A file that was laid out here has an array of the tensors' digests, in the order of their offsets. The record, in every
-file, has the digest of all bytes that belong to no tensor in that array, its own eight digits taken as zeros.
+A file that was laid out here has a table of its tensors: where each is, and its digest. The record, which ends every
+file, has the place of the table and the digest of all bytes that belong to no tensor in it, its own eight digits taken
+as zeros. So a file is checked before anything but its record is read: HDF5 can be led into an endless loop by a byte.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
 
+from .._errors import CorruptCheckpointError
+from .._record import RecordText
 from .._storage.positioned import PositionedFile
 from .._threads import cores, spread
+
+VERSION = 1
+COLUMNS = 3  # offset, length and digest of a tensor, 8 bytes each
+_ROW = 8 * COLUMNS
+_WORTH_THREADS = 16 * 1024 * 1024
 
 Extents = Sequence[tuple[int, int]]
 """Places in a file: (offset, length in bytes), in the order of their offsets, none empty."""
@@ -21,88 +30,113 @@ Extents = Sequence[tuple[int, int]]
 Parts = Callable[[int, int], Iterator[memoryview]]
 """Gives the bytes of a file from an offset to another, in parts; each is valid until the next is asked for."""
 
-_KEY = b'"crc32": "'
-_DIGITS = 8
+
+def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
+    """Return the table of the tensors that lie in ``memory`` at the extents."""
+    table = np.empty((len(extents), COLUMNS), np.dtype("<u8"))
+    if extents:
+        table[:, :2] = extents
+        table[:, 2] = _of_extents(_in_memory(memory), extents)
+    return table.tobytes()
 
 
-def of_extents(parts: Parts, extents: Extents) -> npt.NDArray[np.uint32]:
+def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record: RecordText) -> None:
+    """Put the digest of all but the extents into the record.
+
+    Args:
+        memory: The whole file.
+        extents: The tensors that are in the table.
+        record_at: Where the record begins.
+        record: The record.
+    """
+    at = record_at + record.digest_at
+    digest = _of_rest(_in_memory(memory), len(memory), extents, at)
+    memory[at : at + len(digest)] = np.frombuffer(digest.encode(), np.uint8)
+
+
+def seal_file(path: Path, record_at: int, record: RecordText) -> None:
+    """Put the digest of a finished file, which has no table, into its record.
+
+    Raises:
+        OSError: The storage refused.
+    """
+    with PositionedFile(path, writable=True) as file:
+        at = record_at + record.digest_at
+        file.write(_of_rest(file.parts, file.size, [], at).encode(), at)
+
+
+def find_damage(file: PositionedFile, start: int, record_at: int, record: RecordText) -> tuple[int, int] | None:
+    """Check every byte of a file against its digests; return the place of the first tensor that is damaged.
+
+    Args:
+        file: The file.
+        start: Where the HDF5 file that has the table begins in it.
+        record_at: Where its record begins.
+        record: Its record.
+
+    Raises:
+        CorruptCheckpointError: Something other than a tensor is damaged, so that not even places can be believed.
+    """
+    if not record.digest:
+        raise CorruptCheckpointError(file.path, "its record")
+    table = _read_table(file, start, record)
+    extents = [(start + int(offset), int(length)) for offset, length, _ in table]
+    if _of_rest(file.parts, file.size, extents, record_at + record.digest_at) != record.digest:
+        raise CorruptCheckpointError(file.path, "its structure or its record: what lies around the tensors")
+    wrong = np.flatnonzero(_of_extents(file.parts, extents) != table[:, 2])
+    return extents[wrong[0]] if len(wrong) else None
+
+
+def _read_table(file: PositionedFile, start: int, record: RecordText) -> npt.NDArray[np.uint64]:
+    """Return the table, if it is one that can be: tensors one after another, within the file."""
+    offset, length = record.table or (0, 0)
+    at = start + offset
+    if offset < 0 or length < 0 or length % _ROW or at + length > file.size:
+        raise CorruptCheckpointError(file.path, "its record")
+    table = np.empty((length // _ROW, COLUMNS), np.dtype("<u8"))
+    if length:
+        file.read_into(table.reshape(-1).view(np.uint8), at)
+    spans = [(start + int(begin), start + int(begin) + int(size)) for begin, size, _ in table]
+    if any(a >= b for a, b in spans) or any(a[1] > b[0] for a, b in pairwise([*spans, (file.size, file.size)])):
+        raise CorruptCheckpointError(file.path, "its table of digests")
+    return table
+
+
+def _of_extents(parts: Parts, extents: Extents) -> npt.NDArray[np.uint32]:
     """Return the digest of each extent."""
     crcs = np.empty(len(extents), np.dtype("<u4"))
 
     def compute(indices: Sequence[int]) -> None:
         for i in indices:
             offset, length = extents[i]
-            crcs[i] = _crc(parts, offset, offset + length)
+            crcs[i] = crc32(parts, offset, offset + length)
 
     by_size = sorted(range(len(extents)), key=lambda i: extents[i][1])
-    spread(compute, by_size, cores())
+    size = sum(length for _, length in extents)
+    spread(compute, by_size, cores() if size > _WORTH_THREADS else 1)
     return crcs
 
 
-def of_rest(parts: Parts, length: int, extents: Extents, digits_at: int) -> str:
-    """Return the digest of all bytes outside the extents, the digits at ``digits_at`` taken as zeros."""
-    crc = 0
+def _of_rest(parts: Parts, length: int, extents: Extents, digest_at: int) -> str:
+    """Return the digest of all bytes outside the extents, those at ``digest_at`` taken as zeros."""
+    crc, zeros = 0, RecordText.NO_DIGEST.encode()
     for start, stop in _gaps(length, extents):
-        if start <= digits_at < stop:
-            crc = _crc(parts, start, digits_at, crc)
-            crc = isal_zlib.crc32(b"0" * _DIGITS, crc)
-            start = digits_at + _DIGITS
-        crc = _crc(parts, start, stop, crc)
+        if start <= digest_at < stop:
+            crc = crc32(parts, start, digest_at, crc)
+            crc = isal_zlib.crc32(zeros, crc)
+            start = digest_at + len(zeros)
+        crc = crc32(parts, start, stop, crc)
     return f"{crc:08x}"
 
 
-def find_digits(parts: Parts, length: int, extents: Extents, digest: str) -> int | None:
-    """Return where, outside the extents, the record's ``digest`` stands; None if nowhere."""
-    wanted = _KEY + digest.encode()
-    for start, stop in _gaps(length, extents):
-        before = b""
-        for part in parts(start, stop):
-            text = before + bytes(part)
-            found = text.find(wanted)
-            if found >= 0:
-                return start - len(before) + found + len(_KEY)
-            start, before = start + len(part), text[1 - len(wanted) :]
-    return None
+def crc32(parts: Parts, start: int, stop: int, crc: int = 0) -> int:
+    """Return the CRC-32 of the bytes from ``start`` to ``stop``, going on from that of what comes before them."""
+    return reduce(lambda so_far, part: isal_zlib.crc32(part, so_far), parts(start, stop), crc)
 
 
-def seal(memory: npt.NDArray[np.uint8], extents: Extents, record: tuple[int, int]) -> tuple[int, int]:
-    """Put the digest of all but the extents into the record.
-
-    Args:
-        memory: The whole file.
-        extents: The tensors that have digests of their own.
-        record: Place of the record's text, which has zeros where the digest goes.
-
-    Returns:
-        Place of the digits: (offset, length).
-    """
-    offset, length = record
-    at = offset + memory[offset : offset + length].tobytes().index(_KEY) + len(_KEY)
-    digits = of_rest(in_memory(memory), len(memory), extents, at).encode()
-    memory[at : at + _DIGITS] = np.frombuffer(digits, np.uint8)
-    return at, _DIGITS
-
-
-def seal_file(path: Path) -> None:
-    """Put the digest of a finished file, whose tensors have none of their own, into its record.
-
-    Raises:
-        OSError: The storage refused.
-    """
-    with PositionedFile(path, writable=True) as file:
-        at = find_digits(file.parts, file.size, [], "0" * _DIGITS)
-        if at is None:
-            raise OSError(f"the record is missing from {path}")
-        file.write(of_rest(file.parts, file.size, [], at).encode(), at)
-
-
-def in_memory(memory: npt.NDArray[np.uint8]) -> Parts:
+def _in_memory(memory: npt.NDArray[np.uint8]) -> Parts:
     """Return the parts of a file that lies in memory: each is all that was asked for."""
     return lambda start, stop: iter((memory[start:stop].data,))
-
-
-def _crc(parts: Parts, start: int, stop: int, crc: int = 0) -> int:
-    return reduce(lambda so_far, part: isal_zlib.crc32(part, so_far), parts(start, stop), crc)
 
 
 def _gaps(length: int, extents: Extents) -> Iterator[tuple[int, int]]:

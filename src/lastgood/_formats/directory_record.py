@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .._record import Record
+from .._record import Record, RecordText
 
 _NAME = "lastgood.json"
 
@@ -13,13 +13,13 @@ def write_record(path: Path, record: Record) -> None:
     Raises:
         OSError: The storage refused.
     """
-    (path / _NAME).write_text(record.to_json(), encoding="utf-8")
+    (path / _NAME).write_text(record.to_text().text, encoding="utf-8")
 
 
 def read_record(path: Path) -> Record | None:
     """Return the record of the directory at ``path``; None if there is none."""
     try:
-        return Record.from_json((path / _NAME).read_text(encoding="utf-8"))
+        return Record.from_text(RecordText((path / _NAME).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError):
         return None
 

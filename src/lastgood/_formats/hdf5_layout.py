@@ -17,10 +17,10 @@ from . import digests
 
 # Names that HDF5 gives no type to; its files hold them as opaque bytes with the name beside.
 _OPAQUE = {"bfloat16": np.dtype("V2")}
-# What is ours in the file: an attribute of the root for the record, and a group that no layer's name can be.
-RECORD = "lastgood"
+# What is ours in the file: an attribute of the root that says so, and a group that no layer's name can be.
+MARK = "lastgood"
 GROUP = "_lastgood"
-DIGESTS = "crc32"
+_DIGESTS = "digests"
 
 
 @dataclass(frozen=True)
@@ -48,60 +48,50 @@ class Hdf5Layout:
         size: Length of the file in bytes.
         metadata: What is not data: (offset, bytes), in order.
         extents: Place of each data set: (offset, length in bytes); the length is 0 for an empty one.
-        digests: Place of the digests of the data sets that are not empty, in the order of their offsets.
-        record: Place of the record's text: (offset, length in bytes); it is padded with blanks.
+        digests: Place of the table of digests, of the data sets that are not empty.
     """
 
     size: int
     metadata: tuple[tuple[int, bytes], ...]
     extents: tuple[tuple[int, int], ...]
     digests: tuple[int, int]
-    record: tuple[int, int]
 
     @property
     def tensors(self) -> Sequence[tuple[int, int]]:
         """The extents that are not empty, in the order of their offsets."""
         return sorted(extent for extent in self.extents if extent[1])
 
-    def put_metadata(self, memory: npt.NDArray[np.uint8], record: str) -> None:
-        """Copy what is not data to its places, and the record, if the file has room for one."""
+    def put_metadata(self, memory: npt.NDArray[np.uint8]) -> None:
+        """Copy what is not data to its places."""
         for offset, content in self.metadata:
             memory[offset : offset + len(content)] = np.frombuffer(content, np.uint8)
-        offset, room = self.record
-        if room:
-            memory[offset : offset + room] = np.frombuffer(record.encode().ljust(room), np.uint8)
 
     def put_digests(self, memory: npt.NDArray[np.uint8]) -> None:
         """Compute the data sets' digests, and put them where the file has them."""
         offset, length = self.digests
-        memory[offset : offset + length] = digests.of_extents(digests.in_memory(memory), self.tensors).view(np.uint8)
+        memory[offset : offset + length] = np.frombuffer(digests.make_table(memory, self.tensors), np.uint8)
 
 
-def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], record_bytes: int) -> Hdf5Layout:
+def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset]) -> Hdf5Layout:
     """Lay out a file.
 
     Args:
         groups: Attributes of each group, by path.
         datasets: The arrays, each in a group.
-        record_bytes: Room for the record, in bytes; 0 for none.
     """
     with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
         path = Path(directory, "layout.h5")
         with h5py.File(path, "w") as file:
             for name, attributes in groups.items():
                 file.create_group(name).attrs.update(attributes)
-            marker = b"\x01" * record_bytes
-            if record_bytes:
-                file.attrs[RECORD] = np.bytes_(marker)
+            file.attrs[MARK] = digests.VERSION
             extents = [_create(file[dataset.group], dataset) for dataset in datasets]
-            count = sum(length > 0 for _, length in extents)
-            digests_at = _create(file.create_group(GROUP), Dataset(GROUP, DIGESTS, (count,), "uint32"))
+            rows = sum(length > 0 for _, length in extents)
+            table = Dataset(GROUP, _DIGESTS, (rows, digests.COLUMNS), "uint64")
+            table_at = _create(file.create_group(GROUP), table)
         size = path.stat().st_size
-        metadata = _all_but(path, [*extents, digests_at], size)
-    record = (0, 0)
-    if record_bytes:
-        record = next((offset + at, record_bytes) for offset, text in metadata if (at := text.find(marker)) >= 0)
-    return Hdf5Layout(size, tuple(metadata), tuple(extents), digests_at, record)
+        metadata = _all_but(path, [*extents, table_at], size)
+    return Hdf5Layout(size, tuple(metadata), tuple(extents), table_at)
 
 
 def _create(group: h5py.Group, dataset: Dataset) -> tuple[int, int]:

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from isal import isal_zlib
 
-from .._record import Record
+from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
+from .._storage.positioned import PositionedFile
 from . import digests, zip_layout
-from .base import BY_STOCK, Report, Snapshot, live
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live
 
 if TYPE_CHECKING:
     from .hdf5_layout import Hdf5Layout
     from .weights_plan import PlanCache
-
-_USUAL_RECORD = 4096
 
 
 class KerasArchive:
@@ -44,7 +43,7 @@ class KerasArchive:
         if found is None or texts is None:
             return 0
         plan, state = found
-        return _image(plan.layout, texts, state.assets, " " * _USUAL_RECORD).longest
+        return _image(plan.layout, texts, state.assets, RecordText(" " * USUAL_RECORD)).longest
 
     def snapshot(self, model: Any, record: Record) -> Snapshot:
         """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
@@ -55,28 +54,29 @@ class KerasArchive:
         if found is None or texts is None:
             return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
         plan, state = found
-        image = _image(plan.layout, texts, state.assets, record.to_json())
+        image = _image(plan.layout, texts, state.assets, record.to_text(plan.layout.digests))
         memory = staging.shared(image.longest)
         plan.copy_into(memory[image.start :], state)
         return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record) -> None:
         model.save(path)
+        text = record.to_text()
         with zipfile.ZipFile(path, "a") as archive:
-            archive.comment = record.to_json().encode()
-        digests.seal_file(path)
+            archive.comment = text.text.encode()
+        digests.seal_file(path, path.stat().st_size - len(archive.comment), text)
 
     @cached_property
     def _plans(self) -> "PlanCache":
         from .weights_plan import PlanCache
 
-        return PlanCache(standalone=False)
+        return PlanCache(assets=True)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the zip's comment."""
         try:
             with zipfile.ZipFile(path) as archive:
-                return Record.from_json(archive.comment.decode(errors="replace"))
+                return Record.from_text(RecordText(archive.comment.decode(errors="replace")))
         except (OSError, zipfile.BadZipFile):
             return None
 
@@ -85,14 +85,18 @@ class KerasArchive:
         from . import weights_restore
 
         place, comment = zip_layout.place_of_weights(path)
-        weights_restore.load(model, path, place, comment or None)
+        with PositionedFile(path) as file:
+            record = (file.size - len(comment), RecordText(comment.decode(errors="replace"))) if comment else None
+            weights_restore.load(model, file, place, record)
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
 
 
-def _image(layout: "Hdf5Layout", texts: tuple[bytes, bytes], assets: Mapping[str, bytes], record: str) -> "_Image":
+def _image(
+    layout: "Hdf5Layout", texts: tuple[bytes, bytes], assets: Mapping[str, bytes], record: RecordText
+) -> "_Image":
     config, metadata = texts
     before = {"metadata.json": metadata, "config.json": config}
     return _Image(layout, before, {f"assets/{name}": content for name, content in assets.items()}, record)
@@ -105,7 +109,7 @@ class _Image:
     layout: "Hdf5Layout"
     before: Mapping[str, bytes]
     after: Mapping[str, bytes]
-    record: str
+    record: RecordText
 
     @property
     def start(self) -> int:
@@ -113,20 +117,19 @@ class _Image:
 
     @property
     def longest(self) -> int:
-        return zip_layout.length_with(self.start, self.layout.size, self.after, self.record)
+        return zip_layout.length_with(self.start, self.layout.size, self.after, self.record.text)
 
     def write(self, path: Path, report: Report, memory: staging.Memory) -> None:
         start, stop = self.start, self.start + self.layout.size
         weights = memory[start:stop]
-        self.layout.put_metadata(weights, "")
+        self.layout.put_metadata(weights)
 
-        def seal() -> tuple[int, list[tuple[int, int]]]:
+        def seal() -> tuple[int, list[direct.Place]]:
             self.layout.put_digests(weights)
-            crc = isal_zlib.crc32(weights)
-            length = zip_layout.finish(memory, start, stop - start, crc, self.before, self.after, self.record)
+            crc, text = isal_zlib.crc32(weights), self.record.text
+            length = zip_layout.finish(memory, start, stop - start, crc, self.before, self.after, text)
             tensors = [(start + offset, size) for offset, size in self.layout.tensors]
-            comment = len(self.record.encode())
-            digests.seal(memory[:length], tensors, (length - comment, comment))
+            digests.seal(memory[:length], tensors, length - len(text.encode()), self.record)
             offset, size = self.layout.digests
             return length, [(0, start), (start + offset, size), (stop, length - stop)]
 

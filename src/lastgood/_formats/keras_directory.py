@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .._record import Record
+from .._storage.positioned import PositionedFile
 from . import directory_record
 from .base import Snapshot, live
 
@@ -44,7 +45,8 @@ class KerasDirectory:
         """Load the directory's weights file; stock Keras takes no directory of this kind here."""
         from . import weights_restore  # here, because looking at checkpoints must not import Keras
 
-        weights_restore.load(model, path / "model.weights.h5", None, None)
+        with PositionedFile(path / "model.weights.h5") as file:
+            weights_restore.load(model, file, (0, file.size), None)
 
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""

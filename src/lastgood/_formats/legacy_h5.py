@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 
 from .._errors import ArgumentError
 from .._record import Record
-from . import hdf5_record
+from .._storage.positioned import PositionedFile
+from . import digests, trailing_record
 from .base import Snapshot, live
 
 _UNREADABLE = ("bfloat16", "float8")
@@ -40,14 +41,18 @@ class LegacyModel:
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
         _keras.save_legacy_model(model, path)
-        hdf5_record.write_record(path, record)
+        trailing_record.append(path, record)
 
     def read_record(self, path: Path) -> Record | None:
-        """Return the record in the file's root attributes."""
-        return hdf5_record.read_record(path)
+        """Return the record at the file's end."""
+        return trailing_record.read(path)
 
     def load_weights(self, model: Any, path: Path) -> None:
-        """Load with stock Keras."""
+        """Check the file, and load it with stock Keras."""
+        with PositionedFile(path) as file:
+            record = trailing_record.find(file)
+            if record:
+                digests.find_damage(file, 0, *record)
         model.load_weights(path)
 
     def may_replace(self, path: Path) -> bool:
@@ -65,4 +70,4 @@ class LegacyWeights(LegacyModel):
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
         _keras.save_legacy_weights(model, path)
-        hdf5_record.write_record(path, record)
+        trailing_record.append(path, record)

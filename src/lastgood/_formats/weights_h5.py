@@ -4,11 +4,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._record import Record
+import numpy as np
+
+from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
-from . import digests, hdf5_record
-from .base import BY_STOCK, Report, Snapshot, live
+from .._storage.positioned import PositionedFile
+from . import digests, trailing_record
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live
 
 if TYPE_CHECKING:
     from .hdf5_layout import Hdf5Layout
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class WeightsH5:
-    """Weights and optimizer state; the record is an attribute of the file's root."""
+    """Weights and optimizer state; the record is behind the HDF5 file's end."""
 
     name: ClassVar[str] = "weights.h5"
     suffix: ClassVar[str] = ".weights.h5"
@@ -25,52 +28,57 @@ class WeightsH5:
         """Do nothing: this format holds whatever Keras can train."""
 
     def prepare(self, model: Any) -> int:
-        """Plan the layout, and return the length of the file."""
+        """Plan the layout, and return about the length of the file."""
         found = self._plans.get(model)
-        return found[0].layout.size if found else 0
+        return found[0].layout.size + USUAL_RECORD if found else 0
 
     def snapshot(self, model: Any, record: Record) -> Snapshot:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
-        text = record.to_json()
-        found = self._plans.get(model, text)
+        found = self._plans.get(model)
         if found is None:
             return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
         plan, state = found
-        memory = staging.shared(plan.layout.size)
+        text = record.to_text(plan.layout.digests)
+        size = plan.layout.size + len(trailing_record.encode(text))
+        memory = staging.shared(size)[: direct.whole_blocks(size)]
         plan.copy_into(memory, state)
-        return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), plan.layout.size)
+        return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record) -> None:
         model.save_weights(path)
-        hdf5_record.write_record(path, record)
+        trailing_record.append(path, record)
 
     @cached_property
     def _plans(self) -> "PlanCache":
         from .weights_plan import PlanCache  # here, because looking at checkpoints must not import Keras
 
-        return PlanCache(standalone=True)
+        return PlanCache(assets=False)
 
     def read_record(self, path: Path) -> Record | None:
-        """Return the record in the file's root attributes."""
-        return hdf5_record.read_record(path)
+        """Return the record at the file's end."""
+        return trailing_record.read(path)
 
     def load_weights(self, model: Any, path: Path) -> None:
         """Check the file, and read the tensors straight into the model."""
         from . import weights_restore
 
-        weights_restore.load(model, path, None, hdf5_record.read_text(path))
+        with PositionedFile(path) as file:
+            weights_restore.load(model, file, (0, file.size), trailing_record.find(file))
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
 
 
-def _write(path: Path, report: Report, memory: staging.Memory, layout: "Hdf5Layout", record: str) -> None:
-    layout.put_metadata(memory, record)
+def _write(path: Path, report: Report, memory: staging.Memory, layout: "Hdf5Layout", record: RecordText) -> None:
+    layout.put_metadata(memory)
 
-    def seal() -> tuple[int, list[tuple[int, int]]]:
+    def seal() -> tuple[int, list[direct.Place]]:
         layout.put_digests(memory)
-        digits = digests.seal(memory[: layout.size], layout.tensors, layout.record)
-        return layout.size, [layout.digests, digits]
+        end = trailing_record.encode(record)
+        length = layout.size + len(end)
+        memory[layout.size : length] = np.frombuffer(end, np.uint8)
+        digests.seal(memory[:length], layout.tensors, layout.size, record)
+        return length, [layout.digests, (layout.size, len(end))]
 
     direct.write_file(path, memory, (0, layout.size), seal, report)

@@ -12,8 +12,6 @@ from .._snapshot import copier
 from .._snapshot.staging import Memory
 from .hdf5_layout import Dataset, Hdf5Layout, plan
 
-_SPARE = 1024
-
 
 class WeightsPlan:
     """A weights file without its data, and where the data come from.
@@ -36,12 +34,11 @@ class WeightsPlan:
         self._settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
 
     @classmethod
-    def of(cls, model: Any, record_room: int, *, assets: bool) -> "WeightsPlan | None":
+    def of(cls, model: Any, *, assets: bool) -> "WeightsPlan | None":
         """Lay out the weights of ``model``; None where stock Keras has to write them.
 
         Args:
             model: A built model.
-            record_room: Bytes for the record; 0 for none.
             assets: Whether the asset files are to be saved, too.
         """
         state = _keras.saved_state(model, assets=assets)
@@ -51,7 +48,7 @@ class WeightsPlan:
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
             return None
-        return cls(model, state, known, plan(state.groups, known, record_room), assets=assets)
+        return cls(model, state, known, plan(state.groups, known), assets=assets)
 
     def current(self, model: Any) -> _keras.SavedState | None:
         """Return what is to be saved of ``model`` now; None where it is not what this plan was made for."""
@@ -73,29 +70,26 @@ class WeightsPlan:
 class PlanCache:
     """The plan of one callback's model."""
 
-    def __init__(self, *, standalone: bool) -> None:
+    def __init__(self, *, assets: bool) -> None:
         """Make no plan yet.
 
         Args:
-            standalone: Whether the HDF5 file is the checkpoint: it then has room for the record, and no assets beside.
+            assets: Whether the asset files are to be saved, too.
         """
-        self._standalone = standalone
+        self._assets = assets
         self._plan: WeightsPlan | None = None
 
-    def get(self, model: Any, record: str = "") -> tuple[WeightsPlan, _keras.SavedState] | None:
-        """Return a plan with room for ``record``, and what to fill it with; None where stock Keras has to write.
+    def get(self, model: Any) -> tuple[WeightsPlan, _keras.SavedState] | None:
+        """Return a plan, and what to fill it with; None where stock Keras has to write.
 
         Args:
             model: The model to be saved; one that is not built has no plan.
-            record: The record's text.
         """
-        needed = len(record.encode()) if self._standalone else 0
-        if self._plan is not None and self._plan.layout.record[1] >= needed:
+        if self._plan is not None:
             state = self._plan.current(model)
             if state is not None:
                 return self._plan, state
-        room = 2 * needed + _SPARE if self._standalone else 0
-        self._plan = WeightsPlan.of(model, room, assets=not self._standalone) if model.built else None
+        self._plan = WeightsPlan.of(model, assets=self._assets) if model.built else None
         return (self._plan, self._plan.state) if self._plan else None
 
 

@@ -4,8 +4,7 @@ The fast way serves a model whose every saved array is a variable of the file's 
 that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,40 +13,44 @@ import keras
 
 from .. import _keras
 from .._errors import CorruptCheckpointError, RestoreError
+from .._record import RecordText
 from .._snapshot.filling import fill
 from .._storage.positioned import PositionedFile
 from .._threads import cores, spread
-from .hdf5_reader import Contents, StoredArray, read_contents, verify
+from . import digests
+from .hdf5_reader import Contents, StoredArray, read_contents
 
 _MOST_NAMED = 3
 
 
-def load(model: Any, path: Path, place: tuple[int, int] | None, record_text: str | None) -> None:
+def load(model: Any, file: PositionedFile, place: tuple[int, int], record: tuple[int, RecordText] | None) -> None:
     """Load the weights of a checkpoint, and its optimizer state as far as the model has room for one.
 
     Args:
         model: A built model.
-        path: The checkpoint's file.
-        place: Where the HDF5 file lies in it, (offset, length); None if it is the HDF5 file itself.
-        record_text: The record, as it stands in the file; None if it has none.
+        file: The checkpoint.
+        place: Where the HDF5 file lies in it: (offset, length).
+        record: Where its record begins, and the record; None if it has none.
 
     Raises:
         CorruptCheckpointError: The file is damaged; nothing was loaded.
         RestoreError: It is not one of this model; nothing was loaded.
         Exception: Whatever stock Keras raises, where the loading is its.
     """
+    damaged = digests.find_damage(file, place[0], *record) if record else None
+    contents = read_contents(file, *place)
+    if contents.marked and not record:
+        raise CorruptCheckpointError(file.path, "its record")
     _keras.build_optimizer(model)
-    with PositionedFile(path) as file:
-        contents = read_contents(file, *(place or (0, file.size)))
-        variables = _variables_by_path(model)
-        with _named(variables):
-            verify(file, contents, record_text)
-        if variables is not None:
-            _check_shapes(path, variables, contents)
-            if _is_complete(variables, contents):
-                _read(file, variables, contents.arrays)
-                return
-    model.load_weights(path)
+    variables = _variables_by_path(model)
+    if damaged:
+        raise _named(file.path, damaged, contents, variables or {})
+    if variables is not None:
+        _check_shapes(file.path, variables, contents)
+        if _is_complete(variables, contents):
+            _read(file, variables, contents.arrays)
+            return
+    model.load_weights(file.path)
 
 
 def _variables_by_path(model: Any) -> dict[str, Any] | None:
@@ -58,17 +61,16 @@ def _variables_by_path(model: Any) -> dict[str, Any] | None:
     return {f"{array.group}/{array.key}": array.value for array in state.arrays}
 
 
-@contextmanager
-def _named(variables: Mapping[str, Any] | None) -> Iterator[None]:
-    """Name, in an error about a damaged array, the variable that it is of."""
-    try:
-        yield
-    except CorruptCheckpointError as error:
-        variable = (variables or {}).get(error.array or "")
-        if variable is None:
-            raise
-        region = f"the variable '{variable.path}' (the array '{error.array}')"
-        raise CorruptCheckpointError(error.path, region, array=error.array) from None
+def _named(
+    path: Path, damaged: tuple[int, int], contents: Contents, variables: Mapping[str, Any]
+) -> CorruptCheckpointError:
+    """Return the error about a damaged tensor, with the name of the variable that it is of."""
+    places = {(array.offset, array.length): name for name, array in contents.arrays.items() if array}
+    name = places.get(damaged, "?")
+    region = (
+        f"the variable '{variables[name].path}' (the array '{name}')" if name in variables else f"the array '{name}'"
+    )
+    return CorruptCheckpointError(path, region, array=name)
 
 
 def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents) -> None:

@@ -83,7 +83,7 @@ def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int,
     archive.start_dir = sink.tell()
 
 
-def place_of_weights(path: Path) -> tuple[tuple[int, int], str]:
+def place_of_weights(path: Path) -> tuple[tuple[int, int], bytes]:
     """Return where the weights lie in an archive, (offset, length), and the archive's comment.
 
     Raises:
@@ -101,7 +101,7 @@ def place_of_weights(path: Path) -> tuple[tuple[int, int], str]:
     start = info.header_offset + len(header) + name_length + extra_length
     if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > path.stat().st_size:
         raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it as it is")
-    return (start, info.file_size), archive.comment.decode(errors="replace")
+    return (start, info.file_size), archive.comment
 
 
 class _Sink(io.RawIOBase):

@@ -62,6 +62,11 @@ def write_file(
         sealing.wait()  # the memory is the next save's as soon as this returns
 
 
+def whole_blocks(size: int) -> int:
+    """Return the length of the blocks that hold so many bytes."""
+    return -(-size // BLOCK) * BLOCK
+
+
 class _File:
     """A new file that is written in blocks from memory, directly if it can be."""
 

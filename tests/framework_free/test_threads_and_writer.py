@@ -1,0 +1,112 @@
+"""Work beside other work, and the turns that saves take."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import pytest
+
+from lastgood import _writer
+from lastgood._threads import Beside, cores, spread
+
+
+def test_work_beside_gives_its_result_or_its_error():
+    assert Beside(lambda: 3, "t").result() == 3
+    with pytest.raises(ZeroDivisionError):
+        Beside(lambda: 1 / 0, "t").result()
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_shares_are_the_whole_and_no_more(count):
+    seen = []
+    spread(seen.extend, list(range(100)), count)
+    assert sorted(seen) == list(range(100))
+
+
+def test_an_error_in_a_share_is_raised_when_all_have_ended():
+    ended = []
+
+    def work(share):
+        if share[0] == 1:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        ended.append(share)
+
+    with pytest.raises(ZeroDivisionError):
+        spread(work, list(range(4)), 4)
+    assert len(ended) == 3
+    assert cores() >= 1
+
+
+def test_saves_are_written_one_at_a_time_and_in_order():
+    log = []
+
+    def save(name):
+        def work():
+            log.append(f"begin {name}")
+            time.sleep(0.05)
+            log.append(f"end {name}")
+
+        with _writer.turn():
+            log.append(f"snapshot {name}")
+            _writer.run(work, background=True)
+
+    for name in "abc":
+        save(name)
+    _writer.flush()
+    assert log == [f"{what} {name}" for name in "abc" for what in ("snapshot", "begin", "end")]
+
+
+def test_a_turn_that_is_interrupted_is_the_next_ones():
+    with pytest.raises(KeyboardInterrupt), _writer.turn():
+        raise KeyboardInterrupt
+    done = threading.Event()
+    with _writer.turn():
+        _writer.run(done.set, background=True)
+    assert done.wait(5)
+
+
+def test_the_interpreter_does_not_end_before_the_writing(tmp_path):
+    code = f"""
+        import time
+        from lastgood import _writer
+        def work():
+            time.sleep(0.5)
+            open({str(tmp_path / "done")!r}, "w").write("yes")
+        with _writer.turn():
+            _writer.run(work, background=True)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=20)
+    assert (tmp_path / "done").read_text() == "yes"
+
+
+def test_work_begun_while_the_interpreter_ends_is_done():
+    code = """
+        import atexit
+        from lastgood._threads import Beside
+        atexit.register(lambda: print(Beside(lambda: "done", "late").result()))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=True, timeout=20)
+    assert done.stdout == b"done\n"
+
+
+def test_a_forked_child_waits_for_nothing():
+    release = threading.Event()
+    with _writer.turn():
+        _writer.run(release.wait, background=True)
+        child = os.fork()
+        if not child:
+            with _writer.turn():
+                pass
+            _writer.flush()
+            os._exit(3)
+    try:
+        deadline = time.monotonic() + 10
+        while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert os.waitstatus_to_exitcode(done[1]) == 3
+    finally:
+        release.set()
