@@ -117,7 +117,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._warn_ahead()
         if self.save_freq != "epoch" and not _keras.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
-        self._saver.prepare(self.model)
+        self._saver.prepare(self.model, self.filepath)
         if self.load_weights_on_restart:
             self._load_newest()
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -113,10 +114,19 @@ class Saver:
         self._untold: deque[Save] = deque()
         self.stats: list[SaveStats] = []
 
-    def prepare(self, model: Any) -> None:
-        """Plan the file and make the staging buffer, so that the first save costs no more than the rest."""
+    def prepare(self, model: Any, path: str) -> None:
+        """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
+
+        Args:
+            model: The model that will be saved.
+            path: Where to, for an error's text.
+
+        Raises:
+            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+        """
         _keras.build_optimizer(model)
-        size = self._format.prepare(model)
+        with _explaining(path):
+            size = self._format.prepare(model)
         if size:
             staging.prepare(size)
 
@@ -139,13 +149,8 @@ class Saver:
         asked = time.perf_counter()
         with _writer.turn():
             started = time.perf_counter()
-            try:
+            with _explaining(path):
                 snapshot = self._format.snapshot(model, record)
-            except Exception as error:
-                explained = _explained(error, path)
-                if explained is error:
-                    raise
-                raise explained from error
             costs = _Costs(wait=started - asked, snapshot=time.perf_counter() - started)
             save = Save(path, record, snapshot)
             self._untold.append(save)
@@ -196,6 +201,18 @@ class _Costs:
 
     wait: float
     snapshot: float
+
+
+@contextmanager
+def _explaining(path: str) -> Iterator[None]:
+    """Raise what is raised in the block as what the user gets to see."""
+    try:
+        yield
+    except Exception as error:
+        explained = _explained(error, path)
+        if explained is error:
+            raise
+        raise explained from error
 
 
 def _explained(error: Any, path: str) -> Any:

@@ -1,21 +1,36 @@
 """The progress bar for what is still to be written when training has ended."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from ._checkpointer import Save, Saver
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _PATIENCE_SECONDS = 1.0
 _REFRESH_SECONDS = 0.1
 
 
 def show_progress(saver: Saver, *, enabled: bool) -> None:
-    """Show a bar, in a terminal or a notebook, until the saves under way have ended, if that takes over a second."""
+    """Show a bar until the saves under way have ended, if that takes over a second.
+
+    Args:
+        saver: Whose saves.
+        enabled: Whether to show it everywhere; a notebook's cell that hangs is always explained.
+    """
     save = saver.under_way
-    if not enabled or save is None or save.wait(_PATIENCE_SECONDS):
+    if save is None or save.wait(_PATIENCE_SECONDS):
         return
-    _show(save)
+    from rich.console import Console  # here, because few trainings come to this
+
+    console = Console()
+    if enabled or console.is_jupyter:
+        _show(save, console)
 
 
-def _show(save: Save) -> None:
-    from rich import progress  # here, because few trainings come to this
+def _show(save: Save, console: "Console") -> None:
+    from rich import progress
 
     columns = (
         progress.TextColumn("saving {task.description}"),
@@ -24,8 +39,8 @@ def _show(save: Save) -> None:
         progress.TransferSpeedColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns) as bar:
-        task = bar.add_task(save.path, total=save.size or None)
+    with progress.Progress(*columns, console=console) as bar:
+        task = bar.add_task(Path(save.path).name, total=save.size or None)
         while not save.wait(_REFRESH_SECONDS):
             bar.update(task, completed=save.written)
         bar.update(task, completed=save.written)

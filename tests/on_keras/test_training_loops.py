@@ -1,53 +1,22 @@
 """The ways in which people run ``fit``."""
 
 import keras
-import numpy as np
 import pytest
 
+import counting
 from lastgood import ModelCheckpoint
 
 BACKEND = keras.backend.backend()
-
-
-class CountsSteps(keras.Model):
-    """A model whose every weight equals the number of steps it was trained for."""
-
-    def __init__(self):
-        super().__init__()
-        self.big = self.add_weight(shape=(64, 64), initializer="zeros", name="big")
-        self.small = self.add_weight(shape=(3,), initializer="zeros", name="small")
-
-    def build(self, shape):
-        self.built = True
-
-    def call(self, x):
-        return x[:, :1] * 0 + keras.ops.sum(self.big) + keras.ops.sum(self.small)
-
-
-def _counting_model():
-    model = CountsSteps()
-    # The gradient of the sum is 1 everywhere, and so is each step of SGD, downwards.
-    model.compile(optimizer=keras.optimizers.SGD(1.0), loss=lambda y, p: keras.ops.mean(p))
-    return model
-
-
-def _steps_in(path):
-    model = _counting_model()
-    model.build((None, 4))
-    model.load_weights(path)
-    values = {float(-v) for w in model.get_weights() for v in np.unique(w)}
-    assert len(values) == 1, f"{path} holds tensors of different steps: {values}"
-    return values.pop()
 
 
 @pytest.mark.parametrize("bare", [False, True])
 def test_each_file_holds_the_step_that_its_name_says_in_a_list_and_bare(fit, tmp_path, bare):
     """A bare callback's batch hooks run in Keras's threads, beside the training, unless somebody sees to it."""
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=1)
-    fit(_counting_model(), checkpoint if bare else [checkpoint], epochs=2)
+    fit(counting.model(), checkpoint if bare else [checkpoint], epochs=2)
     for epoch in (1, 2):
         for batch in range(1, 11):
-            assert _steps_in(tmp_path / f"{epoch}-{batch}.weights.h5") == (epoch - 1) * 10 + batch
+            assert counting.steps_in(tmp_path / f"{epoch}-{batch}.weights.h5") == (epoch - 1) * 10 + batch
 
 
 def test_a_bare_callback_that_saves_by_epoch_leaves_keras_its_threads(fit, make_model, tmp_path, names):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .._errors import ArgumentError
+from .._errors import ArgumentError, CorruptCheckpointError
 from .._record import Record
 from .._storage.positioned import PositionedFile
 from . import digests, trailing_record
@@ -53,6 +53,8 @@ class LegacyModel:
             record = trailing_record.find(file)
             if record:
                 digests.find_damage(file, 0, *record)
+            elif trailing_record.is_marked(path):
+                raise CorruptCheckpointError(path, "its record")
         model.load_weights(path)
 
     def may_replace(self, path: Path) -> bool:

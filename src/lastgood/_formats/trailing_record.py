@@ -63,6 +63,15 @@ def find(file: PositionedFile) -> tuple[int, RecordText] | None:
     return at, RecordText(text.decode(errors="replace"))
 
 
+def is_marked(path: Path) -> bool:
+    """Tell whether a file that does not end in a record says that it should."""
+    try:
+        with h5py.File(path, "r") as file:
+            return MARK in file.attrs
+    except OSError:
+        return False
+
+
 def read(path: Path) -> Record | None:
     """Return the record of the file at ``path``; None if it has none that can be read."""
     try:
