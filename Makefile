@@ -4,7 +4,7 @@ BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 
-.PHONY: help demo test test-quick lint types check bench-hooks clean
+.PHONY: help demo test test-quick lint types check bench bench-disk bench-hooks clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -18,6 +18,10 @@ help:  ## show the targets
 
 .venv/test.stamp: .venv/demo.stamp requirements/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	touch $@
+
+.venv/bench.stamp: .venv/test.stamp requirements/bench.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
 	touch $@
 
 demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
@@ -41,6 +45,12 @@ types: .venv/test.stamp  ## check types
 	$(BIN)/mypy
 
 check: lint types test  ## all that has to hold before a change lands
+
+bench: .venv/bench.stamp  ## measure what saves cost, against stock Keras, Orbax and the machine (BENCH="--size 0.1" for less)
+	$(BIN)/python benchmarks/saves.py $(BENCH)
+
+bench-disk: .venv/bench.stamp  ## measure ways to write a file
+	$(BIN)/python benchmarks/disk_writes.py
 
 bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch costs a batch
 	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/batch_hooks.py; done

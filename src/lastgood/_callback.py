@@ -169,7 +169,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     @property
     def stats(self) -> list[SaveStats]:
-        """What each save of this callback cost, in order: sizes in bytes, times in seconds."""
+        """What each of the last thousand saves of this callback cost, in order: sizes in bytes, times in seconds."""
         return list(self._saver.stats)
 
     def _save_if_due(self, batch: int | None, logs: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from ._formats.base import Snapshot
 from ._policies.monitor import as_scalar
 from ._preflight import check_replaceable
 from ._record import Record
-from ._snapshot import staging
+from ._snapshot import copier, staging
 from ._storage import Storage
 from ._storage.durable import tree_bytes
 
@@ -63,6 +63,7 @@ class Save:
         path: Where the checkpoint is to be.
         record: What is known of it.
         note: What the user should know of how it is saved; empty if nothing.
+        begun: Whether the writing has begun, and will end.
         size: Bytes to be written; 0 where that is not known beforehand.
         written: Bytes written so far.
         stats: What it cost, once it is durable.
@@ -74,6 +75,7 @@ class Save:
         self.path = path
         self.record = record
         self.note = snapshot.note
+        self.begun = False
         self.size = snapshot.size
         self.written = 0
         self.stats: SaveStats | None = None
@@ -97,7 +99,7 @@ class Saver:
     """The saves of one callback, in order: a snapshot at the hook, the writing behind it.
 
     Attributes:
-        stats: What each save cost that is durable, in their order.
+        stats: What each save cost that is durable, in their order; the last thousand.
     """
 
     def __init__(self, file_format: Format, storage: Storage, *, background: bool) -> None:
@@ -112,7 +114,7 @@ class Saver:
         self._storage = storage
         self._background = background
         self._untold: deque[Save] = deque()
-        self.stats: list[SaveStats] = []
+        self.stats: deque[SaveStats] = deque(maxlen=1000)
 
     def prepare(self, model: Any, path: str) -> None:
         """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
@@ -125,6 +127,7 @@ class Saver:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
         _keras.build_optimizer(model)
+        copier(keras.backend.backend())  # its module is imported now rather than at the first save
         with _explaining(path):
             size = self._format.prepare(model)
         if size:
@@ -153,12 +156,18 @@ class Saver:
                 snapshot = self._format.snapshot(model, record)
             costs = _Costs(wait=started - asked, snapshot=time.perf_counter() - started)
             save = Save(path, record, snapshot)
-            self._untold.append(save)
             write = partial(self._write, save, snapshot, costs, on_commit)
-            _writer.run(write, background=self._background and not snapshot.live)
+            try:
+                self._untold.append(save)
+                _writer.run(write, background=self._background and not snapshot.live)
+            except BaseException:  # an interrupt: what has begun in the background goes on, and what has not never will
+                if not save.begun:
+                    self._untold.remove(save)
+                raise
 
     def _write(self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[], None]) -> None:
         """Write a snapshot and commit it; whatever goes wrong is kept in ``save``."""
+        save.begun = True
         started = time.perf_counter()
         try:
             with self._storage.stage(Path(save.path), self._format.suffix) as temporary:
@@ -172,7 +181,7 @@ class Saver:
             save.error = _explained(error, save.path)
             save.error.__cause__ = error if save.error is not error else error.__cause__
         except BaseException:
-            self._untold.remove(save)  # whoever interrupts training, which waits for this, knows of it
+            save.begun = False  # whoever interrupts training, which waits for this, knows of it
             raise
         finally:
             save.end()

@@ -11,10 +11,13 @@ _MOST_THREADS = 8
 
 
 class Beside(Generic[T]):
-    """Work that goes on in a thread; where no thread can be had, it is done at once."""
+    """Work that goes on in a thread; where no thread can be had, it is done at once.
+
+    Whoever is to wait for it holds it before it is started, so that an interrupt leaves no work that nobody knows of.
+    """
 
     def __init__(self, work: Callable[[], T], name: str) -> None:
-        """Start.
+        """Get ready.
 
         Args:
             work: What to do; what it returns or raises, :meth:`result` returns or raises.
@@ -23,26 +26,37 @@ class Beside(Generic[T]):
         self._work = work
         self._outcome: T | None = None
         self._error: BaseException | None = None
+        self._ended = threading.Event()
+        self._ended.set()  # there is nothing to wait for yet
+        self._claim = threading.Lock()
         # A daemon: Python would otherwise wait for it at exit before it asks anyone whether that is wanted.
-        self._thread: threading.Thread | None = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start."""
         try:
+            self._ended.clear()
             self._thread.start()
         except RuntimeError:
-            self._thread = None
             self._run()
+        except BaseException:  # an interrupt, before the thread began or after: the work is done whole, or not at all
+            if self._claim.acquire(blocking=False):
+                self._ended.set()
+            raise
 
     def _run(self) -> None:
+        if not self._claim.acquire(blocking=False):
+            return
         try:
             self._outcome = self._work()
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
             self._error = error
+        finally:
+            self._ended.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the work is done, at most ``timeout`` seconds; return whether it is."""
-        if self._thread is not None:
-            self._thread.join(timeout)
-            return not self._thread.is_alive()
-        return True
+        """Wait until the work is done, at most ``timeout`` seconds; return whether it is, or will never be."""
+        return self._ended.wait(timeout)
 
     def result(self) -> T:
         """Wait, and return what the work returned."""
@@ -60,6 +74,8 @@ def spread(work: Callable[[Sequence[T]], None], items: Sequence[T], count: int) 
     """
     others = [Beside(partial(work, items[i::count]), "lastgood-share") for i in range(1, count)]
     try:
+        for other in others:
+            other.start()
         work(items[:: max(1, count)])
     finally:
         for other in others:

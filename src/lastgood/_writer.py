@@ -33,7 +33,8 @@ def run(work: Callable[[], None], *, background: bool) -> None:
     """
     global _last
     if background:
-        _last = Beside(work, "lastgood-writer")
+        _last = Beside(work, "lastgood-writer")  # known before it is started: see Beside
+        _last.start()
     else:
         work()
 

@@ -1,5 +1,6 @@
-"""Every code block of the documentation runs."""
+"""Every code block of the documentation runs, and its figures are those of the benchmarks."""
 
+import json
 import os
 import re
 import subprocess
@@ -16,7 +17,7 @@ def _blocks(name):
     return re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
 
 
-BLOCKS = sorted({block for name in READMES for block in _blocks(name)})
+BLOCKS = sorted({block for name in (*READMES, "FORMAT.md") for block in _blocks(name)})
 
 
 def test_both_readmes_have_the_same_blocks_and_sections():
@@ -53,7 +54,29 @@ def test_the_argument_table_names_every_argument():
 
     from lastgood import ModelCheckpoint
 
-    arguments = [p for p in inspect.signature(ModelCheckpoint).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    parameters = inspect.signature(ModelCheckpoint).parameters.values()
+    arguments = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in READMES:
         rows = re.findall(r"^\| `(\w+)` \| (?:`(.*?)`)? ?\|", (ROOT / name).read_text(encoding="utf-8"), re.M)
         assert rows == [(p.name, "" if p.default is p.empty else repr(p.default).replace("'", '"')) for p in arguments]
+
+
+def test_the_figures_are_those_of_the_benchmark():
+    results = json.loads((ROOT / "benchmarks" / "results" / "saves.json").read_text())["backends"]
+    columns = (
+        "stock .keras",
+        "lastgood .keras",
+        "stock .weights.h5",
+        "lastgood .weights.h5",
+        "OrbaxCheckpoint",
+    )
+    for name in READMES:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        rows = {
+            row[0]: row[1:] for row in re.findall(r"^\| (jax|torch|tensorflow)" + r" \| ([\d.]+) s" * 5, text, re.M)
+        }
+        expected = {
+            backend: tuple(f"{result['fit'][column]['median']:.2f}" for column in columns)
+            for backend, result in results.items()
+        }
+        assert rows == expected

@@ -13,10 +13,56 @@ from lastgood import _writer
 from lastgood._threads import Beside, cores, spread
 
 
+def _started(work):
+    beside = Beside(work, "t")
+    beside.start()
+    return beside
+
+
 def test_work_beside_gives_its_result_or_its_error():
-    assert Beside(lambda: 3, "t").result() == 3
+    assert _started(lambda: 3).result() == 3
     with pytest.raises(ZeroDivisionError):
-        Beside(lambda: 1 / 0, "t").result()
+        _started(lambda: 1 / 0).result()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_interrupt_while_work_is_started_leaves_it_done_or_never_begun(monkeypatch, when):
+    """Python may raise it between any two of its own instructions, those of ``Thread.start`` among them."""
+    start, done = threading.Thread.start, []
+
+    def interrupted(thread):
+        if when == "after":
+            start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    work = Beside(lambda: done.append(True), "t")
+    with pytest.raises(KeyboardInterrupt):
+        work.start()
+    assert work.wait(5)
+    monkeypatch.undo()
+    time.sleep(0.05)
+    assert done in ([], [True]) if when == "after" else done == []
+
+
+def test_an_interrupt_while_a_save_is_begun_does_not_give_its_buffer_away(monkeypatch):
+    start, log = threading.Thread.start, []
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    def work():
+        log.append("begin")
+        time.sleep(0.2)
+        log.append("end")
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), _writer.turn():
+        _writer.run(work, background=True)
+    monkeypatch.undo()
+    with _writer.turn():
+        assert log in (["begin", "end"], [])
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -87,7 +133,8 @@ def test_work_begun_while_the_interpreter_ends_is_done():
     code = """
         import atexit
         from lastgood._threads import Beside
-        atexit.register(lambda: print(Beside(lambda: "done", "late").result()))
+        late = Beside(lambda: "done", "late")
+        atexit.register(lambda: (late.start(), print(late.result())))
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, check=True, timeout=20)
     assert done.stdout == b"done\n"

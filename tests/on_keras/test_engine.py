@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import logging
 import re
 import subprocess
@@ -164,6 +165,17 @@ def test_a_layout_that_is_not_known_is_left_to_stock_keras_and_said_once(tmp_pat
     path.write_bytes(content)
     with pytest.raises(lastgood.CorruptCheckpointError):
         lastgood.load_weights(model, path)
+
+
+def test_a_record_that_no_comment_can_hold_goes_without_its_metrics(make_model, tmp_path):
+    model = make_model()
+    checkpoint = ModelCheckpoint(tmp_path / "m.keras")
+    checkpoint.set_model(model)
+    checkpoint.on_epoch_end(0, {f"metric_{i:05}": i / 7 for i in range(4000)})
+    checkpoint.wait()
+    lastgood.load_weights(model, tmp_path / "m.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert json.loads(archive.comment)["metrics"] == {}
 
 
 # Failures

@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -54,14 +54,14 @@ class KerasArchive:
         if found is None or texts is None:
             return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
         plan, state = found
-        image = _image(plan.layout, texts, state.assets, record.to_text(plan.layout.digests))
+        image = _image(plan.layout, texts, state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(image.longest)
         plan.copy_into(memory[image.start :], state)
         return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record) -> None:
         model.save(path)
-        text = record.to_text()
+        text = _comment(record, None)
         with zipfile.ZipFile(path, "a") as archive:
             archive.comment = text.text.encode()
         digests.seal_file(path, path.stat().st_size - len(archive.comment), text)
@@ -92,6 +92,12 @@ class KerasArchive:
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
+
+
+def _comment(record: Record, table: tuple[int, int] | None) -> RecordText:
+    """Return the record's text, without its metrics if it would be longer than a zip's comment can be."""
+    text = record.to_text(table)
+    return text if len(text.text.encode()) <= zipfile.ZIP_MAX_COMMENT else replace(record, metrics={}).to_text(table)
 
 
 def _image(

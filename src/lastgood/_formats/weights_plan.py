@@ -18,28 +18,30 @@ class WeightsPlan:
 
     Attributes:
         layout: The file.
-        state: What the plan was made from.
     """
 
     def __init__(
         self, model: Any, state: _keras.SavedState, datasets: list[Dataset], layout: Hdf5Layout, *, assets: bool
     ) -> None:
         """Keep a layout and what it was made from; use :meth:`of`."""
-        self.state = state
         self.layout = layout
         self._datasets = datasets
         self._assets = assets
         self._variables = _variables(model)
         # A layer that computes what it saves, and one with assets, has to be asked at each save.
-        self._settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
+        settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
+        self._state = state if settled else None
 
     @classmethod
-    def of(cls, model: Any, *, assets: bool) -> "WeightsPlan | None":
-        """Lay out the weights of ``model``; None where stock Keras has to write them.
+    def of(cls, model: Any, *, assets: bool) -> "Filled | None":
+        """Lay out the weights of ``model``; return the plan, and what to fill it with now.
 
         Args:
             model: A built model.
             assets: Whether the asset files are to be saved, too.
+
+        Returns:
+            None where stock Keras has to write.
         """
         state = _keras.saved_state(model, assets=assets)
         if state is None:
@@ -48,15 +50,15 @@ class WeightsPlan:
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
             return None
-        return cls(model, state, known, plan(state.groups, known), assets=assets)
+        return cls(model, state, known, plan(state.groups, known), assets=assets), state
 
     def current(self, model: Any) -> _keras.SavedState | None:
         """Return what is to be saved of ``model`` now; None where it is not what this plan was made for."""
         variables = _variables(model)
         if len(variables) != len(self._variables) or any(map(operator.is_not, variables, self._variables)):
             return None
-        if self._settled:
-            return self.state
+        if self._state is not None:
+            return self._state
         state = _keras.saved_state(model, assets=self._assets)
         return state if state and [_describe(array) for array in state.arrays] == self._datasets else None
 
@@ -65,6 +67,9 @@ class WeightsPlan:
         places = zip(state.arrays, self._datasets, self.layout.extents, strict=True)
         full = [(_tensor(array.value), _place(memory, data, offset)) for array, data, (offset, size) in places if size]
         copier(keras.backend.backend())([tensor for tensor, _ in full], [place for _, place in full])
+
+
+Filled = tuple[WeightsPlan, _keras.SavedState]
 
 
 class PlanCache:
@@ -79,7 +84,7 @@ class PlanCache:
         self._assets = assets
         self._plan: WeightsPlan | None = None
 
-    def get(self, model: Any) -> tuple[WeightsPlan, _keras.SavedState] | None:
+    def get(self, model: Any) -> Filled | None:
         """Return a plan, and what to fill it with; None where stock Keras has to write.
 
         Args:
@@ -89,8 +94,9 @@ class PlanCache:
             state = self._plan.current(model)
             if state is not None:
                 return self._plan, state
-        self._plan = WeightsPlan.of(model, assets=self._assets) if model.built else None
-        return (self._plan, self._plan.state) if self._plan else None
+        made = WeightsPlan.of(model, assets=self._assets) if model.built else None
+        self._plan = made[0] if made else None
+        return made
 
 
 def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from . import staging
 from .copying import copy_arrays
 
 _CUDA: Any = torch.cuda  # its runtime has no types
@@ -59,15 +60,17 @@ def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
     variable.assign(array)
 
 
-def pin(memory: npt.NDArray[np.uint8]) -> None:
-    """Lock the staging buffer in memory, so that GPUs write to it directly; without one, or if refused, do nothing."""
-    if torch.cuda.is_available():
+class _Cuda:
+    """Locks the staging buffer in memory, so that GPUs write to it directly; if that is refused, all works without."""
+
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
         with contextlib.suppress(RuntimeError):
             _CUDA.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
 
-
-def unpin(memory: npt.NDArray[np.uint8]) -> None:
-    """Undo :func:`pin` before the memory goes away."""
-    if torch.cuda.is_available():
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
         with contextlib.suppress(RuntimeError):
             _CUDA.cudart().cudaHostUnregister(memory.ctypes.data)
+
+
+if torch.cuda.is_available():
+    staging.pin_with(_Cuda())

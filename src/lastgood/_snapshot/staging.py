@@ -10,8 +10,8 @@ import contextlib
 import ctypes
 import mmap
 import os
-import sys
 import threading
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,19 @@ _ADVICE = ("MADV_HUGEPAGE", "MADV_DONTFORK")
 
 Memory = npt.NDArray[np.uint8]
 
+
+class Pinning(Protocol):
+    """What locks memory for a GPU, and releases it before it goes away."""
+
+    def pin(self, memory: Memory) -> None:
+        """Lock it, if there is a GPU."""
+
+    def unpin(self, memory: Memory) -> None:
+        """Release it."""
+
+
 _shared: Memory | None = None
+_pinning: Pinning | None = None
 _making = threading.Lock()
 
 
@@ -33,12 +45,22 @@ def shared(size: int) -> Memory:
     global _shared
     with _making:
         if _shared is None or len(_shared) < size:
-            if _shared is not None:
-                _call_torch("unpin", _shared)
+            if _shared is not None and _pinning:
+                _pinning.unpin(_shared)
             _shared = None  # the old one goes before the new one comes, so that there are never two
             _shared = _touched(size)
-            _call_torch("pin", _shared)
+            if _pinning:
+                _pinning.pin(_shared)
         return _shared
+
+
+def pin_with(pinning: Pinning) -> None:
+    """Have the buffer locked in memory, for a backend whose GPUs then write to it directly."""
+    global _pinning
+    with _making:
+        _pinning = pinning
+        if _shared is not None:
+            _pinning.pin(_shared)
 
 
 def prepare(size: int) -> threading.Thread:
@@ -58,14 +80,6 @@ def _touched(size: int) -> Memory:
     memory: Memory = np.frombuffer(mapped, np.uint8)
     memory[::PAGE] = 0
     return memory
-
-
-def _call_torch(name: str, memory: Memory) -> None:
-    """Tell torch, where it is in use, that the buffer comes or goes: a GPU writes fastest into memory it knows."""
-    if "torch" in sys.modules:
-        from . import on_torch
-
-        getattr(on_torch, name)(memory)
 
 
 def _forget() -> None:

@@ -51,6 +51,7 @@ def write_file(
         return
     sealing = Beside(seal, "lastgood-digests")
     try:
+        sealing.start()
         with _File(path, memory) as file:
             file.allocate(body[1])
             file.write(*body, report)
