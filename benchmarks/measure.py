@@ -17,7 +17,7 @@ from disk_writes import seconds_to_durable
 import lastgood
 from lastgood._snapshot import staging
 
-SAVES, EVERY = 3, 6  # saves in a fit that count, and steps between them
+SAVES, EVERY = 2, 6  # saves in a fit that count, and steps between them
 MIB = 2**20
 
 

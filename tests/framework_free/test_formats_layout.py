@@ -6,9 +6,12 @@ import zlib
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lastgood import CorruptCheckpointError
 from lastgood._formats import digests, hdf5_layout, hdf5_reader, trailing_record, zip_layout
+from lastgood._formats.crc32_join import join
 from lastgood._formats.hdf5_layout import Dataset
 from lastgood._record import Record
 from lastgood._storage.positioned import PositionedFile
@@ -145,6 +148,19 @@ def test_an_array_that_has_no_bytes_has_no_place(tmp_path):
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("vars/0", shape=(2**40,), dtype="float32")
     assert _check(tmp_path / "bomb.h5").arrays == {"vars/0": None}
+
+
+@given(st.binary(max_size=300), st.binary(max_size=300))
+def test_the_digest_of_two_texts_joined(first, second):
+    assert join(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
+
+
+@pytest.mark.parametrize("sizes", [[], [5, 7], [300_000, 1, 800_000], [500_000] * 3])
+def test_the_digest_of_a_whole_file_is_joined_from_those_of_its_tensors(sizes):
+    memory = np.random.default_rng(0).integers(0, 256, sum(sizes) + 50 * (len(sizes) + 1), np.uint8)
+    extents = [(50 * (i + 1) + sum(sizes[:i]), size) for i, size in enumerate(sizes)]
+    table = digests.make_table(memory, extents)
+    assert digests.of_whole(memory, extents, table) == zlib.crc32(memory)
 
 
 BEFORE = {"metadata.json": b"{}", "config.json": b'{"a": 1}' * 1000}

@@ -5,6 +5,7 @@ file, has the place of the table and the digest of all bytes that belong to no t
 as zeros. So a file is checked before anything but its record is read: HDF5 can be led into an endless loop by a byte.
 """
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
 from itertools import pairwise
@@ -18,11 +19,13 @@ from .._errors import CorruptCheckpointError
 from .._record import RecordText
 from .._storage.positioned import PositionedFile
 from .._threads import cores, spread
+from .crc32_join import join
 
 VERSION = 1
 COLUMNS = 3  # offset, length and digest of a tensor, 8 bytes each
 _ROW = 8 * COLUMNS
 _WORTH_THREADS = 16 * 1024 * 1024
+_WORTH_JOINING = 256 * 1024  # bytes of a tensor that are read as fast as two digests are joined
 
 Extents = Sequence[tuple[int, int]]
 """Places in a file: (offset, length in bytes), in the order of their offsets, none empty."""
@@ -38,6 +41,17 @@ def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
         table[:, :2] = extents
         table[:, 2] = _of_extents(_in_memory(memory), extents)
     return table.tobytes()
+
+
+def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes) -> int:
+    """Return the CRC-32 of all of ``memory``, in which the tensors of the table lie at the extents."""
+    if sum(length for _, length in extents) < len(extents) * _WORTH_JOINING:
+        return isal_zlib.crc32(memory)
+    crc, at = 0, 0
+    for (offset, length), (_, _, own) in zip(extents, struct.iter_unpack("<QQQ", table), strict=True):
+        crc = join(isal_zlib.crc32(memory[at:offset], crc), own, length)
+        at = offset + length
+    return isal_zlib.crc32(memory[at:], crc)
 
 
 def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record: RecordText) -> None:

@@ -66,10 +66,12 @@ class Hdf5Layout:
         for offset, content in self.metadata:
             memory[offset : offset + len(content)] = np.frombuffer(content, np.uint8)
 
-    def put_digests(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Compute the data sets' digests, and put them where the file has them."""
+    def put_digests(self, memory: npt.NDArray[np.uint8]) -> bytes:
+        """Compute the data sets' digests, put their table where the file has it, and return it."""
         offset, length = self.digests
-        memory[offset : offset + length] = np.frombuffer(digests.make_table(memory, self.tensors), np.uint8)
+        table = digests.make_table(memory, self.tensors)
+        memory[offset : offset + length] = np.frombuffer(table, np.uint8)
+        return table
 
 
 def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset]) -> Hdf5Layout:

@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from isal import isal_zlib
-
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
@@ -131,8 +129,8 @@ class _Image:
         self.layout.put_metadata(weights)
 
         def seal() -> tuple[int, list[direct.Place]]:
-            self.layout.put_digests(weights)
-            crc, text = isal_zlib.crc32(weights), self.record.text
+            table, text = self.layout.put_digests(weights), self.record.text
+            crc = digests.of_whole(weights, self.layout.tensors, table)
             length = zip_layout.finish(memory, start, stop - start, crc, self.before, self.after, text)
             tensors = [(start + offset, size) for offset, size in self.layout.tensors]
             digests.seal(memory[:length], tensors, length - len(text.encode()), self.record)

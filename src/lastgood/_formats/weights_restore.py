@@ -41,7 +41,7 @@ def load(model: Any, file: PositionedFile, place: tuple[int, int], record: tuple
     contents = read_contents(file, *place)
     if contents.marked and not record:
         raise CorruptCheckpointError(file.path, "its record")
-    _keras.build_optimizer(model)
+    _build_optimizer(model, contents)
     variables = _variables_by_path(model)
     if damaged:
         raise _named(file.path, damaged, contents, variables or {})
@@ -51,6 +51,14 @@ def load(model: Any, file: PositionedFile, place: tuple[int, int], record: tuple
             _read(file, variables, contents.arrays)
             return
     model.load_weights(file.path)
+
+
+def _build_optimizer(model: Any, contents: Contents) -> None:
+    """Make room for the optimizer's state, where the file has more of it than an optimizer that was never used."""
+    saved = sum(name.startswith("optimizer/vars/") for name in contents.arrays)
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and saved > len(optimizer.variables):
+        _keras.build_optimizer(model)
 
 
 def _variables_by_path(model: Any) -> dict[str, Any] | None:
