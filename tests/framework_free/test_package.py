@@ -16,6 +16,7 @@ LAYERS = [
     ("_policies",),
     ("_storage",),
     ("_keras", "_snapshot", "_writer"),
+    ("_layout",),
     ("_formats",),
     ("_run", "_preflight", "_restore"),
     ("_checkpointer",),

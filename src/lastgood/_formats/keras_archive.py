@@ -7,16 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .._layout import digests, zip_layout
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
 from .._storage.positioned import PositionedFile
-from . import digests, zip_layout
 from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live
 
 if TYPE_CHECKING:
-    from .hdf5_layout import Hdf5Layout
-    from .weights_plan import PlanCache
+    from .._layout.hdf5_layout import Hdf5Layout
+    from .._layout.weights_plan import PlanCache
 
 
 class KerasArchive:
@@ -66,7 +66,7 @@ class KerasArchive:
 
     @cached_property
     def _plans(self) -> "PlanCache":
-        from .weights_plan import PlanCache
+        from .._layout.weights_plan import PlanCache
 
         return PlanCache(assets=True)
 
@@ -80,7 +80,7 @@ class KerasArchive:
 
     def load_weights(self, model: Any, path: Path) -> None:
         """Check the archive, and read the tensors straight into the model."""
-        from . import weights_restore
+        from .._layout import weights_restore
 
         place, comment = zip_layout.place_of_weights(path)
         with PositionedFile(path) as file:

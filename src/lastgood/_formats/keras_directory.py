@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
+from .._layout import directory_record
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from . import directory_record
 from .base import Snapshot, live
 
 _MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
@@ -43,7 +43,7 @@ class KerasDirectory:
 
     def load_weights(self, model: Any, path: Path) -> None:
         """Load the directory's weights file; stock Keras takes no directory of this kind here."""
-        from . import weights_restore  # here, because looking at checkpoints must not import Keras
+        from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
 
         with PositionedFile(path / "model.weights.h5") as file:
             weights_restore.load(model, file, (0, file.size), None)

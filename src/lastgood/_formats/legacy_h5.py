@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .._errors import ArgumentError, CorruptCheckpointError
+from .._layout import digests, trailing_record
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from . import digests, trailing_record
 from .base import Snapshot, live
 
 _UNREADABLE = ("bfloat16", "float8")

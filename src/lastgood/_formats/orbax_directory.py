@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .._errors import ArgumentError, MissingExtraError
+from .._layout import directory_record
 from .._record import Record
 from .._storage.durable import tree_bytes
-from . import directory_record
 from .base import Report, Snapshot
 
 _MARKERS = {"orbax.checkpoint", "pytree"}

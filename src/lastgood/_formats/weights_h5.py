@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from .._layout import digests, trailing_record
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
 from .._storage.positioned import PositionedFile
-from . import digests, trailing_record
 from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live
 
 if TYPE_CHECKING:
-    from .hdf5_layout import Hdf5Layout
-    from .weights_plan import PlanCache
+    from .._layout.hdf5_layout import Hdf5Layout
+    from .._layout.weights_plan import PlanCache
 
 
 class WeightsH5:
@@ -50,7 +50,7 @@ class WeightsH5:
 
     @cached_property
     def _plans(self) -> "PlanCache":
-        from .weights_plan import PlanCache  # here, because looking at checkpoints must not import Keras
+        from .._layout.weights_plan import PlanCache  # here, because looking at checkpoints must not import Keras
 
         return PlanCache(assets=False)
 
@@ -60,7 +60,7 @@ class WeightsH5:
 
     def load_weights(self, model: Any, path: Path) -> None:
         """Check the file, and read the tensors straight into the model."""
-        from . import weights_restore
+        from .._layout import weights_restore
 
         with PositionedFile(path) as file:
             weights_restore.load(model, file, (0, file.size), trailing_record.find(file))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastgood import CorruptCheckpointError
-from lastgood._formats import digests, hdf5_layout, hdf5_reader, trailing_record, zip_layout
-from lastgood._formats.crc32_join import join
-from lastgood._formats.hdf5_layout import Dataset
+from lastgood._layout import digests, hdf5_layout, hdf5_reader, trailing_record, zip_layout
+from lastgood._layout.crc32_join import join
+from lastgood._layout.hdf5_layout import Dataset
 from lastgood._record import Record
 from lastgood._storage.positioned import PositionedFile
 
