@@ -53,13 +53,17 @@ def fit_costs(model, width, chosen, repeats, directory, saves=SAVES, every=EVERY
     step_times(model, width, [], steps)
     costs, hooks = {contender.name: [] for contender in chosen}, {contender.name: [] for contender in chosen}
     for _ in range(repeats):
-        plain = float(np.median(windows(step_times(model, width, [], steps)[0], saves, every)))
+        plain = windows(step_times(model, width, [], steps)[0], saves, every)
+        found = {}
         for contender in chosen:
             with tempfile.TemporaryDirectory(dir=directory) as run:
                 callback = contender.callback(Path(run, contender.path), every)
                 before, after = step_times(model, width, [callback], steps)
-            costs[contender.name] += [seconds - plain for seconds in windows(before, saves, every)]
+            found[contender.name] = windows(before, saves, every)
             hooks[contender.name] += [after[i] - before[i] for i in range(every - 1, every * saves, every)]
+        plain = float(np.median(plain + windows(step_times(model, width, [], steps)[0], saves, every)))
+        for name, stretches in found.items():
+            costs[name] += [seconds - plain for seconds in stretches]
     return costs, hooks, plain / every
 
 

@@ -112,7 +112,9 @@ def _variables(model: Any) -> list[Any]:
 
 def _tensor(value: Any) -> Any:
     """Return what the backend holds for a variable; what a layer has computed comes as an array."""
-    return value.value if isinstance(value, keras.Variable) else np.asarray(keras.ops.convert_to_numpy(value))
+    if isinstance(value, keras.Variable):
+        return _keras.tensor_of(value)
+    return np.asarray(keras.ops.convert_to_numpy(value))
 
 
 def _describe(array: _keras.SavedArray) -> Dataset | None:

@@ -16,9 +16,10 @@ def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> No
     A view of an array of jax is dropped here, before the next step: as long as it lives, that step cannot have the
     array's memory, and has to take new.
     """
-    for tensor in tensors:
-        if isinstance(tensor, jax.Array) and next(iter(tensor.devices())).platform != "cpu":
-            tensor.copy_to_host_async()
+    if jax.default_backend() != "cpu":
+        for tensor in tensors:
+            if isinstance(tensor, jax.Array):
+                tensor.copy_to_host_async()
     copy_arrays(map(np.asarray, tensors), destinations)
 
 
