@@ -43,8 +43,10 @@ def measure(backend, arguments):
         others = run("others", backend, arguments)
         for part in ("fit", "hook", "durable", "restore"):
             found[part] |= others[part]
-    memory = {name: run("memory", backend, arguments, "--contender", name)["peak"] for name in ["", *names]}
-    found["memory"] = {name: (memory[name] - memory[""]) / found["bytes"] for name in names}
+    found["memory"] = {}
+    if arguments.memory:
+        memory = {name: run("memory", backend, arguments, "--contender", name)["peak"] for name in ["", *names]}
+        found["memory"] = {name: (memory[name] - memory[""]) / found["bytes"] for name in names}
     if arguments.scales:
         found["scales"] = run("scales", backend, arguments)
     return found
@@ -124,13 +126,15 @@ def main():
     parser.add_argument("--name", default="saves", help="name of the result files")
     arguments = parser.parse_args()
     console = Console(width=120)
-    results = {"machine": platform.platform(), "cores": os.cpu_count(), "versions": {n: version(n) for n in PACKAGES}}
     RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{arguments.name}.json"
+    results = json.loads(path.read_text()) if path.exists() else {}  # what was found on other backends stays
+    results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": {n: version(n) for n in PACKAGES}}
     for backend in arguments.backends.split(","):
         found = summarize(measure(backend, arguments))
         show(console, backend, found)
         results.setdefault("backends", {})[backend] = {**found, "ratios": ratios(found)}
-        (RESULTS / f"{arguments.name}.json").write_text(json.dumps(results, indent=1) + "\n")
+        path.write_text(json.dumps(results, indent=1) + "\n")
     chart.draw(results["backends"], RESULTS / f"{arguments.name}.png")
 
 
