@@ -121,6 +121,7 @@ def main():
     parser.add_argument(
         "--others", action=argparse.BooleanOptionalAction, default=True, help="formats of stock writers"
     )
+    parser.add_argument("--memory", help="also the peak of memory", **switch)
     parser.add_argument("--scales", action=argparse.BooleanOptionalAction, default=True, help="small, many and growing")
     parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
     parser.add_argument("--name", default="saves", help="name of the result files")
