@@ -118,11 +118,10 @@ def main():
     parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--backends", default=",".join(BACKENDS))
-    parser.add_argument(
-        "--others", action=argparse.BooleanOptionalAction, default=True, help="formats of stock writers"
-    )
+    switch = {"action": argparse.BooleanOptionalAction, "default": True}
+    parser.add_argument("--others", help="also the formats that others write and lastgood commits", **switch)
     parser.add_argument("--memory", help="also the peak of memory", **switch)
-    parser.add_argument("--scales", action=argparse.BooleanOptionalAction, default=True, help="small, many and growing")
+    parser.add_argument("--scales", help="also small models, many variables, growing models", **switch)
     parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
     parser.add_argument("--name", default="saves", help="name of the result files")
     arguments = parser.parse_args()
