@@ -86,7 +86,7 @@ def test_the_reader_finds_what_was_laid_out(tmp_path):
 def test_every_byte_of_a_file_is_covered(tmp_path):
     """Change each byte in turn: no file that differs from what was written passes, and HDF5 sees none of them.
 
-    HDF5 itself does not come back from some: a changed byte in an attribute's header led it into an endless loop.
+    HDF5 itself does not come back from some of these changes.
     """
     memory, _ = _file_in_memory()
     path, missed = tmp_path / "f.h5", []

@@ -2,7 +2,7 @@
 
 A file that was laid out here has a table of its tensors: where each is, and its digest. The record, which ends every
 file, has the place of the table and the digest of all bytes that belong to no tensor in it, its own eight digits taken
-as zeros. So a file is checked before anything but its record is read: HDF5 can be led into an endless loop by a byte.
+as zeros. So a file is checked before anything but its record is read: one changed byte can make HDF5 hang.
 """
 
 import struct
