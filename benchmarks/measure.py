@@ -67,10 +67,9 @@ def fit_costs(model, width, chosen, repeats, directory, saves=SAVES, every=EVERY
     return costs, hooks, plain / every
 
 
-def saves_and_restores(model, chosen, repeats, directory):
-    """Return seconds to durable and seconds to restore, by contender, and those of the limits: memory and disk."""
-    durable = {contender.name: [] for contender in chosen}
-    restore, snapshots = {}, []
+def durable_saves(model, chosen, repeats, directory):
+    """Return seconds to durable by contender, and those of the limits: memory and disk."""
+    durable, snapshots = {contender.name: [] for contender in chosen}, []
     limits = {"memcpy": [], "write and fsync": []}
     size = workloads.state_bytes(model)
     for _ in range(repeats):
@@ -81,14 +80,31 @@ def saves_and_restores(model, chosen, repeats, directory):
             with tempfile.TemporaryDirectory(dir=directory) as run:
                 path = Path(run, contender.path)
                 durable[contender.name].append(contenders.save_durably(contender, model, path))
-                for name, load in contender.restores:
-                    warm(Path(run))
-                    started = time.perf_counter()
-                    load(model, path)
-                    restore.setdefault(f"{contender.name}, {name}", []).append(time.perf_counter() - started)
         with tempfile.TemporaryDirectory(dir=directory) as run:
             snapshots += [snapshot_seconds(model, Path(run, "m.weights.h5"))]
-    return {"durable": durable, "restore": restore, "limits": limits, "snapshot": snapshots}
+    return {"durable": durable, "limits": limits, "snapshot": snapshots}
+
+
+def restores(size, name, load, repeats, directory):
+    """Return the seconds of each restore in one way, which has this process to itself: ways slow each other down."""
+    model, _ = workloads.dense(size)
+    contender = by_name(name)
+    by, restore = contender.restores[load]
+    seconds = []
+    with tempfile.TemporaryDirectory(dir=directory) as run:
+        path = Path(run, contender.path)
+        contenders.save_durably(contender, model, path)
+        for _ in range(repeats):
+            warm(Path(run))
+            started = time.perf_counter()
+            restore(model, path)
+            seconds.append(time.perf_counter() - started)
+    return {f"{name}, {by}": seconds}
+
+
+def by_name(name):
+    """Return a contender."""
+    return next(c for c in (*contenders.MAIN, *contenders.OTHERS) if c.name == name)
 
 
 def raw_limits(size, directory):
@@ -149,7 +165,7 @@ def scales(directory, repeats):
 def peak_memory(size, name, directory):
     """Return the peak of this process's memory over a fit with two saves, in bytes."""
     model, width = workloads.dense(size)
-    chosen = [c for c in (*contenders.MAIN, *contenders.OTHERS) if c.name == name]
+    chosen = [by_name(name)] if name else []
     with tempfile.TemporaryDirectory(dir=directory) as run:
         callbacks = [contender.callback(Path(run, contender.path), 3) for contender in chosen]
         step_times(model, width, callbacks, 8)
@@ -161,16 +177,19 @@ def peak_memory(size, name, directory):
 def main():
     """Measure what is asked for, and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["saves", "others", "scales", "memory"])
+    parser.add_argument("what", choices=["saves", "others", "restore", "scales", "memory"])
     parser.add_argument("--size", type=float, required=True)
     parser.add_argument("--repeats", type=int, required=True)
     parser.add_argument("--directory", type=lambda text: Path(text).absolute(), required=True)
     parser.add_argument("--contender", default="")
+    parser.add_argument("--load", type=int, default=0, help="which of the contender's ways to restore")
     arguments = parser.parse_args()
     output, sys.stdout = sys.stdout, sys.stderr
     size, repeats, directory = arguments.size * 1e9, arguments.repeats, arguments.directory
     if arguments.what == "memory":
         result = {"peak": peak_memory(size, arguments.contender, directory)}
+    elif arguments.what == "restore":
+        result = restores(size, arguments.contender, arguments.load, repeats, directory)
     elif arguments.what == "scales":
         result = scales(directory, repeats)
     else:
@@ -178,7 +197,8 @@ def main():
         model, width = workloads.dense(size)
         costs, hooks, step = fit_costs(model, width, chosen, repeats, directory)
         result = {"fit": costs, "hook": hooks, "step": step, "bytes": workloads.state_bytes(model)}
-        result |= saves_and_restores(model, chosen, repeats, directory)
+        result |= durable_saves(model, chosen, repeats, directory)
+        result["loads"] = {contender.name: len(contender.restores) for contender in chosen}
     output.write(json.dumps(result) + "\n")
     output.flush()
     os._exit(0)  # no time is spent on taking the backend down

@@ -41,8 +41,12 @@ def measure(backend, arguments):
     names = list(found["fit"])
     if arguments.others:
         others = run("others", backend, arguments)
-        for part in ("fit", "hook", "durable", "restore"):
+        for part in ("fit", "hook", "durable", "loads"):
             found[part] |= others[part]
+    found["restore"] = {}
+    for name, count in found.pop("loads").items():
+        for load in range(count):
+            found["restore"] |= run("restore", backend, arguments, "--contender", name, "--load", str(load))
     found["memory"] = {}
     if arguments.memory:
         memory = {name: run("memory", backend, arguments, "--contender", name)["peak"] for name in ["", *names]}
