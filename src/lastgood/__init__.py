@@ -24,29 +24,39 @@ from ._errors import (
 
 if TYPE_CHECKING:
     from ._callback import ModelCheckpoint
-    from ._restore import load_weights
+    from ._custom_loop import Checkpointer
+    from ._restore import Progress, load_weights, restore
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "Checkpointer",
     "CorruptCheckpointError",
     "LastgoodError",
     "MissingExtraError",
     "ModelCheckpoint",
     "MonitorError",
     "PlaceholderError",
+    "Progress",
     "RestoreError",
     "SaveError",
     "TargetIsDirectoryError",
     "__version__",
     "load_weights",
+    "restore",
 ]
 
 
 # What needs Keras, and the module that it is in.
-_ON_KERAS = {"ModelCheckpoint": "_callback", "load_weights": "_restore"}
+_ON_KERAS = {
+    "Checkpointer": "_custom_loop",
+    "ModelCheckpoint": "_callback",
+    "Progress": "_restore",
+    "load_weights": "_restore",
+    "restore": "_restore",
+}
 
 
 def __getattr__(name: str) -> Any:

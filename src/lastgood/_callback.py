@@ -14,13 +14,19 @@ from . import _keras, _preflight
 from ._checkpointer import Saver, SaveStats, describe, state_bytes
 from ._errors import ArgumentError, ArgumentTypeError
 from ._formats import choose_format
+from ._keras_fit import Fit, is_inside_fit
+from ._layout.training_block import Training
 from ._policies.monitor import Direction, Verdict, judge, resolve_direction
 from ._policies.naming import Template
 from ._policies.save import BatchCount, parse_on_error, parse_period, parse_save_freq
 from ._progress import show_progress
 from ._restore import load_weights_as
-from ._run import matching_directories, newest_checkpoint
+from ._run import by_age, matching_directories, newest_checkpoint
 from ._storage import LocalStorage
+from ._training.exactness import obstacles
+from ._training.resume import Resumption, newest_intact
+from ._training.session import Session
+from ._training.signals import Interruption
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -52,6 +58,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         initial_value_threshold: float | None = None,
         *,
         background: bool = True,
+        resume: bool = False,
         on_error: str = "raise",
         **kwargs: Any,
     ) -> None:
@@ -70,6 +77,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
             options: Accepted for the formats of TensorFlow; no format of Keras 3 has a use for them.
             initial_value_threshold: The value that the first save has to beat.
             background: Let training go on while a save is being written; it waits only for the copy of its state.
+            resume: Go on from the newest intact checkpoint of ``filepath``, if there is one, as if training had never
+                stopped; and save once more when SIGTERM or SIGINT asks for an end.
             on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, goes on,
                 and tries again with the next save.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
@@ -93,6 +102,11 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._storage = LocalStorage()
         self._saver = Saver(self._format, self._storage, background=background)
         self.on_error = parse_on_error(on_error)
+        self.resume = resume
+        self._session = Session(Fit(None, None))
+        self._resumption: Resumption | None = None
+        self._interruption: Interruption | None = None
+        self._saved_at: tuple[int, int | None] | None = None
         self._noted = False
         self._direction: Direction | None = None
         self._batches = BatchCount()
@@ -107,56 +121,103 @@ class ModelCheckpoint(keras.callbacks.Callback):
         Raises:
             SaveError: An OSError: the directory cannot be made or written.
             ArgumentError: A ValueError: the format cannot hold this model.
-            RestoreError: A ValueError: ``load_weights_on_restart`` found a checkpoint that cannot be loaded.
+            RestoreError: A ValueError: ``resume`` or ``load_weights_on_restart`` found a checkpoint that cannot be
+                loaded.
         """
+        self._session = Session.of(Fit.around())
         self._tell(on_error="warn")  # of an earlier fit, which ended before it could
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         _preflight.check_target(self._template, self._format, self._storage)
         self._format.check_model(self.model)
         self._warn_ahead()
-        if self.save_freq != "epoch" and not _keras.dispatch_in_turn():
+        if self.save_freq != "epoch" and not self._session.fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
-        self._saver.prepare(self.model, self.filepath)
+        self._saver.prepare(self.model, self.filepath, self._training_at((0, None), {}, "epoch"))
+        self._saved_at = self._resumption = None
         if self.load_weights_on_restart:
             self._load_newest()
+        if self.resume and self._is_first():
+            self._resume()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Note which epoch it is."""
+        """Note which epoch it is, and where its batches begin."""
         self._tell()
         self._epoch = epoch
         self._batches = self._batches.at_epoch_begin()
+        if self._resumption is not None:
+            self._resumption.begin_epoch(epoch)
+        self._session.begin_epoch(epoch)
 
     @property
     def on_train_batch_end(self) -> Any:
         """The hook that counts batches; Keras's empty one where saves come by epoch.
 
         Keras calls batch-end hooks asynchronously only while every callback has the empty one, so a callback that saves
-        by epoch must not have its own: it would cost every batch of training.
+        by epoch must not have its own: it would cost every batch of training. It has one from a signal on.
         """
-        return super().on_train_batch_end if self.save_freq == "epoch" else self._on_counted_batch_end
+        counts = self.save_freq != "epoch" or self._asked_to_stop()
+        return self._on_counted_batch_end if counts else super().on_train_batch_end
 
     def _on_counted_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._tell()
         self._batches = self._batches.after(batch, self._steps())
+        done = (self._batches.last or 0) + 1
         if isinstance(self.save_freq, int) and self._batches.since_save >= self.save_freq:
             self._batches = self._batches.saved()
-            self._save_if_due((self._batches.last or 0) + 1, logs or {})
+            self._save_if_due(done, logs or {})
+        self._stop_if_asked(done, logs or {}, "batch")
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
+        if self._resumption is not None:
+            self._resumption.begin_validation()
+        if self._interruption is not None:
+            self._session.begin_validation(self.model)
+
+    @property
+    def on_test_batch_end(self) -> Any:
+        """The hook that saves in the middle of a validation, once a signal has come; Keras's empty one before."""
+        return self._on_validated_batch if self._asked_to_stop() else super().on_test_batch_end
+
+    def _on_validated_batch(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        del batch
+        batches = self._session.fit.batches
+        if batches:
+            self._stop_if_asked(batches, logs or {}, "validation")
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Save, if saves come by epoch and this one is due."""
         self._tell()
         self._epoch = epoch
+        if self._resumption is not None:
+            self._resumption.check_drawn()
         self._epochs_since_save += 1
         if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
             self._epochs_since_save = 0
             self._save_if_due(None, logs or {})
+        self._stop_if_asked(None, logs or {}, "epoch")
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Wait until all saves are durable."""
+        """Wait until all saves are durable; a signal that came late is let through then."""
         show_progress(self._saver, enabled=self.verbose >= 1)
         self._saver.wait()
         self._tell()
+        if self._interruption is not None:
+            interruption, self._interruption = self._interruption, None
+            interruption.release()
+            interruption.deliver(hold=False)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what this callback knows: ``best``, and what has been counted since the last save."""
+        count = {"since_save": self._batches.since_save, "last": self._batches.last}
+        return {"best": self._promised, "batches": count, "epochs_since_save": self._epochs_since_save}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`get_state` returned."""
+        self.best = self._promised = state["best"]
+        self._batches = BatchCount(**state["batches"])
+        self._epochs_since_save = state["epochs_since_save"]
 
     def wait(self) -> None:
         """Return when all saves so far are durable.
@@ -201,7 +262,9 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._say(f"{self.monitor} improved from {best} to {current:.5f}, saving model to {path}")
             self._save(path, batch, logs, best=current)
 
-    def _save(self, path: str, batch: int | None, logs: Mapping[str, Any], best: float | None = None) -> None:
+    def _save(
+        self, path: str, batch: int | None, logs: Mapping[str, Any], best: float | None = None, hook: str = ""
+    ) -> None:
         """Begin a save.
 
         Args:
@@ -209,22 +272,72 @@ class ModelCheckpoint(keras.callbacks.Callback):
             batch: Batches done in this epoch; None at its end.
             logs: The logs of the hook.
             best: What ``best`` becomes when the save is durable; None leaves it.
+            hook: Which hook it is in, where ``batch`` does not tell.
         """
+        interrupted = self._template.interrupted()
 
         def on_commit() -> None:
             if best is not None:
                 self.best = best
+            if self.resume and path != interrupted:  # what a signal made it save is older now
+                self._storage.discard(Path(interrupted))
 
-        self._promised = self.best if best is None else best
+        self._promised = best if best is not None else self._promised if self._saver.under_way else self.best
+        self._saved_at = (self._epoch, batch)
         model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
         record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=self._steps(), logs=logs)
         try:
-            self._saver.save(model, path, record, on_commit)
+            hook = hook or ("epoch" if batch is None else "batch")
+            self._saver.save(model, path, record, self._training_at((self._epoch, batch), logs, hook), on_commit)
         except Exception as error:
             if self.on_error == "raise":
                 raise
             self._warn_of(error)
         self._tell()
+
+    def _training_at(self, place: tuple[int, int | None], logs: Mapping[str, Any], hook: str) -> Training:
+        """Return what makes the training state of a save at ``place``: an epoch, and the batches of it."""
+        return lambda saved: self._session.block(self.model, saved, place, logs, self, hook=hook)
+
+    def _is_first(self) -> bool:
+        """Tell whether this is the one that resumes and heeds signals for all of its kind in the same ``fit``."""
+        alike = [m for m in self._session.fit.members if isinstance(m, ModelCheckpoint) and m.resume]
+        return not alike or alike[0] is self
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint of all callbacks that resume, and hold signals back from now on."""
+        fit, model = self._session.fit, self.model
+        for text in obstacles(fit):
+            warnings.warn(f"A restart of this training will not be exact: {text}", stacklevel=3)
+        alike = [m for m in fit.members if isinstance(m, ModelCheckpoint) and m.resume] or [self]
+        found = newest_intact(by_age((each._template, each._format) for each in alike))
+        if found is not None and fit.callbacks is None:
+            raise ArgumentError(
+                "resume=True works inside model.fit(). In a loop of your own, use lastgood.Checkpointer."
+            )
+        if found is not None:
+            self._resumption = Resumption(fit, self._session, found, model)
+        self._interruption = Interruption(fit.dispatch_in_turn, lambda frame: is_inside_fit(model, frame))
+        self._interruption.hold()
+
+    def _asked_to_stop(self) -> bool:
+        return self._interruption is not None and self._interruption.received is not None
+
+    def _stop_if_asked(self, batch: int | None, logs: Mapping[str, Any], hook: str) -> None:
+        """If a signal has come, save, and let it do what it would have done.
+
+        Args:
+            batch: Batches done in this epoch; None at its end.
+            logs: The logs of the hook.
+            hook: Which hook it is in.
+        """
+        if self._interruption is None or self._interruption.received is None:
+            return
+        if self._saved_at != (self._epoch, batch):
+            self._save(self._template.interrupted(), batch, logs, hook=hook)
+        self._saver.wait()
+        self._tell()
+        self._interruption.deliver()
 
     def _tell(self, on_error: str | None = None) -> None:
         """Say what came of the saves that have ended since the last time.

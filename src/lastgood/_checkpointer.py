@@ -18,6 +18,7 @@ from . import _keras, _writer
 from ._errors import LastgoodError, SaveError, is_system_error
 from ._formats import Format
 from ._formats.base import Snapshot
+from ._layout.training_block import Training
 from ._policies.monitor import as_scalar
 from ._preflight import check_replaceable
 from ._record import Record
@@ -116,12 +117,13 @@ class Saver:
         self._untold: deque[Save] = deque()
         self.stats: deque[SaveStats] = deque(maxlen=1000)
 
-    def prepare(self, model: Any, path: str) -> None:
+    def prepare(self, model: Any, path: str, training: Training) -> None:
         """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
 
         Args:
             model: The model that will be saved.
             path: Where to, for an error's text.
+            training: Returns the training state.
 
         Raises:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
@@ -129,17 +131,20 @@ class Saver:
         _keras.build_optimizer(model)
         copier(keras.backend.backend())  # its module is imported now rather than at the first save
         with _explaining(path):
-            size = self._format.prepare(model)
+            size = self._format.prepare(model, training)
         if size:
             staging.prepare(size)
 
-    def save(self, model: Any, path: str, record: Record, on_commit: Callable[[], None]) -> None:
+    def save(
+        self, model: Any, path: str, record: Record, training: Training, on_commit: Callable[[], None] = lambda: None
+    ) -> None:
         """Save ``model`` to ``path``: its state is taken before this returns, and :meth:`told` says what came of it.
 
         Args:
             model: The model.
             path: Where the checkpoint is to be.
             record: What is known of it.
+            training: Returns the training state.
             on_commit: Called when it is durable.
 
         Raises:
@@ -153,7 +158,7 @@ class Saver:
         with _writer.turn():
             started = time.perf_counter()
             with _explaining(path):
-                snapshot = self._format.snapshot(model, record)
+                snapshot = self._format.snapshot(model, record, training)
             costs = _Costs(wait=started - asked, snapshot=time.perf_counter() - started)
             save = Save(path, record, snapshot)
             write = partial(self._write, save, snapshot, costs, on_commit)
@@ -234,7 +239,14 @@ def _explained(error: Any, path: str) -> Any:
 
 
 def describe(
-    model: Any, file_format: Format, *, epoch: int, batch: int | None, steps: int | None, logs: Mapping[str, Any]
+    model: Any,
+    file_format: Format,
+    *,
+    epoch: int,
+    batch: int | None,
+    steps: int | None,
+    logs: Mapping[str, Any],
+    step: int | None = None,
 ) -> Record:
     """Return the record of a save.
 
@@ -245,10 +257,11 @@ def describe(
         batch: Batches done in it; None at its end.
         steps: Batches of an epoch, where known.
         logs: The logs of the hook; their scalars become the record's metrics.
+        step: The step, where the optimizer's does not tell.
     """
     metrics = {name: number for name, value in logs.items() if (number := as_scalar(value)) is not None}
     return Record(
-        step=_step(model, epoch=epoch, batch=batch, steps=steps or 1),
+        step=_step(model, epoch=epoch, batch=batch, steps=steps or 1) if step is None else step,
         epoch=epoch,
         batch=batch,
         metrics=metrics,

@@ -5,7 +5,6 @@ Read from Keras 3.15.1. Everything else in this package uses Keras's public inte
 
 import contextlib
 import importlib.util
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +57,33 @@ def build_optimizer(model: Any) -> None:
     strategy = getattr(model, "distribute_strategy", None)
     with strategy.scope() if strategy is not None else contextlib.nullcontext():
         optimizer.build(model.trainable_variables)
+
+
+def state_variables(model: Any) -> list[Any]:
+    """Return all variables that training changes, each once: weights, seeds of random layers, the optimizer's."""
+    optimizer = getattr(model, "optimizer", None)
+    found = [*model.variables, *(optimizer.variables if optimizer is not None else ())]
+    return list({id(variable): variable for variable in found}.values())
+
+
+def variables_of(state: "SavedState | None") -> set[int]:
+    """Return the identities of the variables whose values a saved state is made of."""
+    return {id(array.value) for array in state.arrays if isinstance(array.value, keras.Variable)} if state else set()
+
+
+def stock_variables(model: Any, *, optimizer: bool) -> set[int]:
+    """Return the identities of the variables that stock saving writes, and stock loading reads.
+
+    Args:
+        model: The model.
+        optimizer: Whether the format has a place for the optimizer's.
+    """
+    state = saved_state(model, assets=False) if model.built else None
+    own = getattr(model, "optimizer", None) if optimizer else None
+    found = variables_of(state) if state else {id(v) for v in [*model.weights, *(own.variables if own else ())]}
+    if not optimizer:
+        found -= {id(v) for v in getattr(getattr(model, "optimizer", None), "variables", ())}
+    return found
 
 
 def reads_orbax() -> bool:
@@ -146,27 +172,6 @@ def _named(lists: Iterable[Any]) -> Iterator[tuple[str, Any]]:
             count = seen.get(name, 0)
             seen[name] = count + 1
             yield (f"{name}_{count}" if count else name), metric
-
-
-def dispatch_in_turn() -> bool:
-    """Make Keras call batch hooks in the training thread; return False where that cannot be ensured.
-
-    Keras decides on asynchronous hooks by looking into the list that ``fit`` got. A bare callback is in no list, and
-    its batch-end hooks then run in a pool of threads, on a state that training is changing. This is called from
-    ``on_train_begin``, so the ``CallbackList`` that holds the switch is the caller's ``self``.
-    """
-    frame = sys._getframe(1)
-    for _ in range(8):
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.callbacks.CallbackList):
-            if not hasattr(caller, "_async_train"):
-                return False
-            caller._async_train = False
-            return True
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return True  # called by hand, so in the thread of whoever calls
 
 
 def tensor_of(variable: Any) -> Any:

@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ._formats import Format
 from ._policies.naming import Template
 from ._storage.local import TEMPORARY_PREFIX
+
+_CORRUPT = ".corrupt"
 
 
 def matching_paths(template: Template) -> Iterator[Path]:
@@ -20,6 +22,27 @@ def matching_directories(template: Template) -> Iterator[Path]:
     """Yield the directories on disk that ``template`` saves into."""
     directory, patterns = template.components()
     yield from (path for path in _walk(Path(directory), patterns[:-1]) if path.is_dir())
+
+
+def by_age(templates: Iterable[tuple[Template, Format]]) -> list[tuple[Path, Format]]:
+    """Return the checkpoints that the templates can have made, the newest first.
+
+    The step of their records says which is newer. One that has no record that can be read is first if it was written
+    after all that have one, and last if not.
+    """
+    found: dict[Path, tuple[int | None, int, Format]] = {}
+    for template, file_format in templates:
+        beside = Path(template.interrupted())
+        for path in [*matching_paths(template), *([beside] if beside.exists() else [])]:
+            record = file_format.read_record(path)
+            found[path] = (record.step if record else None, path.stat().st_mtime_ns, file_format)
+    known = {path: (step, written) for path, (step, written, _) in found.items() if step is not None}
+    newest = max((written for _, written in known.values()), default=0)
+    unknown = {path: written for path, (step, written, _) in found.items() if step is None}
+    late = sorted((p for p, written in unknown.items() if written > newest), key=lambda p: unknown[p], reverse=True)
+    early = sorted((p for p, written in unknown.items() if written <= newest), key=lambda p: unknown[p], reverse=True)
+    order = [*late, *sorted(known, key=lambda path: known[path], reverse=True), *early]
+    return [(path, found[path][2]) for path in order]
 
 
 def newest_checkpoint(template: Template, file_format: Format) -> Path | None:
@@ -44,5 +67,18 @@ def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
     if not directory.is_dir():
         return
     for path in sorted(directory.iterdir()):
-        if patterns[0].fullmatch(path.name) and not path.name.startswith(TEMPORARY_PREFIX):
+        if patterns[0].fullmatch(path.name) and not path.name.startswith(TEMPORARY_PREFIX) and not _is_aside(path):
             yield from _walk(path, patterns[1:])
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a checkpoint that is damaged, so that nothing takes it for one; return its new path."""
+    aside, number = path.with_name(path.name + _CORRUPT), 1
+    while aside.exists():
+        aside, number = path.with_name(f"{path.name}{_CORRUPT}-{number}"), number + 1
+    path.rename(aside)
+    return aside
+
+
+def _is_aside(path: Path) -> bool:
+    return path.suffix.partition("-")[0] == _CORRUPT

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from .._layout.training_block import Training, TrainingBlock
 from .._record import Record
 from .._storage.durable import tree_bytes
 
@@ -31,6 +32,15 @@ class Snapshot:
     size: int = 0
     live: bool = False
     note: str = ""
+
+
+def to_bytes(training: TrainingBlock) -> bytes:
+    """Return a training state as it is now."""
+    import keras  # here, because looking at checkpoints must not import Keras
+
+    from .._snapshot import copier
+
+    return training.to_bytes(copier(keras.backend.backend()))
 
 
 def live(write: Callable[[Path], None], note: str = "") -> Snapshot:
@@ -62,20 +72,42 @@ class Format(Protocol):
         """
         ...
 
-    def prepare(self, model: Any) -> int:
+    def prepare(self, model: Any, training: Training) -> int:
         """Get ready for saves of ``model``; return about the bytes of staging buffer that they take, 0 for none."""
         ...
 
-    def snapshot(self, model: Any, record: Record) -> Snapshot:
+    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Take the state of ``model`` as it is now; the staging buffer must be free."""
+        ...
+
+    def saved_variables(self, model: Any) -> set[int]:
+        """Return the identities of the variables that :meth:`load_weights` loads."""
         ...
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record of the checkpoint at ``path``; None if it has none or cannot be read."""
         ...
 
-    def load_weights(self, model: Any, path: Path) -> None:
+    def read_training(self, path: Path) -> bytes | None:
+        """Return the training state of the checkpoint at ``path``, which was verified; None if it has none."""
+        ...
+
+    def verify(self, path: Path) -> None:
+        """Check every byte that has a digest.
+
+        Raises:
+            CorruptCheckpointError: The checkpoint is damaged.
+            OSError: The system refused.
+        """
+        ...
+
+    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
         """Load the weights of the checkpoint at ``path`` into ``model``.
+
+        Args:
+            model: A built model.
+            path: The checkpoint.
+            exact: It was verified, and has to have the model's variables, all of them and no others.
 
         Raises:
             Exception: Whatever stock Keras raises for a file that does not fit or is damaged.

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._layout import digests, zip_layout
+from .._layout.training_block import Training
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
 from .._storage.positioned import PositionedFile
-from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live, to_bytes
 
 if TYPE_CHECKING:
     from .._layout.hdf5_layout import Hdf5Layout
     from .._layout.weights_plan import PlanCache
+
+
+_TRAINING = "lastgood.training"
 
 
 class KerasArchive:
@@ -32,35 +36,44 @@ class KerasArchive:
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
 
-    def prepare(self, model: Any) -> int:
+    def prepare(self, model: Any, training: Training) -> int:
         """Plan the layout, and return about the length of the archive."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
-        found = self._plans.get(model)
+        found = self._plans.get(model, training)
         texts = _keras.serialized(model) if found else None  # the first time, it imports what it needs
         if found is None or texts is None:
             return 0
-        plan, state = found
+        plan, state, _ = found
         return _image(plan.layout, texts, state.assets, RecordText(" " * USUAL_RECORD)).longest
 
-    def snapshot(self, model: Any, record: Record) -> Snapshot:
+    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
-        found = self._plans.get(model)
+        found = self._plans.get(model, training)
         texts = _keras.serialized(model) if found else None
         if found is None or texts is None:
-            return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
-        plan, state = found
+            content = to_bytes(training(self.saved_variables(model)))
+            return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
+        plan, state, block = found
         image = _image(plan.layout, texts, state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(image.longest)
-        plan.copy_into(memory[image.start :], state)
+        plan.copy_into(memory[image.start :], state, block)
         return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
 
-    def _write_with_stock(self, model: Any, path: Path, record: Record) -> None:
+    def saved_variables(self, model: Any) -> set[int]:
+        """Return what stock saving writes."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        return _keras.stock_variables(model, optimizer=True)
+
+    def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
+        """Write with stock Keras; the training state is a member, since the weights file is in the archive by then."""
         model.save(path)
         text = _comment(record, None)
         with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(_TRAINING, training)
             archive.comment = text.text.encode()
         digests.seal_file(path, path.stat().st_size - len(archive.comment), text)
 
@@ -78,18 +91,40 @@ class KerasArchive:
         except (OSError, zipfile.BadZipFile):
             return None
 
-    def load_weights(self, model: Any, path: Path) -> None:
+    def read_training(self, path: Path) -> bytes | None:
+        """Read the data set that it is in the weights file, or the member where stock Keras wrote that."""
+        from .._layout import weights_restore
+
+        with zipfile.ZipFile(path) as archive:
+            if _TRAINING in archive.namelist():
+                return archive.read(_TRAINING)
+        place, _ = zip_layout.place_of_weights(path)
+        with PositionedFile(path) as file:
+            return weights_restore.read_training(file, place)
+
+    def verify(self, path: Path) -> None:
+        """Check the archive against its digests."""
+        from .._layout import weights_restore
+
+        place, comment = zip_layout.place_of_weights(path)
+        with PositionedFile(path) as file:
+            weights_restore.verify(file, place, _record_of(file, comment))
+
+    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
         """Check the archive, and read the tensors straight into the model."""
         from .._layout import weights_restore
 
         place, comment = zip_layout.place_of_weights(path)
         with PositionedFile(path) as file:
-            record = (file.size - len(comment), RecordText(comment.decode(errors="replace"))) if comment else None
-            weights_restore.load(model, file, place, record)
+            weights_restore.load(model, file, place, _record_of(file, comment), exact=exact)
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
+
+
+def _record_of(file: PositionedFile, comment: bytes) -> tuple[int, RecordText] | None:
+    return (file.size - len(comment), RecordText(comment.decode(errors="replace"))) if comment else None
 
 
 def _comment(record: Record, table: tuple[int, int] | None) -> RecordText:

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .._layout import directory_record
+from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from .base import Snapshot, live
+from .base import Snapshot, live, to_bytes
 
 _MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
 
@@ -20,33 +21,51 @@ class KerasDirectory:
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
 
-    def prepare(self, model: Any) -> int:
+    def prepare(self, model: Any, training: Training) -> int:
         """Do nothing: stock Keras writes this format, from the model itself."""
-        del model
+        del model, training
         return 0
 
-    def snapshot(self, model: Any, record: Record) -> Snapshot:
+    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
-        return live(lambda path: self._write(model, path, record))
+        content = to_bytes(training(self.saved_variables(model)))
+        return live(lambda path: self._write(model, path, record, content))
 
-    def _write(self, model: Any, path: Path, record: Record) -> None:
+    def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write with stock Keras, then add the record.
 
         The path is made absolute: below a relative one, stock Keras loses the assets.
         """
         model.save(path.absolute(), zipped=False)
-        directory_record.write_record(path, record)
+        directory_record.write_record(path, record, training)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the directory's own file."""
         return directory_record.read_record(path)
 
-    def load_weights(self, model: Any, path: Path) -> None:
+    def saved_variables(self, model: Any) -> set[int]:
+        """Return what stock saving writes."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        return _keras.stock_variables(model, optimizer=True)
+
+    def read_training(self, path: Path) -> bytes | None:
+        """Return the training state in the directory's own file."""
+        return directory_record.read_training(path)
+
+    def verify(self, path: Path) -> None:
+        """Check that the weights file can be read; a directory has no digests."""
+        from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
+
+        with PositionedFile(path / "model.weights.h5") as file:
+            weights_restore.verify(file, (0, file.size), None)
+
+    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
         """Load the directory's weights file; stock Keras takes no directory of this kind here."""
         from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
 
         with PositionedFile(path / "model.weights.h5") as file:
-            weights_restore.load(model, file, (0, file.size), None)
+            weights_restore.load(model, file, (0, file.size), None, exact=exact)
 
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 
 from .._errors import ArgumentError, CorruptCheckpointError
 from .._layout import digests, trailing_record
+from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from .base import Snapshot, live
+from .base import Snapshot, live, to_bytes
 
 _UNREADABLE = ("bfloat16", "float8")
 
@@ -27,34 +28,51 @@ class LegacyModel:
                     "HDF5 file but cannot read from it. End the path in '.weights.h5' or '.keras'."
                 )
 
-    def prepare(self, model: Any) -> int:
+    def prepare(self, model: Any, training: Training) -> int:
         """Do nothing: stock Keras writes this format, from the model itself."""
-        del model
+        del model, training
         return 0
 
-    def snapshot(self, model: Any, record: Record) -> Snapshot:
+    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
-        return live(lambda path: self._write(model, path, record))
+        content = to_bytes(training(self.saved_variables(model)))
+        return live(lambda path: self._write(model, path, record, content))
 
-    def _write(self, model: Any, path: Path, record: Record) -> None:
+    def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write with stock Keras, then add the record."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
         _keras.save_legacy_model(model, path)
-        trailing_record.append(path, record)
+        trailing_record.append(path, record, training)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record at the file's end."""
         return trailing_record.read(path)
 
-    def load_weights(self, model: Any, path: Path) -> None:
-        """Check the file, and load it with stock Keras."""
+    def saved_variables(self, model: Any) -> set[int]:
+        """Return the weights: stock loading takes no optimizer state from this layout."""
+        return {id(variable) for variable in model.weights}
+
+    def read_training(self, path: Path) -> bytes | None:
+        """Read the data set that it is."""
+        from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
+
+        with PositionedFile(path) as file:
+            return weights_restore.read_training(file, (0, file.size))
+
+    def verify(self, path: Path) -> None:
+        """Check the file against the digest of all of it."""
         with PositionedFile(path) as file:
             record = trailing_record.find(file)
             if record:
                 digests.find_damage(file, 0, *record)
             elif trailing_record.is_marked(path):
                 raise CorruptCheckpointError(path, "its record")
+
+    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
+        """Check the file, and load it with stock Keras."""
+        if not exact:
+            self.verify(path)
         model.load_weights(path)
 
     def may_replace(self, path: Path) -> bool:
@@ -67,9 +85,9 @@ class LegacyWeights(LegacyModel):
 
     name: ClassVar[str] = "h5 weights"
 
-    def _write(self, model: Any, path: Path, record: Record) -> None:
+    def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write the layout that stock ``load_weights`` reads, then add the record."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
         _keras.save_legacy_weights(model, path)
-        trailing_record.append(path, record)
+        trailing_record.append(path, record, training)

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from .._errors import ArgumentError, MissingExtraError
 from .._layout import directory_record
+from .._layout.training_block import Training
 from .._record import Record
 from .._storage.durable import tree_bytes
-from .base import Report, Snapshot
+from .base import Report, Snapshot, to_bytes
 
 _MARKERS = {"orbax.checkpoint", "pytree"}
 
@@ -38,12 +39,12 @@ class OrbaxDirectory:
                 "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
             )
 
-    def prepare(self, model: Any) -> int:
+    def prepare(self, model: Any, training: Training) -> int:
         """Do nothing: Orbax takes arrays of its own."""
-        del model
+        del model, training
         return 0
 
-    def snapshot(self, model: Any, record: Record) -> Snapshot:
+    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Copy all variables into arrays, which Orbax writes as stock ``load_weights`` expects them.
 
         Raises:
@@ -58,10 +59,11 @@ class OrbaxDirectory:
                 "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"
             ) from error
         tree = _keras.state_tree(model)
+        content = to_bytes(training(self.saved_variables(model)))
 
         def write(path: Path, report: Report) -> None:
             ocp.save_checkpointables(path, {"pytree": tree})
-            directory_record.write_record(path, record)
+            directory_record.write_record(path, record, content)
             report(tree_bytes(path))
 
         return Snapshot(write)
@@ -70,8 +72,22 @@ class OrbaxDirectory:
         """Return the record in the directory's own file."""
         return directory_record.read_record(path)
 
-    def load_weights(self, model: Any, path: Path) -> None:
+    def saved_variables(self, model: Any) -> set[int]:
+        """Return all variables of the model and the optimizer."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        return {id(variable) for variable in _keras.state_variables(model)}
+
+    def read_training(self, path: Path) -> bytes | None:
+        """Return the training state in the directory's own file."""
+        return directory_record.read_training(path)
+
+    def verify(self, path: Path) -> None:
+        """Check nothing: a directory has no digests."""
+
+    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
         """Load with stock Keras."""
+        del exact
         model.load_weights(path)
 
     def may_replace(self, path: Path) -> bool:

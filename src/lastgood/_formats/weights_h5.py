@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from .._layout import digests, trailing_record
+from .._layout.training_block import Training
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
 from .._storage.positioned import PositionedFile
-from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live, to_bytes
 
 if TYPE_CHECKING:
     from .._layout.hdf5_layout import Hdf5Layout
@@ -27,26 +28,33 @@ class WeightsH5:
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
 
-    def prepare(self, model: Any) -> int:
+    def prepare(self, model: Any, training: Training) -> int:
         """Plan the layout, and return about the length of the file."""
-        found = self._plans.get(model)
-        return found[0].layout.size + USUAL_RECORD if found else 0
+        found = self._plans.get(model, training)
+        return found.plan.layout.size + USUAL_RECORD if found else 0
 
-    def snapshot(self, model: Any, record: Record) -> Snapshot:
+    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
-        found = self._plans.get(model)
+        found = self._plans.get(model, training)
         if found is None:
-            return live(lambda path: self._write_with_stock(model, path, record), BY_STOCK)
-        plan, state = found
+            content = to_bytes(training(self.saved_variables(model)))
+            return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
+        plan, state, block = found
         text = record.to_text(plan.layout.digests)
         size = plan.layout.size + len(trailing_record.encode(text))
         memory = staging.shared(size)[: direct.whole_blocks(size)]
-        plan.copy_into(memory, state)
+        plan.copy_into(memory, state, block)
         return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size)
 
-    def _write_with_stock(self, model: Any, path: Path, record: Record) -> None:
+    def saved_variables(self, model: Any) -> set[int]:
+        """Return what stock saving writes."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        return _keras.stock_variables(model, optimizer=True)
+
+    def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         model.save_weights(path)
-        trailing_record.append(path, record)
+        trailing_record.append(path, record, training)
 
     @cached_property
     def _plans(self) -> "PlanCache":
@@ -58,12 +66,26 @@ class WeightsH5:
         """Return the record at the file's end."""
         return trailing_record.read(path)
 
-    def load_weights(self, model: Any, path: Path) -> None:
+    def read_training(self, path: Path) -> bytes | None:
+        """Read the data set that it is."""
+        from .._layout import weights_restore
+
+        with PositionedFile(path) as file:
+            return weights_restore.read_training(file, (0, file.size))
+
+    def verify(self, path: Path) -> None:
+        """Check the file against its digests."""
+        from .._layout import weights_restore
+
+        with PositionedFile(path) as file:
+            weights_restore.verify(file, (0, file.size), trailing_record.find(file))
+
+    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
         """Check the file, and read the tensors straight into the model."""
         from .._layout import weights_restore
 
         with PositionedFile(path) as file:
-            weights_restore.load(model, file, (0, file.size), trailing_record.find(file))
+            weights_restore.load(model, file, (0, file.size), trailing_record.find(file), exact=exact)
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""

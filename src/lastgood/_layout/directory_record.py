@@ -1,19 +1,29 @@
-"""The record of a checkpoint that is a directory: one file in it, which stock Keras never reads."""
+"""The record and the training state of a checkpoint that is a directory: files in it that stock Keras never reads."""
 
 from pathlib import Path
 
 from .._record import Record, RecordText
 
 _NAME = "lastgood.json"
+_TRAINING = "lastgood.training"
 
 
-def write_record(path: Path, record: Record) -> None:
-    """Add ``record`` to the finished directory at ``path``.
+def write_record(path: Path, record: Record, training: bytes) -> None:
+    """Add ``record`` and the training state to the finished directory at ``path``.
 
     Raises:
         OSError: The storage refused.
     """
+    (path / _TRAINING).write_bytes(training)
     (path / _NAME).write_text(record.to_text().text, encoding="utf-8")
+
+
+def read_training(path: Path) -> bytes | None:
+    """Return the training state of the directory at ``path``; None if there is none."""
+    try:
+        return (path / _TRAINING).read_bytes()
+    except OSError:
+        return None
 
 
 def read_record(path: Path) -> Record | None:

@@ -21,6 +21,7 @@ _OPAQUE = {"bfloat16": np.dtype("V2")}
 MARK = "lastgood"
 GROUP = "_lastgood"
 _DIGESTS = "digests"
+TRAINING = "training"
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,20 @@ class Hdf5Layout:
         size: Length of the file in bytes.
         metadata: What is not data: (offset, bytes), in order.
         extents: Place of each data set: (offset, length in bytes); the length is 0 for an empty one.
-        digests: Place of the table of digests, of the data sets that are not empty.
+        digests: Place of the table of digests, of the data sets that are not empty and of the training state.
+        training: Place of the training state: (offset, most bytes).
     """
 
     size: int
     metadata: tuple[tuple[int, bytes], ...]
     extents: tuple[tuple[int, int], ...]
     digests: tuple[int, int]
+    training: tuple[int, int]
 
     @property
     def tensors(self) -> Sequence[tuple[int, int]]:
-        """The extents that are not empty, in the order of their offsets."""
-        return sorted(extent for extent in self.extents if extent[1])
+        """The extents that are not empty, the training state among them, in the order of their offsets."""
+        return sorted([self.training, *(extent for extent in self.extents if extent[1])])
 
     def put_metadata(self, memory: npt.NDArray[np.uint8]) -> None:
         """Copy what is not data to its places."""
@@ -74,12 +77,13 @@ class Hdf5Layout:
         return table
 
 
-def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset]) -> Hdf5Layout:
+def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], training: int) -> Hdf5Layout:
     """Lay out a file.
 
     Args:
         groups: Attributes of each group, by path.
         datasets: The arrays, each in a group.
+        training: The most bytes that the training state may have; at least 1.
     """
     with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
         path = Path(directory, "layout.h5")
@@ -88,12 +92,13 @@ def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset]) -
                 file.create_group(name).attrs.update(attributes)
             file.attrs[MARK] = digests.VERSION
             extents = [_create(file[dataset.group], dataset) for dataset in datasets]
-            rows = sum(length > 0 for _, length in extents)
-            table = Dataset(GROUP, _DIGESTS, (rows, digests.COLUMNS), "uint64")
-            table_at = _create(file.create_group(GROUP), table)
+            rows = sum(length > 0 for _, length in extents) + 1
+            own = file.create_group(GROUP)
+            training_at = _create(own, Dataset(GROUP, TRAINING, (training,), "uint8"))
+            table_at = _create(own, Dataset(GROUP, _DIGESTS, (rows, digests.COLUMNS), "uint64"))
         size = path.stat().st_size
-        metadata = _all_but(path, [*extents, table_at], size)
-    return Hdf5Layout(size, tuple(metadata), tuple(extents), table_at)
+        metadata = _all_but(path, [*extents, training_at, table_at], size)
+    return Hdf5Layout(size, tuple(metadata), tuple(extents), table_at, training_at)
 
 
 def _create(group: h5py.Group, dataset: Dataset) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._errors import CorruptCheckpointError
 from .._storage.positioned import PositionedFile
-from .hdf5_layout import GROUP, MARK
+from .hdf5_layout import GROUP, MARK, TRAINING
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,12 @@ class Contents:
     Attributes:
         arrays: The arrays by path, such as ``layers/dense/vars/0``; None for one whose bytes are not in one piece.
         marked: Whether it says that there is a record of ours.
+        training: The training state; None if there is none.
     """
 
     arrays: Mapping[str, StoredArray | None]
     marked: bool
+    training: StoredArray | None = None
 
 
 def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
@@ -55,10 +57,11 @@ def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
         CorruptCheckpointError: It is no HDF5 file, or one that is damaged.
     """
     arrays: dict[str, StoredArray | None] = {}
+    own: dict[str, StoredArray | None] = {}
 
     def visit(path: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not path.startswith(f"{GROUP}/"):
-            arrays[path] = _describe(item, start)
+        if isinstance(item, h5py.Dataset):
+            (own if path.startswith(f"{GROUP}/") else arrays)[path] = _describe(item, start)
 
     try:
         with file.window(start, size) as window, h5py.File(window, "r") as hdf5:
@@ -66,10 +69,11 @@ def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
             hdf5.visititems(visit)
     except Exception as error:  # HDF5 has an exception of its own for each thing that can be wrong with its bytes
         raise CorruptCheckpointError(file.path, "its structure", f"HDF5 says: {error}") from error
-    spans = sorted((a.offset, a.offset + a.length) for a in arrays.values() if a and a.length)
+    found = [*arrays.values(), *own.values()]
+    spans = sorted((array.offset, array.offset + array.length) for array in found if array and array.length)
     if any(a[1] > b[0] for a, b in pairwise([*spans, (start + size, start + size)])):
         raise CorruptCheckpointError(file.path, "its structure", "an array lies outside of its place")
-    return Contents(arrays, marked)
+    return Contents(arrays, marked, own.get(f"{GROUP}/{TRAINING}"))
 
 
 def _describe(item: h5py.Dataset, start: int) -> StoredArray | None:

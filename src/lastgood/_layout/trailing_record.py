@@ -9,12 +9,13 @@ import os
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from .._errors import CorruptCheckpointError
 from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
 from . import digests
-from .hdf5_layout import MARK
+from .hdf5_layout import GROUP, MARK, TRAINING
 
 _MAGIC = b"lastgood"
 _TAIL = 8 + len(_MAGIC)
@@ -27,14 +28,15 @@ def encode(record: RecordText) -> bytes:
     return text + len(text).to_bytes(8, "little") + _MAGIC
 
 
-def append(path: Path, record: Record) -> None:
-    """Add ``record`` to the finished HDF5 file at ``path``, with the digest of all of it.
+def append(path: Path, record: Record, training: bytes) -> None:
+    """Add ``record`` and the training state to the finished HDF5 file at ``path``, with the digest of all of it.
 
     Raises:
         OSError: The storage refused; HDF5 may say so in a ``RuntimeError``.
     """
     with h5py.File(path, "r+") as file:
         file.attrs[MARK] = digests.VERSION
+        file.create_group(GROUP)[TRAINING] = np.frombuffer(training, np.uint8)
     text = record.to_text()
     with path.open("ab") as plain:
         at = plain.seek(0, os.SEEK_END)

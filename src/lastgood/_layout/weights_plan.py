@@ -1,7 +1,7 @@
 """The weights of one model, laid out: which variable's bytes go where in a file. Made once, kept from save to save."""
 
 import operator
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ from .. import _keras
 from .._snapshot import copier
 from .._snapshot.staging import Memory
 from .hdf5_layout import Dataset, Hdf5Layout, plan
+from .training_block import Training, TrainingBlock
 
 
 class WeightsPlan:
@@ -18,6 +19,7 @@ class WeightsPlan:
 
     Attributes:
         layout: The file.
+        saved: Identities of the variables whose values it holds.
     """
 
     def __init__(
@@ -27,17 +29,19 @@ class WeightsPlan:
         self.layout = layout
         self._datasets = datasets
         self._assets = assets
-        self._variables = _variables(model)
+        self._variables = _keras.state_variables(model)
+        self.saved = _keras.variables_of(state)
         # A layer that computes what it saves, and one with assets, has to be asked at each save.
         settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
         self._state = state if settled else None
 
     @classmethod
-    def of(cls, model: Any, *, assets: bool) -> "Filled | None":
+    def of(cls, model: Any, training: Training, *, assets: bool) -> "Filled | None":
         """Lay out the weights of ``model``; return the plan, and what to fill it with now.
 
         Args:
             model: A built model.
+            training: Returns the training state.
             assets: Whether the asset files are to be saved, too.
 
         Returns:
@@ -50,11 +54,13 @@ class WeightsPlan:
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
             return None
-        return cls(model, state, known, plan(state.groups, known), assets=assets), state
+        block = training(_keras.variables_of(state))
+        made = cls(model, state, known, plan(state.groups, known, block.capacity), assets=assets)
+        return Filled(made, state, block)
 
     def current(self, model: Any) -> _keras.SavedState | None:
         """Return what is to be saved of ``model`` now; None where it is not what this plan was made for."""
-        variables = _variables(model)
+        variables = _keras.state_variables(model)
         if len(variables) != len(self._variables) or any(map(operator.is_not, variables, self._variables)):
             return None
         if self._state is not None:
@@ -62,14 +68,28 @@ class WeightsPlan:
         state = _keras.saved_state(model, assets=self._assets)
         return state if state and [_describe(array) for array in state.arrays] == self._datasets else None
 
-    def copy_into(self, memory: Memory, state: _keras.SavedState) -> None:
-        """Copy the data of ``state`` to their places in ``memory``."""
+    def copy_into(self, memory: Memory, state: _keras.SavedState, block: TrainingBlock) -> None:
+        """Copy the data of ``state``, and the training state, to their places in ``memory``."""
+        copy = copier(keras.backend.backend())
         places = zip(state.arrays, self._datasets, self.layout.extents, strict=True)
         full = [(_tensor(array.value), _place(memory, data, offset)) for array, data, (offset, size) in places if size]
-        copier(keras.backend.backend())([tensor for tensor, _ in full], [place for _, place in full])
+        copy([tensor for tensor, _ in full], [place for _, place in full])
+        offset, length = self.layout.training
+        block.write_into(memory[offset : offset + length], copy)
 
 
-Filled = tuple[WeightsPlan, _keras.SavedState]
+class Filled(NamedTuple):
+    """A plan, and what to fill it with.
+
+    Attributes:
+        plan: The plan.
+        state: The weights.
+        block: The training state.
+    """
+
+    plan: WeightsPlan
+    state: _keras.SavedState
+    block: TrainingBlock
 
 
 class PlanCache:
@@ -84,18 +104,20 @@ class PlanCache:
         self._assets = assets
         self._plan: WeightsPlan | None = None
 
-    def get(self, model: Any) -> Filled | None:
+    def get(self, model: Any, training: Training) -> Filled | None:
         """Return a plan, and what to fill it with; None where stock Keras has to write.
 
         Args:
             model: The model to be saved; one that is not built has no plan.
+            training: Returns the training state.
         """
         if self._plan is not None:
             state = self._plan.current(model)
-            if state is not None:
-                return self._plan, state
-        made = WeightsPlan.of(model, assets=self._assets) if model.built else None
-        self._plan = made[0] if made else None
+            block = training(self._plan.saved) if state is not None else None
+            if state is not None and block is not None and block.size <= self._plan.layout.training[1]:
+                return Filled(self._plan, state, block)
+        made = WeightsPlan.of(model, training, assets=self._assets) if model.built else None
+        self._plan = made.plan if made else None
         return made
 
 
@@ -103,11 +125,6 @@ def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:
     """Return the part of ``memory`` that is a data set's; a type that NumPy has no name for is integers there."""
     dtype = np.dtype("uint16" if dataset.dtype == "bfloat16" else dataset.dtype)
     return np.ndarray(dataset.shape, dtype, memory.data, offset)
-
-
-def _variables(model: Any) -> list[Any]:
-    optimizer = getattr(model, "optimizer", None)
-    return [*model.variables, *(optimizer.variables if optimizer is not None else ())]
 
 
 def _tensor(value: Any) -> Any:

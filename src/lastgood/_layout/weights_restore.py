@@ -23,7 +23,38 @@ from .hdf5_reader import Contents, StoredArray, read_contents
 _MOST_NAMED = 3
 
 
-def load(model: Any, file: PositionedFile, place: tuple[int, int], record: tuple[int, RecordText] | None) -> None:
+Place = tuple[int, int]
+FoundRecord = tuple[int, RecordText] | None
+
+
+def verify(file: PositionedFile, place: Place, record: FoundRecord) -> None:
+    """Check every byte of a checkpoint.
+
+    Args:
+        file: The checkpoint.
+        place: Where the HDF5 file lies in it: (offset, length).
+        record: Where its record begins, and the record; None if it has none.
+
+    Raises:
+        CorruptCheckpointError: The file is damaged.
+    """
+    damaged = digests.find_damage(file, place[0], *record) if record else None
+    contents = _contents(file, place, record)
+    if damaged:
+        raise _named(file.path, damaged, contents, {})
+
+
+def read_training(file: PositionedFile, place: Place) -> bytes | None:
+    """Return the training state of a checkpoint that was verified; None if it has none."""
+    found = read_contents(file, *place).training
+    if found is None:
+        return None
+    content = bytearray(found.length)
+    file.read_into(content, found.offset)
+    return bytes(content)
+
+
+def load(model: Any, file: PositionedFile, place: Place, record: FoundRecord, *, exact: bool = False) -> None:
     """Load the weights of a checkpoint, and its optimizer state as far as the model has room for one.
 
     Args:
@@ -31,26 +62,32 @@ def load(model: Any, file: PositionedFile, place: tuple[int, int], record: tuple
         file: The checkpoint.
         place: Where the HDF5 file lies in it: (offset, length).
         record: Where its record begins, and the record; None if it has none.
+        exact: The file was verified, and has to have the model's variables, all of them and no others.
 
     Raises:
         CorruptCheckpointError: The file is damaged; nothing was loaded.
         RestoreError: It is not one of this model; nothing was loaded.
         Exception: Whatever stock Keras raises, where the loading is its.
     """
-    damaged = digests.find_damage(file, place[0], *record) if record else None
-    contents = read_contents(file, *place)
-    if contents.marked and not record:
-        raise CorruptCheckpointError(file.path, "its record")
+    damaged = digests.find_damage(file, place[0], *record) if record and not exact else None
+    contents = _contents(file, place, record)
     _build_optimizer(model, contents)
     variables = _variables_by_path(model)
     if damaged:
         raise _named(file.path, damaged, contents, variables or {})
     if variables is not None:
-        _check_shapes(file.path, variables, contents)
+        _check_shapes(file.path, variables, contents, exact=exact)
         if _is_complete(variables, contents):
             _read(file, variables, contents.arrays)
             return
     model.load_weights(file.path)
+
+
+def _contents(file: PositionedFile, place: Place, record: FoundRecord) -> Contents:
+    contents = read_contents(file, *place)
+    if contents.marked and not record:
+        raise CorruptCheckpointError(file.path, "its record")
+    return contents
 
 
 def _build_optimizer(model: Any, contents: Contents) -> None:
@@ -74,6 +111,8 @@ def _named(
 ) -> CorruptCheckpointError:
     """Return the error about a damaged tensor, with the name of the variable that it is of."""
     places = {(array.offset, array.length): name for name, array in contents.arrays.items() if array}
+    if contents.training and damaged == (contents.training.offset, contents.training.length):
+        return CorruptCheckpointError(path, "its training state")
     name = places.get(damaged, "?")
     region = (
         f"the variable '{variables[name].path}' (the array '{name}')" if name in variables else f"the array '{name}'"
@@ -81,13 +120,18 @@ def _named(
     return CorruptCheckpointError(path, region, array=name)
 
 
-def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents) -> None:
-    """Check, before anything is overwritten, that the file is of a model of these shapes."""
+def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents, *, exact: bool) -> None:
+    """Check, before anything is overwritten, that the file is of a model of these shapes, and these variables."""
     wrong = [
         f"'{variable.path}' has the shape {tuple(variable.shape)} in the model and {stored.shape} in the file"
         for name, variable in variables.items()
         if (stored := contents.arrays.get(name)) and stored.shape != tuple(variable.shape)
     ]
+    if exact:
+        wrong += [
+            f"'{v.path}' is not in the file ('{name}')" for name, v in variables.items() if name not in contents.arrays
+        ]
+        wrong += [f"the file has '{name}', and the model has not" for name in contents.arrays if name not in variables]
     if wrong:
         more = f", and {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(

@@ -88,13 +88,20 @@ class Template:
         directory = "/".join(component.literal for component in fixed) or ("/" if fixed else ".")
         return directory, [re.compile(c.pattern) for c in found[len(fixed) :] if c.pattern]
 
+    def interrupted(self) -> str:
+        """Return where a save goes that comes between those that are due: beside them, and never in one's place."""
+        directory, _ = self.components()
+        text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _ in self._parts)
+        name = text.removeprefix(directory).lstrip("/").replace("/", "-")
+        return str(PurePath(directory, f"interrupted-{name}"))
+
     def _pieces(self) -> Iterator[tuple[str, bool]]:
         """Yield the literal texts, and for each placeholder the pattern of what it can have become."""
         for literal, field, spec in self._parts:
             if literal:
                 yield literal, False
             if field is not None:
-                whole = _name(field) in ("epoch", "batch") and _INTEGER_SPEC.fullmatch(spec)
+                whole = _name(field) in ("epoch", "batch", "step") and _INTEGER_SPEC.fullmatch(spec)
                 yield (r"[ +]*\d+ *" if whole else r"[^/]+"), True
 
 

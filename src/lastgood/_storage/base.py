@@ -24,6 +24,14 @@ class Storage(Protocol):
         """Remove what dead processes left half-written in ``directory``; return what was removed."""
         ...
 
+    def discard(self, path: Path) -> None:
+        """Remove a checkpoint that is needed no more, if it is there.
+
+        Raises:
+            OSError: The storage refused.
+        """
+        ...
+
     def check_writable(self, directory: Path) -> None:
         """Find out, by writing, whether ``directory`` takes files or can be made.
 

@@ -54,6 +54,10 @@ class LocalStorage:
             removed += _reclaim_token(directory / f"{TEMPORARY_PREFIX}{token}", names)
         return removed
 
+    def discard(self, path: Path) -> None:
+        """Remove a checkpoint that is needed no more, if it is there. See :meth:`Storage.discard`."""
+        _remove(path)
+
     def check_writable(self, directory: Path) -> None:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
         probe = _existing(directory) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"

@@ -1,0 +1,147 @@
+"""The same engine for training loops of the user's own: saves, restores, and word of signals."""
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from ._checkpointer import Saver, SaveStats, describe
+from ._errors import ArgumentError
+from ._formats import choose_format
+from ._layout.training_block import UnpackableError
+from ._policies.naming import Template
+from ._restore import Progress, put_in_place
+from ._run import by_age, matching_directories
+from ._storage import LocalStorage
+from ._training.resume import newest_intact
+from ._training.session import loop_state
+from ._training.signals import Interruption
+
+
+class Checkpointer:
+    """Saves a model while a loop of the user's own trains it, and restores it when the script is started again.
+
+    >>> with lastgood.Checkpointer("runs/gan/{step}.weights.h5") as checkpointer:  # doctest: +SKIP
+    ...     progress = checkpointer.restore(model)
+    ...     for step in range(progress.step + 1 if progress else 0, 10_000):
+    ...         loss = train_step(model, step)
+    ...         if step % 100 == 0 or checkpointer.should_stop:
+    ...             checkpointer.save(model, step=step, metrics={"loss": loss})
+    ...         if checkpointer.should_stop:
+    ...             break
+
+    As a context it holds SIGTERM and SIGINT back until the block has ended and all saves are durable. Then the signal
+    does what it would have done.
+
+    Attributes:
+        filepath: The template of the paths.
+    """
+
+    def __init__(self, filepath: str | os.PathLike[str], *, background: bool = True) -> None:
+        """Make it.
+
+        Args:
+            filepath: Where to save. May hold ``{step}``, ``{epoch}`` and the name of any metric. The ending chooses
+                the format, as for :class:`ModelCheckpoint`; ``.weights.h5`` holds weights and optimizer state.
+            background: Let training go on while a save is being written.
+
+        Raises:
+            ArgumentError: A ValueError: ``filepath`` cannot work.
+        """
+        self.filepath = os.fspath(filepath)
+        self._template = Template(self.filepath)
+        weights_only = self.filepath.endswith(".weights.h5")
+        self._format = choose_format(self.filepath, self._template.suffix, weights_only=weights_only)
+        self._storage = LocalStorage()
+        self._saver = Saver(self._format, self._storage, background=background)
+        self._interruption = Interruption(lambda: None, lambda _: True)
+
+    def save(
+        self,
+        model: Any,
+        *,
+        step: int,
+        epoch: int = 0,
+        metrics: Mapping[str, Any] | None = None,
+        extra: Any = None,
+    ) -> str:
+        """Save ``model`` as it is now; return the path, where it is when :meth:`wait` returns.
+
+        Args:
+            model: The model; built.
+            step: Steps done; orders the checkpoints.
+            epoch: The epoch, where the loop has any.
+            metrics: Scalars by name.
+            extra: Whatever else the loop has to know: plain values and NumPy arrays.
+
+        Raises:
+            ArgumentError: A ValueError: ``extra`` holds something that is neither.
+            SaveError: An OSError: this save could not be begun, or an earlier one could not be written.
+            PlaceholderError: A KeyError: the template has a placeholder that is in ``metrics`` nowhere.
+        """
+        self._tell()
+        logs = {"step": step, **(metrics or {})}
+        path = self._template.path(epoch=epoch, batch=None, logs=logs)
+        record = describe(model, self._format, epoch=epoch, batch=None, steps=None, logs=metrics or {}, step=step)
+        try:
+            self._saver.save(model, path, record, lambda saved: loop_state(model, saved, extra))
+        except UnpackableError as error:
+            raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
+        return path
+
+    def restore(self, model: Any) -> Progress | None:
+        """Put the newest intact checkpoint into ``model``: weights, optimizer, seeds, metrics, global randomness.
+
+        One that is damaged is renamed aside, with a warning, and the one before it is used.
+
+        Args:
+            model: The model; built, and compiled as it was if it was compiled.
+
+        Returns:
+            Where the loop was; None if there is no checkpoint yet.
+
+        Raises:
+            RestoreError: A ValueError: there are checkpoints, and none can be used.
+        """
+        for directory in matching_directories(self._template):
+            self._storage.reclaim(directory)
+        found = newest_intact(by_age([(self._template, self._format)]))
+        return None if found is None else put_in_place(found, model)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether SIGTERM or SIGINT has come since the ``with`` block began."""
+        return self._interruption.received is not None
+
+    @property
+    def stats(self) -> list[SaveStats]:
+        """What each of the last thousand saves cost, in order: sizes in bytes, times in seconds."""
+        return list(self._saver.stats)
+
+    def wait(self) -> None:
+        """Return when all saves so far are durable.
+
+        Raises:
+            SaveError: An OSError: one of them could not be written.
+        """
+        self._saver.wait()
+        self._tell()
+
+    def _tell(self) -> None:
+        for save in self._saver.told():
+            if save.error is not None:
+                raise save.error
+
+    def __enter__(self) -> "Checkpointer":
+        """Hold signals back."""
+        self._interruption.hold()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until all saves are durable, and let a signal through that has come."""
+        try:
+            self.wait()
+        finally:
+            self._interruption.deliver(hold=False)

@@ -1,0 +1,259 @@
+"""All that touches the inside of Keras 3's ``fit``, each with a fallback for a version that has moved it.
+
+Read from Keras 3.15.1. What it holds of the saving of models is in ``_keras``.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+_ADAPTERS = {
+    "ArrayDataAdapter": "arrays",
+    "TFDatasetAdapter": "tf.data",
+    "PyDatasetAdapter": "PyDataset",
+    "TorchDataLoaderAdapter": "DataLoader",
+    "GeneratorDataAdapter": "generator",
+    "GrainDatasetAdapter": "grain",
+}
+_SOURCES = ("py_dataset", "_dataloader", "_dataset", "generator")
+_FRAMES = 12
+_MARK = "_lastgood_fit"
+
+
+class Fit:
+    """A ``fit`` that is running, seen from a hook that it called.
+
+    Attributes:
+        callbacks: Its list of callbacks; None where a hook was called by hand.
+        epochs: Its iterator over the batches of an epoch; None where this Keras hides it.
+        session: What our callbacks in it share.
+    """
+
+    def __init__(self, callbacks: Any, epochs: Any) -> None:
+        """Keep what was found."""
+        self.callbacks = callbacks
+        self.epochs = epochs
+        self.session: Any = None
+        self._made = 0
+        if epochs is not None:
+            self._count_iterators()
+
+    @classmethod
+    def around(cls) -> "Fit":
+        """Return the ``fit`` that has called the caller's hook ``on_train_begin``."""
+        callbacks = None
+        for frame in _frames(sys._getframe(1)):
+            owner = frame.f_locals.get("self")
+            if callbacks is None and isinstance(owner, keras.callbacks.CallbackList):
+                callbacks = owner
+            elif callbacks is not None and "epoch_iterator" in frame.f_locals:
+                return cls._of(callbacks, _usable(frame.f_locals["epoch_iterator"]))
+        return cls._of(callbacks, None)
+
+    @classmethod
+    def _of(cls, callbacks: Any, epochs: Any) -> "Fit":
+        """Return the one that other callbacks of the same ``fit`` have, if there is one."""
+        known = vars(callbacks).get(_MARK) if callbacks is not None else None
+        if isinstance(known, Fit) and known.epochs is epochs:
+            return known
+        made = cls(callbacks, epochs)
+        if callbacks is not None:
+            setattr(callbacks, _MARK, made)
+        return made
+
+    @property
+    def members(self) -> list[Any]:
+        """The callbacks, in the order of their hooks."""
+        return list(getattr(self.callbacks, "callbacks", ()))
+
+    def append(self, member: Any) -> None:
+        """Add a callback behind all others; called from a hook, it gets that hook too."""
+        self.callbacks.callbacks.append(member)
+
+    @property
+    def kind(self) -> str:
+        """What the batches come from, such as ``"arrays"``; ``"unknown"`` where that cannot be seen."""
+        adapter = getattr(self.epochs, "data_adapter", None)
+        return _ADAPTERS.get(type(adapter).__name__, "unknown")
+
+    @property
+    def source(self) -> Any:
+        """The object that the user passed to ``fit`` for its batches; None for arrays, and where it cannot be seen."""
+        adapter = getattr(self.epochs, "data_adapter", None)
+        return next((found for name in _SOURCES if (found := getattr(adapter, name, None)) is not None), None)
+
+    @property
+    def batches(self) -> int | None:
+        """Batches of an epoch, where that is known by now."""
+        return None if self.epochs is None else self.epochs.num_batches
+
+    @property
+    def spans_epochs(self) -> bool:
+        """Whether the epoch that begins goes on with the iterator of the epoch before it."""
+        epochs = self.epochs
+        if epochs is None or not epochs.steps_per_epoch:
+            return False
+        return epochs._current_iterator is not None and epochs._steps_seen > 0
+
+    @property
+    def iterators(self) -> int:
+        """How many iterators have been made of the data since training began, started or not."""
+        return self._made
+
+    def _count_iterators(self) -> None:
+        make = self.epochs._get_iterator
+
+        def counted() -> Any:
+            self._made += 1
+            return make()
+
+        self.epochs._get_iterator = counted
+
+    def make_iterators(self, count: int) -> None:
+        """Make as many iterators of a ``tf.data`` set as there have been: each moves the seeds of its shuffles on."""
+        if keras.backend.backend() == "tensorflow":
+            for _ in range(count):
+                iter(self.epochs._get_iterator())
+        else:
+            for _ in range(count):
+                iter(self.source)
+
+    def skip(self, iterator: Any, count: int) -> Any:
+        """Draw batches that earlier epochs have used, and return the last; ``iterator`` is what ``fit`` draws from."""
+        batch = None
+        for _ in range(count):
+            batch = next(iterator)
+        self.epochs._steps_seen += count
+        return batch
+
+    @property
+    def current_iterator(self) -> Any:
+        """What this epoch's batches are drawn from."""
+        return self.epochs._current_iterator
+
+    def dispatch_in_turn(self) -> bool:
+        """Have Keras call batch hooks in the training thread; return False where that cannot be ensured.
+
+        Keras decides on asynchronous hooks by looking into the list that ``fit`` got. A bare callback is in no list,
+        and its batch-end hooks then run in a pool of threads, on a state that training is changing.
+        """
+        if self.callbacks is None:
+            return True  # called by hand, so in the thread of whoever calls
+        if not hasattr(self.callbacks, "_async_train"):
+            return False
+        self.callbacks._async_train = self.callbacks._async_test = False
+        return True
+
+    def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
+        """Have ``fit`` begin with an epoch, counted from 0; return what undoes it, since Keras never would."""
+        before = model._initial_epoch
+
+        def undo() -> None:
+            model._initial_epoch = before
+
+        model._initial_epoch = epoch
+        return undo
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    for _ in range(_FRAMES):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def _usable(epochs: Any) -> Any:
+    """Return Keras's iterator over epochs if it is one of the kind that is known here."""
+    names = ("_current_iterator", "_steps_seen", "steps_per_epoch", "num_batches", "_get_iterator", "data_adapter")
+    return epochs if all(hasattr(epochs, name) for name in names) else None
+
+
+def is_inside_fit(model: Any, frame: FrameType | None) -> bool:
+    """Tell whether a frame of the stack, or one that called it, is ``model.fit``."""
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
+
+
+@dataclass
+class DrawnBatches:
+    """What stands in for the training step while batches are drawn that were computed before.
+
+    Attributes:
+        last: The batch that was drawn last; None where there was none.
+    """
+
+    fit: Fit
+    model: Any
+    skipped: int
+    logs: dict[str, Any]
+    last: Any = None
+
+    def step(self, *arguments: Any) -> Any:
+        """Do as a training step does, with whatever this backend hands to it, and compute nothing."""
+        backend = keras.backend.backend()
+        iterator = self.fit.current_iterator if backend == "torch" else arguments[-1]
+        skipped, self.skipped = self.skipped, 0
+        self.fit.skip(iterator, skipped)
+        if backend == "torch":
+            self.last = arguments[0][0]
+            return self.logs
+        self.last = next(iterator)
+        for _ in range(self.model.steps_per_execution - 1):
+            self.last = next(iterator, self.last)
+        return (self.logs, arguments[0]) if backend == "jax" else self.logs
+
+    def step_after_skipping(self, compute: Callable[..., Any], then: Callable[[], None], *arguments: Any) -> Any:
+        """Draw what earlier epochs have used of an iterator that spans them, and compute the first batch behind it."""
+        if keras.backend.backend() == "torch":
+            batch = self.fit.skip(self.fit.current_iterator, self.skipped)
+            then()
+            return compute([batch])
+        self.fit.skip(arguments[-1], self.skipped)
+        then()
+        return compute(*arguments)
+
+
+def build_metrics(model: Any, batch: Any) -> None:
+    """Make the variables of the compiled metrics and losses, which the TensorFlow backend makes with the first step."""
+    if batch is not None and hasattr(model, "_symbolic_build"):
+        model._symbolic_build(data_batch=batch)
+
+
+def metrics_are_built(model: Any) -> bool:
+    """Tell whether the compiled metrics have their variables, which the first batch makes."""
+    compiled = getattr(model, "_compile_metrics", None)
+    return compiled is None or bool(getattr(compiled, "built", True))
+
+
+def global_seed() -> npt.NDArray[Any] | None:
+    """Return the state of the generator that ``keras.random`` draws from where no seed is given; None if unused."""
+    generator = _global_seed_generator()
+    return None if generator is None else np.array(keras.ops.convert_to_numpy(generator.state))
+
+
+def set_global_seed(state: npt.NDArray[Any]) -> None:
+    """Have that generator go on from ``state``."""
+    try:
+        from keras.src.random.seed_generator import global_seed_generator
+    except ImportError:
+        return
+    global_seed_generator().state.assign(state)
+
+
+def _global_seed_generator() -> Any:
+    try:
+        from keras.src.backend.common import global_state
+        from keras.src.random import seed_generator
+    except ImportError:
+        return None
+    return global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)

@@ -1,0 +1,65 @@
+"""What keeps a restarted run from repeating the one before it bit for bit: said before training, with the remedy."""
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from .._keras_fit import Fit
+
+
+def obstacles(fit: Fit) -> Iterator[str]:
+    """Yield a sentence for each thing about a ``fit`` that cannot be made to go on exactly."""
+    if fit.callbacks is None or fit.epochs is None:
+        yield (
+            "this Keras does not show what its fit() is doing, so a restart goes on at the beginning of an epoch, and "
+            "the other callbacks start anew. Upgrade lastgood, or use the Keras version that it was tested with."
+        )
+    elif fit.kind == "generator":
+        yield (
+            "a generator cannot be put back: after a restart as many batches are drawn from it as were used. That is "
+            "exact only if it yields the same batches each time. Pass a keras.utils.PyDataset, or a data set with "
+            "get_state() and set_state()."
+        )
+    elif fit.kind == "PyDataset" and _moves_between_epochs(fit.source):
+        yield (
+            f"{type(fit.source).__name__} has its own on_epoch_begin() or on_epoch_end(), which may change its order. "
+            "Give it get_state() and set_state(), or let fit(shuffle=True) shuffle."
+        )
+    elif _draws_without_seed(fit):
+        yield (
+            "TensorFlow shuffles without a global seed, and in another order after a restart. Call "
+            "keras.utils.set_random_seed(...) at the beginning of the script, before data sets are made."
+        )
+
+
+def _moves_between_epochs(source: Any) -> bool:
+    own = type(source)
+    stock = keras.utils.PyDataset
+    moves = own.on_epoch_end is not stock.on_epoch_end or own.on_epoch_begin is not stock.on_epoch_begin
+    return moves and not callable(getattr(source, "get_state", None))
+
+
+def _draws_without_seed(fit: Fit) -> bool:
+    """Tell whether ``tf.data`` may shuffle, and nobody has said how: an own seed of a data set cannot be seen."""
+    in_tensorflow = fit.kind == "tf.data" or (fit.kind == "arrays" and keras.backend.backend() == "tensorflow")
+    if not in_tensorflow or not _shuffles(fit):
+        return False
+    context = sys.modules.get("tensorflow.python.eager.context")
+    return context is not None and getattr(context, "global_seed", lambda: 0)() is None
+
+
+def _shuffles(fit: Fit) -> bool:
+    if fit.kind == "arrays":
+        return bool(getattr(fit.epochs.data_adapter, "_shuffle", True))
+    return "shuffle" in _lineage(fit.source).lower()
+
+
+def _lineage(dataset: Any) -> str:
+    """Return the classes that a ``tf.data`` set is made of, from the last to the first."""
+    names = []
+    while dataset is not None and len(names) < 100:
+        names.append(type(dataset).__name__)
+        dataset = getattr(dataset, "_input_dataset", None)
+    return " ".join(names)

@@ -1,0 +1,70 @@
+"""The global generators of random numbers: of Python, NumPy, torch, TensorFlow and Keras, as far as they are in use."""
+
+import random
+import sys
+from typing import Any
+
+import numpy as np
+
+from .. import _keras_fit
+
+
+def capture() -> dict[str, Any]:
+    """Return the state of every global generator, as plain values and arrays.
+
+    A package that nobody has imported has no state yet, and is not imported for it.
+    """
+    version, words, gauss = random.getstate()
+    state: dict[str, Any] = {
+        "python": {"version": version, "words": np.array(words, np.uint32), "gauss": gauss},
+        "numpy": np.random.get_state(legacy=False),
+        "keras": _keras_fit.global_seed(),
+    }
+    if torch := sys.modules.get("torch"):
+        state["torch"] = torch.get_rng_state().numpy()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            state["cuda"] = [each.numpy() for each in torch.cuda.get_rng_state_all()]
+    if "tensorflow" in sys.modules:
+        state["tensorflow"] = _tensorflow_state()
+    return state
+
+
+def put_back(state: dict[str, Any]) -> None:
+    """Have all generators go on from a state that :func:`capture` returned."""
+    python = state["python"]
+    random.setstate((python["version"], tuple(int(word) for word in python["words"]), python["gauss"]))
+    np.random.set_state(state["numpy"])
+    if state.get("keras") is not None:
+        _keras_fit.set_global_seed(state["keras"])
+    torch = sys.modules.get("torch")
+    if torch and "torch" in state:
+        torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
+    if torch and state.get("cuda") and torch.cuda.device_count() == len(state["cuda"]):
+        torch.cuda.set_rng_state_all([torch.from_numpy(each.copy()) for each in state["cuda"]])
+    if "tensorflow" in sys.modules and state.get("tensorflow"):
+        _put_back_tensorflow(state["tensorflow"])
+
+
+def _tensorflow_state() -> dict[str, Any] | None:
+    """Return the state that eager operations draw their seeds from, where ``tf.random.set_seed`` was called."""
+    generator = _tensorflow_generator()
+    if generator is None:
+        return None
+    version, words, gauss = generator.getstate()
+    return {"version": version, "words": np.array(words, np.uint32), "gauss": gauss}
+
+
+def _put_back_tensorflow(state: dict[str, Any]) -> None:
+    generator = _tensorflow_generator()
+    if generator is not None:
+        generator.setstate((state["version"], tuple(int(word) for word in state["words"]), state["gauss"]))
+
+
+def _tensorflow_generator() -> random.Random | None:
+    try:
+        from tensorflow.python.eager import context
+
+        generator = context.context()._rng
+    except (ImportError, AttributeError):  # TensorFlow has it under another name
+        return None
+    return generator if isinstance(generator, random.Random) else None

@@ -1,0 +1,212 @@
+"""One ``fit`` as a save sees it: what a checkpoint has to hold, besides weights, for training to go on from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from .. import _keras
+from .._keras_fit import Fit
+from .._layout.training_block import Tensor, TrainingBlock, UnpackableError
+from .._policies.monitor import as_scalar
+from . import callback_states, randomness
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the batches that are being drawn began: made again, it gives them again.
+
+    Attributes:
+        randomness: The generators' states, at the beginning of the first epoch that draws from this iterator.
+        iterators: How many iterators of the data had been made by then.
+        source: The state of the data set, if it has one.
+        drawn: Batches that earlier epochs drew from the iterator.
+    """
+
+    randomness: Mapping[str, Any]
+    iterators: int
+    source: Any
+    drawn: int = 0
+
+
+class Session:
+    """Follows a ``fit`` from its first epoch on.
+
+    Attributes:
+        fit: The ``fit``.
+        iterators: Iterators of the data that have been started; those before a restart are counted in.
+    """
+
+    def __init__(self, fit: Fit) -> None:
+        """Begin before the first epoch."""
+        self.fit = fit
+        self.iterators = 0
+        self._epoch: int | None = None
+        self._origin: Origin | None = None
+        self._before_validation: _Moment | None = None
+
+    @classmethod
+    def of(cls, fit: Fit) -> "Session":
+        """Return the one session of a ``fit``, whichever of its callbacks asks."""
+        if fit.session is None:
+            fit.session = cls(fit)
+        session: Session = fit.session
+        return session
+
+    def begin_epoch(self, epoch: int, resumed: Origin | None = None) -> None:
+        """Note where an epoch's batches begin, when the first of our callbacks says so.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            resumed: The origin of an epoch that is gone on with.
+        """
+        if epoch == self._epoch:
+            return
+        self._epoch = epoch
+        self._before_validation = None
+        if resumed is not None:
+            self._origin = resumed
+        elif self._origin is not None and self.fit.spans_epochs:
+            self._origin = replace(self._origin, drawn=self._origin.drawn + (self.fit.batches or 0))
+            return
+        else:
+            self._origin = self._here()
+        self.iterators += 1
+
+    def begin_validation(self, model: Any) -> None:
+        """Keep what validation overwrites, in case that training has to stop in the middle of it."""
+        self._before_validation = _Moment(randomness.capture(), _arrays(model.metrics_variables))
+
+    def block(
+        self,
+        model: Any,
+        saved: set[int],
+        place: tuple[int, int | None],
+        logs: Mapping[str, Any],
+        saver: Any,
+        hook: str,
+    ) -> TrainingBlock:
+        """Return what is to be saved beside the weights.
+
+        Args:
+            model: The model.
+            saved: Identities of the variables that are saved as weights or optimizer state.
+            place: The epoch, counted from 0, and the batches done in it; None at its end.
+            logs: The logs of the hook.
+            saver: The callback that saves.
+            hook: Where it saves: at the end of an ``"epoch"`` or a ``"batch"``, or in the middle of a ``"validation"``,
+                so that what that has overwritten is taken from before it.
+        """
+        moment = self._before_validation if hook == "validation" else None
+        members = self.fit.members
+        tree = {
+            **_state_of_model(model, saved),
+            "position": self._position(*place),
+            "randomness": moment.randomness if moment else randomness.capture(),
+            "callbacks": callback_states.take(members),
+            "saver": next((i for i, member in enumerate(members) if member is saver), -1),
+            "logs": {name: number for name, value in logs.items() if (number := as_scalar(value)) is not None},
+            "hook": hook,
+            "stopped": bool(getattr(model, "stop_training", False)),
+            "data": self.fit.kind,
+        }
+        if moment:
+            tree["metrics"] = moment.metrics
+        try:
+            return TrainingBlock(tree)
+        except UnpackableError:
+            callbacks = [
+                entry | {"state": callback_states.packable(entry["class"], entry["state"])}
+                for entry in tree["callbacks"]
+            ]
+            return TrainingBlock(tree | {"callbacks": callbacks})
+
+    def _position(self, epoch: int, batch: int | None) -> dict[str, Any]:
+        """Return where training goes on: an epoch, the batches of it that are done, and how to come to the next."""
+        origin = self._origin or self._here()
+        if batch is None:
+            spans = self.fit.spans_epochs
+            origin = replace(origin, drawn=origin.drawn + (self.fit.batches or 0)) if spans else self._here()
+        return {
+            "epoch": epoch + (batch is None),
+            "batch": batch or 0,
+            "origin": {
+                "randomness": origin.randomness,
+                "iterators": origin.iterators,
+                "source": origin.source,
+                "drawn": origin.drawn,
+            },
+        }
+
+    def _here(self) -> Origin:
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        iterators = self.fit.iterators if on_tensorflow else self.iterators
+        return Origin(randomness.capture(), iterators, _state_of_source(self.fit.source))
+
+
+def loop_state(model: Any, saved: set[int], extra: Any) -> TrainingBlock:
+    """Return what is to be saved beside the weights in a loop of the user's own.
+
+    Args:
+        model: The model.
+        saved: Identities of the variables that are saved as weights or optimizer state.
+        extra: What the user adds.
+
+    Raises:
+        UnpackableError: ``extra`` holds something that a block cannot.
+    """
+    return TrainingBlock({**_state_of_model(model, saved), "randomness": randomness.capture(), "extra": extra})
+
+
+def _state_of_model(model: Any, saved: set[int]) -> dict[str, Any]:
+    return {
+        "variables": _tensors(v for v in _keras.state_variables(model) if id(v) not in saved),
+        "metrics": _tensors(model.metrics_variables),
+    }
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """What validation overwrites."""
+
+    randomness: Mapping[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+def _state_of_source(source: Any) -> Any:
+    """Return the state of a data set that has one, and that of the generator of a torch ``DataLoader``."""
+    own = source.get_state() if callable(getattr(source, "get_state", None)) else None
+    generator = getattr(source, "generator", None)
+    words = generator.get_state().numpy() if callable(getattr(generator, "get_state", None)) else None
+    return None if own is None and words is None else {"own": own, "generator": words}
+
+
+def put_back_source(source: Any, state: Any) -> None:
+    """Put a data set back where :class:`Session` found it."""
+    if state is None:
+        return
+    if state["own"] is not None and callable(getattr(source, "set_state", None)):
+        source.set_state(state["own"])
+    if state["generator"] is not None:
+        import torch
+
+        source.generator.set_state(torch.from_numpy(state["generator"].copy()))
+
+
+def _tensors(variables: Any) -> list[dict[str, Any]]:
+    """Return variables as the block takes them: copied when it is filled."""
+    return [
+        {
+            "path": variable.path,
+            "value": Tensor(
+                _keras.tensor_of(variable), tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
+            ),
+        }
+        for variable in variables
+    ]
+
+
+def _arrays(variables: Any) -> list[dict[str, Any]]:
+    """Return variables with the values that they have now."""
+    return [{"path": variable.path, "value": keras.ops.convert_to_numpy(variable) * 1} for variable in variables]

@@ -1,0 +1,440 @@
+"""Going on with a run, within one process: a crash is an exception, a restart a new model and a new callback."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+import lastgood
+from lastgood import ModelCheckpoint, RestoreError
+
+BACKEND = keras.backend.backend()
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashAt(keras.callbacks.Callback):
+    """Ends training at a batch, counted over all epochs of this fit, or at an epoch's end."""
+
+    def __init__(self, batch=None, epoch=None):
+        super().__init__()
+        self.left, self.epoch = batch, epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.left is not None:
+            self.left -= 1
+            if self.left == 0:
+                raise Crash
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise Crash
+
+
+class Log(keras.callbacks.Callback):
+    """Notes what it is told of, and has a state of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.told, self.batches = [], 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.told.append(("epoch", epoch))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.told.append(("begin", batch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.told.append(("end", batch))
+        self.batches += 1
+
+    def get_state(self):
+        return {"batches": self.batches}
+
+    def set_state(self, state):
+        self.batches = state["batches"]
+
+
+def build(**options):
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(6, activation="relu"),
+            keras.layers.Dropout(0.4),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(1, activation="sigmoid"),
+        ]
+    )
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy", "auc"], **options)
+    return model
+
+
+def start(fit, callbacks, epochs=3, other=True, **options):
+    """Begin, or begin again: with the seed of the script, and other weights, so that starting over shows."""
+    keras.utils.set_random_seed(5)
+    model = build()
+    if other:
+        model.set_weights([weight + 1 for weight in model.get_weights()])
+    keras.utils.set_random_seed(6)
+    history = fit(model, callbacks, epochs=epochs, **options)
+    return model, history
+
+
+def crash(fit, callbacks, **options):
+    with pytest.raises(Crash):
+        start(fit, callbacks, other=False, **options)
+
+
+def values(model):
+    return [np.array(keras.ops.convert_to_numpy(v)) for v in [*model.variables, *model.optimizer.variables]]
+
+
+def assert_alike(a, b):
+    for one, other in zip(values(a[0]), values(b[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert a[1].history == b[1].history
+    assert a[1].epoch == b[1].epoch
+
+
+def test_the_first_run_is_as_without_resume(fit, tmp_path, capsys):
+    plain = start(fit, [], other=False)
+    resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False)
+    assert_alike(plain, resumed)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("validate", [False, True])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_restart_goes_on_inside_the_epoch(fit, tmp_path, capsys, ending, validate):
+    options = {"save_freq": 3, "save_weights_only": ending != ".keras", "resume": True}
+    path = tmp_path / f"{{epoch}}-{{batch}}{ending}"
+    crash(fit, [ModelCheckpoint(path, **options), CrashAt(batch=17)], validate=validate)
+    resumed = start(fit, [ModelCheckpoint(path, **options)], validate=validate)
+    assert f"resumed from {tmp_path / f'2-5{ending}'}: epoch 2, batch 5 of 10" in capsys.readouterr().out
+    assert_alike(start(fit, [], other=False, validate=validate), resumed)
+    assert resumed[0]._initial_epoch is None
+
+
+def test_a_restart_goes_on_behind_an_epoch(fit, tmp_path, capsys):
+    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=17)])
+    resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    assert f"resumed from {tmp_path / '1.keras'}: epoch 1 is done" in capsys.readouterr().out
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+def test_a_finished_run_trains_nothing_more_and_a_longer_one_goes_on(fit, tmp_path, capsys):
+    whole = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False, epochs=2)
+    again = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], epochs=2)
+    assert "the run has ended, nothing is left to train" in capsys.readouterr().out
+    assert_alike(whole, again)
+    longer = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], epochs=3)
+    assert_alike(start(fit, [], other=False), longer)
+
+
+def test_best_is_not_forgotten(fit, tmp_path):
+    """The complaint that this is about: a restart would overwrite the best model with its first, worse one."""
+
+    def callbacks(*more):
+        best = ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True, resume=True)
+        last = ModelCheckpoint(tmp_path / "last.keras", resume=True)
+        return [best, last, *more]
+
+    crash(fit, callbacks(CrashAt(batch=25)))
+    members = callbacks()
+    resumed = start(fit, members)
+    whole = callbacks()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert_alike(start(fit, whole, other=False), resumed)
+    assert members[0].best == whole[0].best
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_callbacks_go_on_where_they_were(fit, tmp_path, first):
+    def callbacks(*more):
+        others = [
+            keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True),
+            keras.callbacks.ReduceLROnPlateau("loss", patience=1, factor=0.5, min_delta=9.0),
+            keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
+            keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        ]
+        checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3, resume=True)
+        return [checkpoint, *others, *more] if first else [*others, checkpoint, *more]
+
+    crash(fit, callbacks(CrashAt(batch=17)), epochs=6)
+    resumed = start(fit, callbacks(), epochs=6)
+    rows = (tmp_path / "log.csv").read_bytes()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    whole = start(fit, callbacks(), other=False, epochs=6)
+    assert_alike(whole, resumed)
+    assert len(whole[1].epoch) == 2
+    assert rows == (tmp_path / "log.csv").read_bytes()
+
+
+def test_other_callbacks_hear_of_each_batch_once(fit, tmp_path):
+    before, after = Log(), Log()
+    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4, resume=True), before, CrashAt(15)])
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4, resume=True), after])
+    # It is behind the callback that saved, so the end of the last batch before the save is one that it had not heard of.
+    assert after.told[:3] == [("epoch", 1), ("end", 1), ("begin", 2)]
+    assert [batch for what, batch in after.told if what == "end"] == [*range(1, 10), *range(10)]
+    assert after.batches == 30
+
+
+def test_a_callback_of_ones_own_that_cannot_be_saved_is_told_of(fit, tmp_path):
+    class Odd(Log):
+        def get_state(self):
+            return {"lock": object()}
+
+    with pytest.warns(UserWarning, match="Odd is not saved, because /lock is of type object"):
+        fit(build(), [ModelCheckpoint(tmp_path / "a.keras"), Odd()])
+    assert (tmp_path / "a.keras").exists()
+
+
+def damage(path, array="layers/dense/vars/0"):
+    with h5py.File(path) as file:
+        at = file[array].id.get_offset()
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_is_used(fit, tmp_path, names):
+    options = {"save_weights_only": True, "resume": True}
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}.weights.h5", **options)], other=False)
+    damage(tmp_path / "3.weights.h5")
+    (tmp_path / "9.weights.h5").write_bytes(b"half")
+    with pytest.warns(UserWarning) as caught:
+        resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.weights.h5", **options)])
+    told = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    assert len(told) == 2
+    assert "9.weights.h5" in told[0]
+    assert "damaged in the array 'layers/dense/vars/0'" in told[1]
+    assert names(tmp_path)[-2:] == ["3.weights.h5.corrupt", "9.weights.h5.corrupt"]
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+def test_when_all_are_damaged_nothing_starts_and_nothing_is_moved(fit, tmp_path, names):
+    (tmp_path / "1.keras").write_bytes(b"half")
+    (tmp_path / "2.keras").write_bytes(b"")
+    with pytest.raises(RestoreError, match="No checkpoint is intact, of 2"):
+        start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    assert names(tmp_path) == ["1.keras", "2.keras"]
+
+
+def test_a_file_of_stock_keras_is_not_overwritten(fit, tmp_path):
+    build().save(tmp_path / "1.keras")
+    with pytest.raises(RestoreError, match="does not hold what training could go on with"):
+        start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+
+
+def test_another_model_is_refused_before_anything_is_overwritten(fit, tmp_path):
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False)
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="only")])
+    other.compile("adam", "mse")
+    before = other.get_weights()
+    with pytest.raises(RestoreError, match="only/kernel"):
+        fit(other, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    np.testing.assert_array_equal(before[0], other.get_weights()[0])
+
+
+def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
+    x, y = data
+
+    def batches():
+        while True:
+            yield x[:4], y[:4]
+
+    class Shuffled(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return x[:4], y[:4]
+
+        def on_epoch_end(self):
+            pass
+
+    for source, text in ((batches(), "a generator cannot be put back"), (Shuffled(), "Shuffled has its own")):
+        with pytest.warns(UserWarning, match=text):
+            build().fit(
+                source,
+                steps_per_epoch=2,
+                shuffle=False,
+                verbose=0,
+                callbacks=[ModelCheckpoint(tmp_path / "a.keras", resume=True)],
+            )
+        (tmp_path / "a.keras").unlink()
+
+
+def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
+    x, y = data
+
+    class Own(keras.utils.PyDataset):
+        """Shuffles by itself, behind each epoch."""
+
+        def __init__(self):
+            super().__init__()
+            self.order = list(range(10))
+            self.generator = np.random.default_rng(1)
+
+        def __len__(self):
+            return 10
+
+        def __getitem__(self, i):
+            rows = slice(4 * self.order[i], 4 * self.order[i] + 4)
+            return x[rows], y[rows]
+
+        def on_epoch_end(self):
+            self.generator.shuffle(self.order)
+
+        def get_state(self):
+            return {"order": list(self.order), "generator": self.generator.bit_generator.state}
+
+        def set_state(self, state):
+            self.order = list(state["order"])
+            self.generator.bit_generator.state = state["generator"]
+
+    def fit(model, callbacks, epochs):
+        return model.fit(Own(), epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    crash(fit, [ModelCheckpoint(path, save_freq=4, resume=True), CrashAt(batch=27)])
+    assert_alike(start(fit, [], other=False), start(fit, [ModelCheckpoint(path, save_freq=4, resume=True)]))
+
+
+def test_restore_puts_everything_back_that_a_model_has(fit, tmp_path):
+    model, _ = start(fit, [ModelCheckpoint(tmp_path / "a.keras")], other=False)
+    drawn = np.random.random()
+    keras.utils.set_random_seed(99)
+    other = build()
+    progress = lastgood.restore(other, tmp_path / "a.keras")
+    assert (progress.step, progress.epoch, progress.batch) == (30, 3, None)
+    assert progress.metrics.keys() == {"accuracy", "auc", "loss"}
+    assert np.random.random() == drawn
+    for a, b in zip(
+        [*model.variables, *model.optimizer.variables], [*other.variables, *other.optimizer.variables], strict=True
+    ):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+
+
+def test_a_loop_of_ones_own(tmp_path, data):
+    x, y = data
+
+    def train(steps):
+        keras.utils.set_random_seed(8)
+        model = build()
+        model.build((None, 4))
+        with lastgood.Checkpointer(tmp_path / "{step:03d}.weights.h5") as checkpointer:
+            progress = checkpointer.restore(model)
+            for step in range(progress.step if progress else 0, steps):
+                rows = np.random.choice(40, 4, replace=False)
+                loss = model.train_on_batch(x[rows], y[rows])[0]
+                checkpointer.save(model, step=step + 1, metrics={"loss": loss}, extra={"rows": rows})
+            assert not checkpointer.should_stop
+        return model, progress
+
+    train(5)
+    resumed, progress = train(9)
+    assert (progress.step, progress.extra["rows"].shape) == (5, (4,))
+    for path in tmp_path.iterdir():
+        path.unlink()
+    whole, _ = train(9)
+    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+SCRIPT = """
+    import os, signal, sys, time
+    import keras, numpy as np
+    import lastgood
+
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+    y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+
+    class Send(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if WHERE == "training" and self.model.optimizer.iterations == 14:
+                os.kill(os.getpid(), NUMBER)
+        def on_test_batch_begin(self, batch, logs=None):
+            if WHERE == "validation" and batch == 3 and self.model.optimizer.iterations == 20:
+                os.kill(os.getpid(), NUMBER)
+
+    WHERE, NUMBER = sys.argv[1], int(sys.argv[2])
+    checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True)
+    history = model.fit(x, y, validation_data=(x, y), batch_size=4, epochs=3, verbose=0, callbacks=[checkpoint, Send()])
+    np.savez(sys.argv[3], *model.get_weights(), losses=np.array(history.history["loss"] + history.history["val_loss"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "done"),
+    [
+        ("training", signal.SIGTERM, "epoch 2, batch 5 of 10"),
+        ("training", signal.SIGINT, "epoch 2, batch 5 of 10"),
+        ("validation", signal.SIGTERM, "epoch 2, batch 10 of 10"),
+    ],
+)
+def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, where, number, done):
+    def run(*arguments):
+        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+
+    stopped = run(where, int(number), "no.npz")
+    if number == signal.SIGTERM:
+        assert stopped.returncode == -signal.SIGTERM, stopped.stderr
+    else:
+        assert "KeyboardInterrupt" in stopped.stderr
+    interrupted = tmp_path / "interrupted-epoch-val_loss.keras"
+    assert interrupted.exists()
+    resumed = run("nowhere", 0, "resumed.npz")
+    assert f"resumed from interrupted-epoch-val_loss.keras: {done}" in resumed.stdout, resumed.stderr
+    assert not interrupted.exists()
+    for path in tmp_path.glob("*.keras"):
+        path.unlink()
+    run("nowhere", 0, "whole.npz")
+    with np.load(tmp_path / "resumed.npz") as a, np.load(tmp_path / "whole.npz") as b:
+        for name in a.files:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_signals_are_given_back(fit, tmp_path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    fit(build(), [ModelCheckpoint(tmp_path / "a.keras", resume=True)])
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
+def test_after_an_exception_in_fit_and_in_a_forked_child_signals_do_what_they_did(fit, tmp_path):
+    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=3)])
+    child = os.fork()
+    if not child:
+        signal.pause()
+        os._exit(0)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_state_is_strict_json_and_plain_arrays_and_small(fit, tmp_path):
+    fit(build(), [ModelCheckpoint(tmp_path / "a.weights.h5", save_weights_only=True)])
+    with h5py.File(tmp_path / "a.weights.h5") as file:
+        block = file["_lastgood/training"][:].tobytes()
+    assert len(block) < 64 * 1024
+    assert block[8:9] == b"{"

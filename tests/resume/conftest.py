@@ -1,0 +1,33 @@
+"""Runs the training script of ``child.py`` in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+CHILD = Path(__file__).with_name("child.py")
+
+
+def train(directory, backend, **given):
+    """Run the script; return (exit status, its output)."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, str(CHILD), str(directory), json.dumps(given)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def ending(directory):
+    """Return what a run ended with: variables, history, the logger's file."""
+    with np.load(directory / "end.npz") as file:
+        arrays = [file[name] for name in file.files]
+    return arrays, json.loads((directory / "history.json").read_text()), (directory / "log.csv").read_bytes()
+
+
+def assert_same(directory, other):
+    """Check that two runs ended alike to the last bit."""
+    for a, b in zip(ending(directory)[0], ending(other)[0], strict=True):
+        assert a.tobytes() == b.tobytes(), f"a variable differs by up to {np.abs(a - b).max()}"
+    assert ending(directory)[1:] == ending(other)[1:]
