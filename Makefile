@@ -4,7 +4,7 @@ BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 
-.PHONY: help demo test test-quick lint types check bench bench-disk bench-hooks clean
+.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,7 +31,11 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest tests/framework_free
 	set -e; for backend in $(BACKENDS); do \
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
+	$(BIN)/python -m pytest -n 2 tests/resume
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/docs
+
+test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
+	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/resume
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
 	$(BIN)/python -m pytest tests/framework_free

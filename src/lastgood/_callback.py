@@ -331,7 +331,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             logs: The logs of the hook.
             hook: Which hook it is in.
         """
-        if self._interruption is None or self._interruption.received is None:
+        if self._interruption is None or not self._interruption.may_be_delivered:
             return
         if self._saved_at != (self._epoch, batch):
             self._save(self._template.interrupted(), batch, logs, hook=hook)

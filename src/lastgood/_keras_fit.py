@@ -102,6 +102,17 @@ class Fit:
         return epochs._current_iterator is not None and epochs._steps_seen > 0
 
     @property
+    def has_made_ahead(self) -> bool:
+        """Whether the epoch that begins draws from an iterator that was made at the end of the one before it."""
+        epochs = self.epochs
+        return bool(epochs is not None and epochs.steps_per_epoch) and epochs._current_iterator is not None
+
+    def make_ahead(self) -> None:
+        """Make the iterator that the next epoch draws from; on torch that alone takes a random number."""
+        self.epochs._current_iterator = iter(self.epochs._get_iterator())
+        self.epochs._steps_seen = 0
+
+    @property
     def iterators(self) -> int:
         """How many iterators have been made of the data since training began, started or not."""
         return self._made

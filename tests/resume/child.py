@@ -1,7 +1,7 @@
 """A training script that a test kills and starts again: python child.py DIRECTORY '{"data": "arrays", ...}'.
 
-It trains a model with Dropout and BatchNormalization under callbacks that have states, kills itself where it is told to,
-and otherwise writes what it ended with to DIRECTORY/end.npz and DIRECTORY/history.json.
+It trains a model with Dropout and BatchNormalization under callbacks that have states, kills itself where it is told
+to, and otherwise writes what it ended with to DIRECTORY/end.npz and DIRECTORY/history.json.
 """
 
 import json
@@ -64,6 +64,7 @@ def arguments(kind):
         return {"x": tf.data.Dataset.from_tensor_slices((x, y)).shuffle(ROWS).batch(BATCH), "shuffle": False}
     import torch
 
+    torch.manual_seed(5)  # Keras does it only where torch is the backend
     pairs = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
     return {"x": torch.utils.data.DataLoader(pairs, BATCH, shuffle=True), "shuffle": False}
 

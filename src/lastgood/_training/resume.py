@@ -195,7 +195,9 @@ class Resumption(keras.callbacks.Callback):
         origin = Origin(**self._position["origin"])
         self._session.iterators = origin.iterators
         if self._fit.kind == "tf.data":
-            self._fit.make_iterators(origin.iterators)
+            self._fit.make_iterators(origin.iterators - origin.made_ahead)
+        if origin.made_ahead and self._fit.epochs is not None:
+            self._fit.make_ahead()
         if self._fit.source is not None:
             put_back_source(self._fit.source, origin.source)
         self._session.begin_epoch(epoch, origin)

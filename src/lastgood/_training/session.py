@@ -1,7 +1,7 @@
 """One ``fit`` as a save sees it: what a checkpoint has to hold, besides weights, for training to go on from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import keras
@@ -21,12 +21,14 @@ class Origin:
         randomness: The generators' states, at the beginning of the first epoch that draws from this iterator.
         iterators: How many iterators of the data had been made by then.
         source: The state of the data set, if it has one.
+        made_ahead: Whether the iterator had been made by then.
         drawn: Batches that earlier epochs drew from the iterator.
     """
 
     randomness: Mapping[str, Any]
     iterators: int
     source: Any
+    made_ahead: bool
     drawn: int = 0
 
 
@@ -131,18 +133,13 @@ class Session:
         return {
             "epoch": epoch + (batch is None),
             "batch": batch or 0,
-            "origin": {
-                "randomness": origin.randomness,
-                "iterators": origin.iterators,
-                "source": origin.source,
-                "drawn": origin.drawn,
-            },
+            "origin": {each.name: getattr(origin, each.name) for each in fields(origin)},
         }
 
     def _here(self) -> Origin:
         on_tensorflow = keras.backend.backend() == "tensorflow"
         iterators = self.fit.iterators if on_tensorflow else self.iterators
-        return Origin(randomness.capture(), iterators, _state_of_source(self.fit.source))
+        return Origin(randomness.capture(), iterators, _state_of_source(self.fit.source), self.fit.has_made_ahead)
 
 
 def loop_state(model: Any, saved: set[int], extra: Any) -> TrainingBlock:

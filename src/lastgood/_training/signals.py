@@ -31,6 +31,14 @@ class Interruption:
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
+    @property
+    def may_be_delivered(self) -> bool:
+        """Whether a signal has come, and this is the main thread.
+
+        Batch hooks that Keras had handed to its own threads when it came may still run there, beside the training.
+        """
+        return self.received is not None and threading.current_thread() is threading.main_thread()
+
     def hold(self) -> None:
         """Hold signals back from now on; elsewhere than in the main thread Python has no handlers, and nothing is."""
         if threading.current_thread() is not threading.main_thread():
@@ -38,6 +46,9 @@ class Interruption:
         self.received = None
         for number in _SIGNALS:
             before = signal.getsignal(number)
+            left = getattr(before, "__self__", None)
+            if isinstance(left, Interruption):  # of a training that an exception has ended
+                before = left._before.get(number, signal.SIG_DFL)
             if before not in (None, signal.SIG_IGN) and number not in self._before:
                 self._before[number] = before
                 signal.signal(number, self._handle)
