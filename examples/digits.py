@@ -48,7 +48,7 @@ def load_images() -> tuple[np.ndarray, ...]:
 class PowerCut(keras.callbacks.Callback):
     """Kills this process, as a power cut would, at a step of the first run."""
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: ARG002 - Keras's signature
         """Kill it."""
         if int(self.model.optimizer.iterations) == KILLED_AT:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -16,6 +16,7 @@ from ._errors import (
     LastgoodError,
     MissingExtraError,
     MonitorError,
+    NotExactError,
     PlaceholderError,
     RestoreError,
     SaveError,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ._callback import ModelCheckpoint
     from ._custom_loop import Checkpointer
     from ._restore import Progress, load_weights, restore
+    from ._verify_resume import verify_resume
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "MissingExtraError",
     "ModelCheckpoint",
     "MonitorError",
+    "NotExactError",
     "PlaceholderError",
     "Progress",
     "RestoreError",
@@ -46,6 +49,7 @@ __all__ = [
     "__version__",
     "load_weights",
     "restore",
+    "verify_resume",
 ]
 
 
@@ -56,6 +60,7 @@ _ON_KERAS = {
     "Progress": "_restore",
     "load_weights": "_restore",
     "restore": "_restore",
+    "verify_resume": "_verify_resume",
 }
 
 

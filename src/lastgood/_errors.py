@@ -9,6 +9,7 @@ LastgoodError
 │   └── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
 │   └── CorruptCheckpointError                    its bytes are not those that were written
+├── NotExactError            (AssertionError)     a training that does not go on exactly after a restart
 └── MissingExtraError        (ImportError)        a package of the user's choice that is not installed
 """
 
@@ -101,6 +102,10 @@ class CorruptCheckpointError(RestoreError):
             f"Error loading file from {self.path}. Reason: it is damaged in {region}{more}. "
             "Nothing was loaded. Use an older checkpoint."
         )
+
+
+class NotExactError(LastgoodError, AssertionError):
+    """A training that was interrupted did not go on as it would have."""
 
 
 class MissingExtraError(LastgoodError, ImportError):

@@ -33,11 +33,11 @@ def _record(table=None):
 
 def _file_in_memory():
     """Return a whole file's bytes, and its layout."""
-    layout = hdf5_layout.plan(GROUPS, DATASETS)
+    layout = hdf5_layout.plan(GROUPS, DATASETS, training=100)
     record = _record(layout.digests)
     end = trailing_record.encode(record)
     memory = np.zeros(layout.size + len(end), np.uint8)
-    for offset, length in layout.extents:
+    for offset, length in layout.tensors:
         memory[offset : offset + length] = np.arange(length) % 2
     layout.put_metadata(memory)
     layout.put_digests(memory)

@@ -24,6 +24,7 @@ LAYERS = [
     ("_checkpointer",),
     ("_progress",),
     ("_callback", "_custom_loop"),
+    ("_verify_resume",),
     ("__init__",),
 ]
 FRAMEWORK_FREE = ("_errors", "_record", "_policies", "_storage", "_run", "_preflight")
@@ -39,6 +40,7 @@ def test_public_names():
         "MissingExtraError",
         "ModelCheckpoint",
         "MonitorError",
+        "NotExactError",
         "PlaceholderError",
         "Progress",
         "RestoreError",
@@ -47,6 +49,7 @@ def test_public_names():
         "__version__",
         "load_weights",
         "restore",
+        "verify_resume",
     ]
     assert all(
         error.__module__ == "lastgood._errors" for name, error in vars(lastgood).items() if name.endswith("Error")
@@ -60,6 +63,7 @@ def test_errors_are_caught_by_the_builtins_that_the_contract_names():
         "CorruptCheckpointError": ValueError,
         "MissingExtraError": ImportError,
         "MonitorError": ValueError,
+        "NotExactError": AssertionError,
         "PlaceholderError": KeyError,
         "RestoreError": ValueError,
         "SaveError": OSError,

@@ -161,15 +161,15 @@ def read_block(content: bytes | memoryview) -> Any:
     length = int.from_bytes(content[:_HEAD], "little")
     if _HEAD + length > len(content):
         raise ValueError("the training state is cut short")
-    values = json.loads(bytes(content[_HEAD : _HEAD + length]))
-    if not isinstance(values, dict) or values.get("version") != VERSION:
-        raise ValueError("the training state is of a version that this lastgood does not know")
     start = _aligned(_HEAD + length)
     try:
-        arrays = [_array(content[start:], entry) for entry in values["arrays"]]
-        return _value(values["tree"], arrays)
-    except (KeyError, TypeError, IndexError, RecursionError) as error:
+        values = json.loads(bytes(content[_HEAD : _HEAD + length]))
+        if values["version"] == VERSION:
+            arrays = [_array(content[start:], entry) for entry in values["arrays"]]
+            return _value(values["tree"], arrays)
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ValueError(f"the training state is damaged: {error}") from error
+    raise ValueError("the training state is of a version that this lastgood does not know")
 
 
 def _array(content: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
@@ -205,7 +205,7 @@ def _aligned(at: int) -> int:
 
 
 def _nbytes(array: Any) -> int:
-    return math.prod(array.shape) * _memory_dtype(array).itemsize
+    return math.prod(map(int, array.shape)) * _memory_dtype(array).itemsize
 
 
 def _dtype(array: Any) -> str:

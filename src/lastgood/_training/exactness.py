@@ -58,7 +58,7 @@ def _shuffles(fit: Fit) -> bool:
 
 def _lineage(dataset: Any) -> str:
     """Return the classes that a ``tf.data`` set is made of, from the last to the first."""
-    names = []
+    names: list[str] = []
     while dataset is not None and len(names) < 100:
         names.append(type(dataset).__name__)
         dataset = getattr(dataset, "_input_dataset", None)

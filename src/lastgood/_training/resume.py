@@ -70,9 +70,9 @@ def newest_intact(candidates: Sequence[tuple[Path, Format]]) -> Found | None:
         except CorruptCheckpointError as error:
             damaged.append((path, error))
             continue
-        for bad, error in damaged:
+        for bad, reason in damaged:
             aside = set_aside(bad)
-            warnings.warn(f"{error} It is now {str(aside)!r}; {str(path)!r} is used instead.", stacklevel=2)
+            warnings.warn(f"{reason} It is now {str(aside)!r}; {str(path)!r} is used instead.", stacklevel=2)
         return found
     if damaged:
         names = ", ".join(repr(str(path)) for path, _ in damaged[:3])

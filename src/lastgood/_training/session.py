@@ -173,8 +173,8 @@ class _Moment:
 
 def _state_of_source(source: Any) -> Any:
     """Return the state of a data set that has one, and that of the generator of a torch ``DataLoader``."""
-    own = source.get_state() if callable(getattr(source, "get_state", None)) else None
-    generator = getattr(source, "generator", None)
+    own: Any = source.get_state() if callable(getattr(source, "get_state", None)) else None
+    generator: Any = getattr(source, "generator", None)
     words = generator.get_state().numpy() if callable(getattr(generator, "get_state", None)) else None
     return None if own is None and words is None else {"own": own, "generator": words}
 

@@ -17,7 +17,7 @@ class Interruption:
         received: The signal that came, if one did. A second one is not held back.
     """
 
-    def __init__(self, notify: Callable[[], None], is_training: Callable[[FrameType | None], bool]) -> None:
+    def __init__(self, notify: Callable[[], object], is_training: Callable[[FrameType | None], bool]) -> None:
         """Hold nothing back yet.
 
         Args:

@@ -1,0 +1,99 @@
+"""Does a training go on exactly? It is run for a few steps with an interruption and without, and compared."""
+
+import contextlib
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from . import _keras
+from ._callback import ModelCheckpoint
+from ._errors import NotExactError
+from ._training import randomness
+
+Train = Callable[[list[Any]], object]
+
+
+class _EndError(Exception):
+    """Ends a training where it was to end."""
+
+
+class _Watch(keras.callbacks.Callback):
+    """Notes the digest of every variable at every step, and ends training after the last that is wanted."""
+
+    def __init__(self, last: int) -> None:
+        super().__init__()
+        self.seen: dict[int, dict[str, int]] = {}
+        self._last = last
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        del batch, logs
+        model = self.model
+        step = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+        self.seen[step] = {
+            f"{i}:{v.path}": zlib.crc32(np.ascontiguousarray(keras.ops.convert_to_numpy(v)).tobytes())
+            for i, v in enumerate(_keras.state_variables(model))
+        }
+        if step >= self._last:
+            raise _EndError
+
+
+def verify_resume(train: Train, *, steps: int = 12, interrupt_after: int | None = None) -> None:
+    """Check that a training of yours, interrupted and started again, goes on to the last bit.
+
+    It is run three times: as it is; interrupted; and once more, as the restart, which goes on from the checkpoint.
+
+    >>> def train(callbacks):
+    ...     keras.utils.set_random_seed(0)
+    ...     model = build_model()
+    ...     model.fit(x, y, epochs=2, callbacks=[*callbacks, *my_own_callbacks])
+    >>> lastgood.verify_resume(train)  # doctest: +SKIP
+    The training goes on exactly: 12 steps, interrupted after 6, are bit-equal.
+
+    Args:
+        train: Does what a script of yours does: makes the data, builds and compiles a model with an optimizer, and
+            calls ``fit`` with the callbacks that it is given, and its own behind them.
+        steps: How many steps of the optimizer to compare; take more than an epoch has, to compare over its end.
+        interrupt_after: The step to interrupt it after; the middle by default.
+
+    Raises:
+        NotExactError: An AssertionError: it does not; names the first step and variable that differ.
+    """
+    middle = steps // 2 if interrupt_after is None else interrupt_after
+    before = randomness.capture()
+    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
+
+        def run(last: int, name: str) -> dict[int, dict[str, int]]:
+            randomness.put_back(before)
+            watch = _Watch(last)
+            checkpoint = ModelCheckpoint(Path(directory, name, "{epoch}-{batch}.keras"), save_freq=1, resume=True)
+            with contextlib.suppress(_EndError):
+                train([checkpoint, watch])
+            checkpoint.wait()
+            return watch.seen
+
+        whole, first, second = run(steps, "whole"), run(middle, "cut"), run(steps, "cut")
+    _compare(whole, first, "in a second run, before any interruption: the training itself is not deterministic")
+    _compare(whole, second, f"after the restart at step {middle}")
+    compared = max(whole, default=0)
+    print(f"The training goes on exactly: {compared} steps, interrupted after {middle}, are bit-equal.")
+
+
+def _compare(whole: dict[int, dict[str, int]], other: dict[int, dict[str, int]], when: str) -> None:
+    if not other:
+        raise NotExactError(
+            f"There is nothing to compare {when}: the training had no steps there. It has {len(whole)} in all; pass "
+            "a smaller `interrupt_after`, and let train() pass its callbacks to fit()."
+        )
+    for step in sorted(other):
+        if step not in whole:
+            raise NotExactError(f"There is a step {step} {when}, which the training as it is has not.")
+        wrong = [name for name, digest in other[step].items() if whole[step].get(name) != digest]
+        if wrong:
+            raise NotExactError(
+                f"Step {step} differs {when}. First variable: '{wrong[0].partition(':')[2]}', of {len(wrong)} in all."
+            )
