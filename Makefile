@@ -4,7 +4,7 @@ BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 
-.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks clean
+.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks bench-state clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ bench-disk: .venv/bench.stamp  ## measure ways to write a file
 
 bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch costs a batch
 	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/batch_hooks.py; done
+
+bench-state: .venv/test.stamp  ## measure what the training state adds to a save
+	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/training_state.py; done
 
 clean:  ## remove what the targets made
 	rm -rf .venv runs

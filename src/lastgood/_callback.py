@@ -297,7 +297,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def _training_at(self, place: tuple[int, int | None], logs: Mapping[str, Any], hook: str) -> Training:
         """Return what makes the training state of a save at ``place``: an epoch, and the batches of it."""
-        return lambda saved: self._session.block(self.model, saved, place, logs, self, hook=hook)
+        return lambda unsaved: self._session.block(self.model, unsaved, place, logs, self, hook=hook)
 
     def _is_first(self) -> bool:
         """Tell whether this is the one that resumes and heeds signals for all of its kind in the same ``fit``."""

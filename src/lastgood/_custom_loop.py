@@ -84,7 +84,7 @@ class Checkpointer:
         path = self._template.path(epoch=epoch, batch=None, logs=logs)
         record = describe(model, self._format, epoch=epoch, batch=None, steps=None, logs=metrics or {}, step=step)
         try:
-            self._saver.save(model, path, record, lambda saved: loop_state(model, saved, extra))
+            self._saver.save(model, path, record, lambda unsaved: loop_state(model, unsaved, extra))
         except UnpackableError as error:
             raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
         return path

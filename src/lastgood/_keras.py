@@ -66,24 +66,26 @@ def state_variables(model: Any) -> list[Any]:
     return list({id(variable): variable for variable in found}.values())
 
 
-def variables_of(state: "SavedState | None") -> set[int]:
-    """Return the identities of the variables whose values a saved state is made of."""
-    return {id(array.value) for array in state.arrays if isinstance(array.value, keras.Variable)} if state else set()
+def variables_not_in(state: "SavedState", variables: Iterable[Any]) -> list[Any]:
+    """Return those of the variables whose values a saved state is not made of."""
+    saved = {id(array.value) for array in state.arrays}
+    return [variable for variable in variables if id(variable) not in saved]
 
 
-def stock_variables(model: Any, *, optimizer: bool) -> set[int]:
-    """Return the identities of the variables that stock saving writes, and stock loading reads.
+def unsaved_variables(model: Any, *, optimizer: bool) -> list[Any]:
+    """Return the variables that training changes, and stock saving leaves out.
 
     Args:
         model: The model.
         optimizer: Whether the format has a place for the optimizer's.
     """
-    state = saved_state(model, assets=False) if model.built else None
+    variables = state_variables(model)
+    state = saved_state(model, assets=False) if model.built and optimizer else None
+    if state is not None:
+        return variables_not_in(state, variables)
     own = getattr(model, "optimizer", None) if optimizer else None
-    found = variables_of(state) if state else {id(v) for v in [*model.weights, *(own.variables if own else ())]}
-    if not optimizer:
-        found -= {id(v) for v in getattr(getattr(model, "optimizer", None), "variables", ())}
-    return found
+    saved = {id(variable) for variable in [*model.weights, *(own.variables if own is not None else ())]}
+    return [variable for variable in variables if id(variable) not in saved]
 
 
 def reads_orbax() -> bool:

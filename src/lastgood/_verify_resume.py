@@ -16,6 +16,8 @@ from ._errors import NotExactError
 from ._training import randomness
 
 Train = Callable[[list[Any]], object]
+Steps = dict[int, list[tuple[str, int]]]
+"""By step of the optimizer: each variable's path and digest."""
 
 
 class _EndError(Exception):
@@ -27,17 +29,17 @@ class _Watch(keras.callbacks.Callback):
 
     def __init__(self, last: int) -> None:
         super().__init__()
-        self.seen: dict[int, dict[str, int]] = {}
+        self.seen: Steps = {}
         self._last = last
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         del batch, logs
         model = self.model
         step = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
-        self.seen[step] = {
-            f"{i}:{v.path}": zlib.crc32(np.ascontiguousarray(keras.ops.convert_to_numpy(v)).tobytes())
-            for i, v in enumerate(_keras.state_variables(model))
-        }
+        self.seen[step] = [
+            (variable.path, zlib.crc32(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes()))
+            for variable in _keras.state_variables(model)
+        ]
         if step >= self._last:
             raise _EndError
 
@@ -67,7 +69,7 @@ def verify_resume(train: Train, *, steps: int = 12, interrupt_after: int | None 
     before = randomness.capture()
     with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
 
-        def run(last: int, name: str) -> dict[int, dict[str, int]]:
+        def run(last: int, name: str) -> Steps:
             randomness.put_back(before)
             watch = _Watch(last)
             checkpoint = ModelCheckpoint(Path(directory, name, "{epoch}-{batch}.keras"), save_freq=1, resume=True)
@@ -83,7 +85,7 @@ def verify_resume(train: Train, *, steps: int = 12, interrupt_after: int | None 
     print(f"The training goes on exactly: {compared} steps, interrupted after {middle}, are bit-equal.")
 
 
-def _compare(whole: dict[int, dict[str, int]], other: dict[int, dict[str, int]], when: str) -> None:
+def _compare(whole: Steps, other: Steps, when: str) -> None:
     if not other:
         raise NotExactError(
             f"There is nothing to compare {when}: the training had no steps there. It has {len(whole)} in all; pass "
@@ -92,8 +94,9 @@ def _compare(whole: dict[int, dict[str, int]], other: dict[int, dict[str, int]],
     for step in sorted(other):
         if step not in whole:
             raise NotExactError(f"There is a step {step} {when}, which the training as it is has not.")
-        wrong = [name for name, digest in other[step].items() if whole[step].get(name) != digest]
+        pairs = zip(whole[step], other[step], strict=True)  # a model that is built again has other names
+        wrong = [path for (path, digest), (_, again) in pairs if digest != again]
         if wrong:
             raise NotExactError(
-                f"Step {step} differs {when}. First variable: '{wrong[0].partition(':')[2]}', of {len(wrong)} in all."
+                f"Step {step} differs {when}. First variable: '{wrong[0]}', of {len(wrong)} that differ."
             )

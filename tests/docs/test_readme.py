@@ -17,7 +17,7 @@ def _blocks(name):
     return re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.M | re.S)
 
 
-BLOCKS = sorted({block for name in (*READMES, "FORMAT.md") for block in _blocks(name)})
+BLOCKS = sorted({block for name in (*READMES, "FORMAT.md", "GUARANTEES.md") for block in _blocks(name)})
 
 
 def test_both_readmes_have_the_same_blocks_and_sections():
@@ -41,6 +41,7 @@ def test_shell_block_runs(code):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     if code == "make demo\n":
+        assert "with and without the power cut: bit-equal" in done.stdout
         assert re.search(r"loaded with stock Keras: 0\.9\d+ accuracy on 360 held-out images", done.stdout)
 
 
@@ -80,3 +81,11 @@ def test_the_figures_are_those_of_the_benchmark():
             for backend, result in results.items()
         }
         assert rows == expected
+
+
+def test_the_tests_that_the_guarantees_name_are_there():
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "GUARANTEES.md").read_text(encoding="utf-8")))
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    there = {name for source in sources for name in re.findall(r"^def (test_\w+)", source, re.M)}
+    assert named
+    assert named <= there

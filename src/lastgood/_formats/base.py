@@ -80,8 +80,8 @@ class Format(Protocol):
         """Take the state of ``model`` as it is now; the staging buffer must be free."""
         ...
 
-    def saved_variables(self, model: Any) -> set[int]:
-        """Return the identities of the variables that :meth:`load_weights` loads."""
+    def unsaved_variables(self, model: Any) -> list[Any]:
+        """Return the variables that training changes, and :meth:`load_weights` does not load."""
         ...
 
     def read_record(self, path: Path) -> Record | None:

@@ -54,7 +54,7 @@ class KerasArchive:
         found = self._plans.get(model, training)
         texts = _keras.serialized(model) if found else None
         if found is None or texts is None:
-            content = to_bytes(training(self.saved_variables(model)))
+            content = to_bytes(training(self.unsaved_variables(model)))
             return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
         plan, state, block = found
         image = _image(plan.layout, texts, state.assets, _comment(record, plan.layout.digests))
@@ -62,11 +62,11 @@ class KerasArchive:
         plan.copy_into(memory[image.start :], state, block)
         return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
 
-    def saved_variables(self, model: Any) -> set[int]:
-        """Return what stock saving writes."""
+    def unsaved_variables(self, model: Any) -> list[Any]:
+        """Return what stock saving leaves out."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
-        return _keras.stock_variables(model, optimizer=True)
+        return _keras.unsaved_variables(model, optimizer=True)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write with stock Keras; the training state is a member, since the weights file is in the archive by then."""

@@ -28,7 +28,7 @@ class KerasDirectory:
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
-        content = to_bytes(training(self.saved_variables(model)))
+        content = to_bytes(training(self.unsaved_variables(model)))
         return live(lambda path: self._write(model, path, record, content))
 
     def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
@@ -43,11 +43,11 @@ class KerasDirectory:
         """Return the record in the directory's own file."""
         return directory_record.read_record(path)
 
-    def saved_variables(self, model: Any) -> set[int]:
-        """Return what stock saving writes."""
+    def unsaved_variables(self, model: Any) -> list[Any]:
+        """Return what stock saving leaves out."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
-        return _keras.stock_variables(model, optimizer=True)
+        return _keras.unsaved_variables(model, optimizer=True)
 
     def read_training(self, path: Path) -> bytes | None:
         """Return the training state in the directory's own file."""

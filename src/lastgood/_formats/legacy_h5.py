@@ -35,7 +35,7 @@ class LegacyModel:
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
-        content = to_bytes(training(self.saved_variables(model)))
+        content = to_bytes(training(self.unsaved_variables(model)))
         return live(lambda path: self._write(model, path, record, content))
 
     def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
@@ -49,9 +49,11 @@ class LegacyModel:
         """Return the record at the file's end."""
         return trailing_record.read(path)
 
-    def saved_variables(self, model: Any) -> set[int]:
-        """Return the weights: stock loading takes no optimizer state from this layout."""
-        return {id(variable) for variable in model.weights}
+    def unsaved_variables(self, model: Any) -> list[Any]:
+        """Return all but the weights: stock loading takes no optimizer state from this layout."""
+        from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+        return _keras.unsaved_variables(model, optimizer=False)
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is."""

@@ -37,7 +37,7 @@ class WeightsH5:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
         found = self._plans.get(model, training)
         if found is None:
-            content = to_bytes(training(self.saved_variables(model)))
+            content = to_bytes(training(self.unsaved_variables(model)))
             return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
         plan, state, block = found
         text = record.to_text(plan.layout.digests)
@@ -46,11 +46,11 @@ class WeightsH5:
         plan.copy_into(memory, state, block)
         return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size)
 
-    def saved_variables(self, model: Any) -> set[int]:
-        """Return what stock saving writes."""
+    def unsaved_variables(self, model: Any) -> list[Any]:
+        """Return what stock saving leaves out."""
         from .. import _keras  # here, because looking at checkpoints must not import Keras
 
-        return _keras.stock_variables(model, optimizer=True)
+        return _keras.unsaved_variables(model, optimizer=True)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         model.save_weights(path)

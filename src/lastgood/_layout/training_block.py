@@ -147,8 +147,8 @@ class TrainingBlock:
         return len(self._arrays) - 1
 
 
-Training = Callable[[set[int]], TrainingBlock]
-"""Returns the training state, given the identities of the variables that are saved as weights or optimizer state."""
+Training = Callable[[Sequence[Any]], TrainingBlock]
+"""Returns the training state, given the variables that are not saved as weights or optimizer state."""
 
 
 def read_block(content: bytes | memoryview) -> Any:

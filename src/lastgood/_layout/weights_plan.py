@@ -19,7 +19,7 @@ class WeightsPlan:
 
     Attributes:
         layout: The file.
-        saved: Identities of the variables whose values it holds.
+        unsaved: The variables whose values it has no place for.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class WeightsPlan:
         self._datasets = datasets
         self._assets = assets
         self._variables = _keras.state_variables(model)
-        self.saved = _keras.variables_of(state)
+        self.unsaved = _keras.variables_not_in(state, self._variables)
         # A layer that computes what it saves, and one with assets, has to be asked at each save.
         settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
         self._state = state if settled else None
@@ -54,7 +54,7 @@ class WeightsPlan:
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
             return None
-        block = training(_keras.variables_of(state))
+        block = training(_keras.variables_not_in(state, _keras.state_variables(model)))
         made = cls(model, state, known, plan(state.groups, known, block.capacity), assets=assets)
         return Filled(made, state, block)
 
@@ -113,7 +113,7 @@ class PlanCache:
         """
         if self._plan is not None:
             state = self._plan.current(model)
-            block = training(self._plan.saved) if state is not None else None
+            block = training(self._plan.unsaved) if state is not None else None
             if state is not None and block is not None and block.size <= self._plan.layout.training[1]:
                 return Filled(self._plan, state, block)
         made = WeightsPlan.of(model, training, assets=self._assets) if model.built else None

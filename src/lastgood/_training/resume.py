@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from .. import _keras, _keras_fit
+from .. import _keras_fit
 from .._errors import CorruptCheckpointError, RestoreError
 from .._formats import Format
 from .._keras_fit import DrawnBatches, Fit
@@ -48,9 +48,9 @@ class Found:
             RestoreError: The checkpoint is not one of this model; nothing was overwritten.
         """
         self.format.load_weights(model, self.path, exact=True)
-        saved = self.format.saved_variables(model)
-        unsaved = [v for v in _keras.state_variables(model) if id(v) not in saved]
-        put_back_variables(unsaved, self.state["variables"], f"the checkpoint {str(self.path)!r}")
+        put_back_variables(
+            self.format.unsaved_variables(model), self.state["variables"], f"the checkpoint {str(self.path)!r}"
+        )
 
 
 def newest_intact(candidates: Sequence[tuple[Path, Format]]) -> Found | None:

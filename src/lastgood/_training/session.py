@@ -1,6 +1,6 @@
 """One ``fit`` as a save sees it: what a checkpoint has to hold, besides weights, for training to go on from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -83,7 +83,7 @@ class Session:
     def block(
         self,
         model: Any,
-        saved: set[int],
+        unsaved: Sequence[Any],
         place: tuple[int, int | None],
         logs: Mapping[str, Any],
         saver: Any,
@@ -93,7 +93,7 @@ class Session:
 
         Args:
             model: The model.
-            saved: Identities of the variables that are saved as weights or optimizer state.
+            unsaved: The variables that are not saved as weights or optimizer state.
             place: The epoch, counted from 0, and the batches done in it; None at its end.
             logs: The logs of the hook.
             saver: The callback that saves.
@@ -103,7 +103,7 @@ class Session:
         moment = self._before_validation if hook == "validation" else None
         members = self.fit.members
         tree = {
-            **_state_of_model(model, saved),
+            **_state_of_model(model, unsaved),
             "position": self._position(*place),
             "randomness": moment.randomness if moment else randomness.capture(),
             "callbacks": callback_states.take(members),
@@ -142,23 +142,23 @@ class Session:
         return Origin(randomness.capture(), iterators, _state_of_source(self.fit.source), self.fit.has_made_ahead)
 
 
-def loop_state(model: Any, saved: set[int], extra: Any) -> TrainingBlock:
+def loop_state(model: Any, unsaved: Sequence[Any], extra: Any) -> TrainingBlock:
     """Return what is to be saved beside the weights in a loop of the user's own.
 
     Args:
         model: The model.
-        saved: Identities of the variables that are saved as weights or optimizer state.
+        unsaved: The variables that are not saved as weights or optimizer state.
         extra: What the user adds.
 
     Raises:
         UnpackableError: ``extra`` holds something that a block cannot.
     """
-    return TrainingBlock({**_state_of_model(model, saved), "randomness": randomness.capture(), "extra": extra})
+    return TrainingBlock({**_state_of_model(model, unsaved), "randomness": randomness.capture(), "extra": extra})
 
 
-def _state_of_model(model: Any, saved: set[int]) -> dict[str, Any]:
+def _state_of_model(model: Any, unsaved: Sequence[Any]) -> dict[str, Any]:
     return {
-        "variables": _tensors(v for v in _keras.state_variables(model) if id(v) not in saved),
+        "variables": _tensors(unsaved),
         "metrics": _tensors(model.metrics_variables),
     }
 
