@@ -1,5 +1,6 @@
 """The face to Keras 3: which hook does what. The decisions are in ``_policies``, the saving in ``_checkpointer``."""
 
+import contextlib
 import logging
 import os
 import sys
@@ -14,7 +15,7 @@ from . import _keras, _preflight
 from ._checkpointer import Saver, SaveStats, describe, state_bytes
 from ._errors import ArgumentError, ArgumentTypeError
 from ._formats import choose_format
-from ._keras_fit import Fit, is_inside_fit
+from ._keras_fit import Fit
 from ._layout.training_block import Training
 from ._policies.monitor import Direction, Verdict, judge, resolve_direction
 from ._policies.naming import Template
@@ -23,10 +24,7 @@ from ._progress import show_progress
 from ._restore import load_weights_as
 from ._run import by_age, matching_directories, newest_checkpoint
 from ._storage import LocalStorage
-from ._training.exactness import obstacles
-from ._training.resume import Resumption, newest_intact
-from ._training.session import Session
-from ._training.signals import Interruption
+from ._training.course import Course
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -103,9 +101,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._saver = Saver(self._format, self._storage, background=background)
         self.on_error = parse_on_error(on_error)
         self.resume = resume
-        self._session = Session(Fit(None, None))
-        self._resumption: Resumption | None = None
-        self._interruption: Interruption | None = None
+        self._course = Course(Fit(None, None))
         self._saved_at: tuple[int, int | None] | None = None
         self._noted = False
         self._direction: Direction | None = None
@@ -124,20 +120,20 @@ class ModelCheckpoint(keras.callbacks.Callback):
             RestoreError: A ValueError: ``resume`` or ``load_weights_on_restart`` found a checkpoint that cannot be
                 loaded.
         """
-        self._session = Session.of(Fit.around())
+        self._course = Course(Fit.around())
         self._tell(on_error="warn")  # of an earlier fit, which ended before it could
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         _preflight.check_target(self._template, self._format, self._storage)
         self._format.check_model(self.model)
         self._warn_ahead()
-        if self.save_freq != "epoch" and not self._session.fit.dispatch_in_turn():
+        if self.save_freq != "epoch" and not self._course.fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
         self._saver.prepare(self.model, self.filepath, self._training_at((0, None), {}, "epoch"))
-        self._saved_at = self._resumption = None
+        self._saved_at = None
         if self.load_weights_on_restart:
             self._load_newest()
-        if self.resume and self._is_first():
+        if self.resume:
             self._resume()
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -145,9 +141,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._tell()
         self._epoch = epoch
         self._batches = self._batches.at_epoch_begin()
-        if self._resumption is not None:
-            self._resumption.begin_epoch(epoch)
-        self._session.begin_epoch(epoch)
+        self._course.begin_epoch(epoch)
 
     @property
     def on_train_batch_end(self) -> Any:
@@ -156,7 +150,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         Keras calls batch-end hooks asynchronously only while every callback has the empty one, so a callback that saves
         by epoch must not have its own: it would cost every batch of training. It has one from a signal on.
         """
-        counts = self.save_freq != "epoch" or self._asked_to_stop()
+        counts = self.save_freq != "epoch" or self._course.asked_to_stop
         return self._on_counted_batch_end if counts else super().on_train_batch_end
 
     def _on_counted_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -170,19 +164,16 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
-        if self._resumption is not None:
-            self._resumption.begin_validation()
-        if self._interruption is not None:
-            self._session.begin_validation(self.model)
+        self._course.begin_validation(self.model)
 
     @property
     def on_test_batch_end(self) -> Any:
         """The hook that saves in the middle of a validation, once a signal has come; Keras's empty one before."""
-        return self._on_validated_batch if self._asked_to_stop() else super().on_test_batch_end
+        return self._on_validated_batch if self._course.asked_to_stop else super().on_test_batch_end
 
     def _on_validated_batch(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         del batch
-        batches = self._session.fit.batches
+        batches = self._course.fit.batches
         if batches:
             self._stop_if_asked(batches, logs or {}, "validation")
 
@@ -190,8 +181,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         """Save, if saves come by epoch and this one is due."""
         self._tell()
         self._epoch = epoch
-        if self._resumption is not None:
-            self._resumption.check_drawn()
+        self._course.end_epoch()
         self._epochs_since_save += 1
         if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
             self._epochs_since_save = 0
@@ -203,10 +193,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         show_progress(self._saver, enabled=self.verbose >= 1)
         self._saver.wait()
         self._tell()
-        if self._interruption is not None:
-            interruption, self._interruption = self._interruption, None
-            interruption.release()
-            interruption.deliver(hold=False)
+        self._course.end()
 
     def get_state(self) -> dict[str, Any]:
         """Return what this callback knows: ``best``, and what has been counted since the last save."""
@@ -280,16 +267,18 @@ class ModelCheckpoint(keras.callbacks.Callback):
             if best is not None:
                 self.best = best
             if self.resume and path != interrupted:  # what a signal made it save is older now
-                self._storage.discard(Path(interrupted))
+                with contextlib.suppress(OSError):
+                    self._storage.discard(Path(interrupted))
 
         self._promised = best if best is not None else self._promised if self._saver.under_way else self.best
-        self._saved_at = (self._epoch, batch)
         model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
         record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=self._steps(), logs=logs)
         try:
             hook = hook or ("epoch" if batch is None else "batch")
             self._saver.save(model, path, record, self._training_at((self._epoch, batch), logs, hook), on_commit)
+            self._saved_at = (self._epoch, batch)
         except Exception as error:
+            self._promised = self.best
             if self.on_error == "raise":
                 raise
             self._warn_of(error)
@@ -297,31 +286,13 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def _training_at(self, place: tuple[int, int | None], logs: Mapping[str, Any], hook: str) -> Training:
         """Return what makes the training state of a save at ``place``: an epoch, and the batches of it."""
-        return lambda unsaved: self._session.block(self.model, unsaved, place, logs, self, hook=hook)
-
-    def _is_first(self) -> bool:
-        """Tell whether this is the one that resumes and heeds signals for all of its kind in the same ``fit``."""
-        alike = [m for m in self._session.fit.members if isinstance(m, ModelCheckpoint) and m.resume]
-        return not alike or alike[0] is self
+        return lambda unsaved: self._course.session.block(self.model, unsaved, place, logs, self, hook=hook)
 
     def _resume(self) -> None:
-        """Go on from the newest checkpoint of all callbacks that resume, and hold signals back from now on."""
-        fit, model = self._session.fit, self.model
-        for text in obstacles(fit):
-            warnings.warn(f"A restart of this training will not be exact: {text}", stacklevel=3)
-        alike = [m for m in fit.members if isinstance(m, ModelCheckpoint) and m.resume] or [self]
-        found = newest_intact(by_age((each._template, each._format) for each in alike))
-        if found is not None and fit.callbacks is None:
-            raise ArgumentError(
-                "resume=True works inside model.fit(). In a loop of your own, use lastgood.Checkpointer."
-            )
-        if found is not None:
-            self._resumption = Resumption(fit, self._session, found, model)
-        self._interruption = Interruption(fit.dispatch_in_turn, lambda frame: is_inside_fit(model, frame))
-        self._interruption.hold()
-
-    def _asked_to_stop(self) -> bool:
-        return self._interruption is not None and self._interruption.received is not None
+        """Go on from the newest checkpoint of all callbacks that resume; the first of them does so for all."""
+        alike = [m for m in self._course.fit.members if isinstance(m, ModelCheckpoint) and m.resume] or [self]
+        if alike[0] is self:
+            self._course.go_on(self.model, by_age((each._template, each._format) for each in alike))
 
     def _stop_if_asked(self, batch: int | None, logs: Mapping[str, Any], hook: str) -> None:
         """If a signal has come, save, and let it do what it would have done.
@@ -331,13 +302,15 @@ class ModelCheckpoint(keras.callbacks.Callback):
             logs: The logs of the hook.
             hook: Which hook it is in.
         """
-        if self._interruption is None or not self._interruption.may_be_delivered:
+        if not self._course.may_stop:
             return
-        if self._saved_at != (self._epoch, batch):
-            self._save(self._template.interrupted(), batch, logs, hook=hook)
-        self._saver.wait()
-        self._tell()
-        self._interruption.deliver()
+        try:
+            if self._saved_at != (self._epoch, batch):
+                self._save(self._template.interrupted(), batch, logs, hook=hook)
+            self._saver.wait()
+            self._tell()
+        finally:
+            self._course.let_through()
 
     def _tell(self, on_error: str | None = None) -> None:
         """Say what came of the saves that have ended since the last time.
@@ -352,10 +325,11 @@ class ModelCheckpoint(keras.callbacks.Callback):
                     self._say(save.note, epoch=save.record.epoch)
                 cost = f": {save.stats}" if self.verbose >= 2 else ""
                 self._say(f"finished saving model to {save.path}{cost}", epoch=save.record.epoch)
-            elif (on_error or self.on_error) == "raise":
+                continue
+            self._promised = self.best
+            if (on_error or self.on_error) == "raise":
                 raise save.error
-            else:
-                self._warn_of(save.error)
+            self._warn_of(save.error)
 
     def _warn_of(self, error: Exception) -> None:
         warnings.warn(f"Epoch {self._epoch + 1}: {error} Training goes on; the next save tries again.", stacklevel=2)

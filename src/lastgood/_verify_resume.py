@@ -97,6 +97,4 @@ def _compare(whole: Steps, other: Steps, when: str) -> None:
         pairs = zip(whole[step], other[step], strict=True)  # a model that is built again has other names
         wrong = [path for (path, digest), (_, again) in pairs if digest != again]
         if wrong:
-            raise NotExactError(
-                f"Step {step} differs {when}. First variable: '{wrong[0]}', of {len(wrong)} that differ."
-            )
+            raise NotExactError(f"Step {step} differs {when}. First variable of {len(wrong)}: '{wrong[0]}'.")
