@@ -190,10 +190,13 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Wait until all saves are durable; a signal that came late is let through then."""
-        show_progress(self._saver, enabled=self.verbose >= 1)
-        self._saver.wait()
-        self._tell()
-        self._course.end()
+        try:
+            show_progress(self._saver, enabled=self.verbose >= 1)
+            self._saver.wait()
+            self._tell()
+        finally:
+            self._course.end()
+            self._course = Course(Fit(None, None))  # lets go of the data
 
     def get_state(self) -> dict[str, Any]:
         """Return what this callback knows: ``best``, and what has been counted since the last save."""

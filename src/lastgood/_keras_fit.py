@@ -72,6 +72,12 @@ class Fit:
         """The callbacks, in the order of their hooks."""
         return list(getattr(self.callbacks, "callbacks", ()))
 
+    def build(self, model: Any) -> None:
+        """Build a model that has no variables yet, as its first batch would: the TensorFlow backend waits for that."""
+        data = getattr(self.epochs, "_distributed_dataset", None)
+        if not model.built and data is not None:
+            build_metrics(model, data.element_spec)
+
     def append(self, member: Any) -> None:
         """Add a callback behind all others; called from a hook, it gets that hook too."""
         self.callbacks.callbacks.append(member)
@@ -235,7 +241,12 @@ class DrawnBatches:
 
 
 def build_metrics(model: Any, batch: Any) -> None:
-    """Make the variables of the compiled metrics and losses, which the TensorFlow backend makes with the first step."""
+    """Make the variables of the compiled metrics and losses, which the TensorFlow backend makes with the first step.
+
+    Args:
+        model: The model; it is built too, if it is not.
+        batch: A batch, or something of its structure, shapes and types; None if there is none.
+    """
     if batch is not None and hasattr(model, "_symbolic_build"):
         model._symbolic_build(data_batch=batch)
 

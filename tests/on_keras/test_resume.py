@@ -194,6 +194,30 @@ def test_other_callbacks_hear_of_each_batch_once(fit, tmp_path):
     assert after.batches == 30
 
 
+def test_a_model_that_its_first_batch_builds(fit, tmp_path):
+    def run(callbacks):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1, "sigmoid")])
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+        return model, fit(model, callbacks, epochs=2)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    with pytest.raises(CrashError):
+        run([ModelCheckpoint(path, save_freq=3, resume=True), CrashAt(batch=8)])
+    assert_alike(run([]), run([ModelCheckpoint(path, save_freq=3, resume=True)]))
+
+
+def test_the_steps_of_tensorboard_go_on(fit, tmp_path):
+    def board():
+        return keras.callbacks.TensorBoard(tmp_path / "logs", update_freq=1)
+
+    checkpoint = {"filepath": tmp_path / "{epoch}-{batch}.keras", "save_freq": 4, "resume": True}
+    crash(fit, [ModelCheckpoint(**checkpoint), board(), CrashAt(batch=15)])
+    resumed = board()
+    start(fit, [ModelCheckpoint(**checkpoint), resumed])
+    assert resumed._global_train_batch == 30
+
+
 def test_a_callback_of_ones_own_that_cannot_be_saved_is_told_of(fit, tmp_path):
     class Odd(Log):
         def get_state(self):

@@ -31,13 +31,15 @@ DEFAULTS = {
     "callbacks": "behind",
     "compile": {},
     "optimizer": {},
+    "classes": False,
 }
 
 
-def rows():
+def rows(classes=False):
     generator = np.random.default_rng(7)
     x = generator.normal(size=(ROWS, 6)).astype("float32")
-    return x, (x @ generator.normal(size=(6, 1)) + generator.normal(size=(ROWS, 1))).astype("float32")
+    y = (x @ generator.normal(size=(6, 1)) + generator.normal(size=(ROWS, 1))).astype("float32")
+    return x, (y > 0).astype("int32") if classes else y
 
 
 class Batches(keras.utils.PyDataset):
@@ -51,9 +53,9 @@ class Batches(keras.utils.PyDataset):
         return x[i * BATCH : (i + 1) * BATCH], y[i * BATCH : (i + 1) * BATCH]
 
 
-def arguments(kind):
+def arguments(kind, classes):
     """Return what ``fit`` gets for its batches."""
-    x, y = rows()
+    x, y = rows(classes)
     if kind == "arrays":
         return {"x": x, "y": y, "batch_size": BATCH, "shuffle": True}
     if kind == "PyDataset":
@@ -121,8 +123,8 @@ def main():
     if given["optimizer"].get("use_ema"):
         others.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     members = [checkpoint, *others] if given["callbacks"] == "behind" else [*others, checkpoint]
-    x, y = rows()
-    fit = arguments(given["data"]) | {"validation_data": (x[:32], y[:32])} | given["fit"]
+    x, y = rows(given["classes"])
+    fit = arguments(given["data"], given["classes"]) | {"validation_data": (x[:32], y[:32])} | given["fit"]
     if "class_weight" in fit:  # JSON has no integers for keys
         fit["class_weight"] = {int(key): weight for key, weight in fit["class_weight"].items()}
     history = model.fit(

@@ -82,6 +82,7 @@ CASES = {
         "callbacks": "before",
         "save_freq": 5,
     },
+    "weights of classes": {"save_freq": 5, "classes": True, "fit": {"class_weight": {"0": 1.0, "1": 3.0}}},
     "several steps at once": {"save_freq": 4, "compile": {"steps_per_execution": 2}},
 }
 # torch runs one step at a time; and Keras's validation of a loop that skips epochs is the same everywhere.
@@ -104,5 +105,7 @@ def test_what_else_fit_can_do(tmp_path, uninterrupted, backend, name):
     batches = epochs * given.get("fit", {}).get("steps_per_epoch", 12)
     batches //= given.get("compile", {}).get("steps_per_execution", 1)
     killed_twice(tmp_path, backend, f"{backend} {name}", batches, **given)
-    plain = {key: given[key] for key in ("fit", "compile", "optimizer", "epochs", "callbacks") if key in given}
+    plain = {
+        key: given[key] for key in ("fit", "compile", "optimizer", "epochs", "callbacks", "classes") if key in given
+    }
     assert_same(tmp_path, uninterrupted(backend, **plain))

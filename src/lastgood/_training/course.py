@@ -46,6 +46,7 @@ class Course:
         if found is not None and self.fit.callbacks is None:
             raise ArgumentError("resume=True works inside model.fit(). In a loop of your own, use a Checkpointer.")
         if found is not None:
+            self.fit.build(model)
             self._resumption = Resumption(self.fit, self.session, found, model)
         self._interruption = Interruption(self.fit.dispatch_in_turn, lambda frame: is_inside_fit(model, frame))
         self._interruption.hold()
