@@ -278,4 +278,5 @@ def _global_seed_generator() -> Any:
         from keras.src.random import seed_generator
     except ImportError:
         return None
-    return global_state.get_global_attribute(seed_generator.GLOBAL_SEED_GENERATOR)
+    name = getattr(seed_generator, "GLOBAL_SEED_GENERATOR", "global_seed_generator")  # 3.12 has no constant for it
+    return global_state.get_global_attribute(name)
