@@ -95,6 +95,8 @@ def crash(fit, callbacks, **options):
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
             callback.csv_file.close()  # a process that is gone has no open files
+        if isinstance(callback, ModelCheckpoint):
+            callback.wait()
 
 
 def values(model):
@@ -159,6 +161,24 @@ def test_best_is_not_forgotten(fit, tmp_path):
         path.unlink()
     assert_alike(start(fit, whole, other=False), resumed)
     assert members[0].best == whole[0].best
+
+
+def test_a_checkpoint_that_a_restart_makes_up_for_is_one_to_go_on_from(fit, tmp_path, names, capsys):
+    """Killed between the saves of two callbacks; the restart makes the second one, and is killed before any other."""
+
+    def callbacks(between, behind):
+        last = ModelCheckpoint(tmp_path / "last.keras", resume=True)
+        best = ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True, resume=True)
+        return [last, between, best, behind]
+
+    crash(fit, callbacks(CrashAt(epoch=0), CrashAt()))
+    assert names(tmp_path) == ["last.keras"]
+    crash(fit, callbacks(CrashAt(), CrashAt(batch=4)))
+    assert names(tmp_path) == ["best.keras", "last.keras"]
+    (tmp_path / "last.keras").unlink()
+    resumed = start(fit, callbacks(CrashAt(), CrashAt()))
+    assert f"resumed from {tmp_path / 'best.keras'}: epoch 1 is done" in capsys.readouterr().out
+    assert_alike(start(fit, [], other=False), resumed)
 
 
 @pytest.mark.parametrize("first", [True, False])

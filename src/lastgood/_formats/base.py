@@ -13,6 +13,8 @@ BY_STOCK = "this model holds what only stock Keras can lay out, so training wait
 # Bytes to have ready for a record whose length is not known yet.
 USUAL_RECORD = 4096
 
+WhenAlike = Callable[[], None]
+
 Report = Callable[[int], None]
 """Told, while a file is written, how many bytes of it have been."""
 
@@ -101,13 +103,14 @@ class Format(Protocol):
         """
         ...
 
-    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
+    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Load the weights of the checkpoint at ``path`` into ``model``.
 
         Args:
             model: A built model.
             path: The checkpoint.
-            exact: It was verified, and has to have the model's variables, all of them and no others.
+            when_alike: If it is given, the checkpoint was verified, and has to have the model's variables, all of them
+                and no others. It is called when that is so, before any is overwritten.
 
         Raises:
             Exception: Whatever stock Keras raises for a file that does not fit or is damaged.

@@ -7,7 +7,7 @@ from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from .base import Snapshot, live, to_bytes
+from .base import Snapshot, WhenAlike, live, to_bytes
 
 _MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
 
@@ -60,12 +60,12 @@ class KerasDirectory:
         with PositionedFile(path / "model.weights.h5") as file:
             weights_restore.verify(file, (0, file.size), None)
 
-    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
+    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Load the directory's weights file; stock Keras takes no directory of this kind here."""
         from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
 
         with PositionedFile(path / "model.weights.h5") as file:
-            weights_restore.load(model, file, (0, file.size), None, exact=exact)
+            weights_restore.load(model, file, (0, file.size), None, when_alike=when_alike)
 
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""

@@ -8,7 +8,7 @@ from .._layout import digests, trailing_record
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from .base import Snapshot, live, to_bytes
+from .base import Snapshot, WhenAlike, live, to_bytes
 
 _UNREADABLE = ("bfloat16", "float8")
 
@@ -71,10 +71,12 @@ class LegacyModel:
             elif trailing_record.is_marked(path):
                 raise CorruptCheckpointError(path, "its record")
 
-    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
+    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the file, and load it with stock Keras."""
-        if not exact:
+        if when_alike is None:
             self.verify(path)
+        else:
+            when_alike()
         model.load_weights(path)
 
     def may_replace(self, path: Path) -> bool:

@@ -9,7 +9,7 @@ from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.durable import tree_bytes
-from .base import Report, Snapshot, to_bytes
+from .base import Report, Snapshot, WhenAlike, to_bytes
 
 _MARKERS = {"orbax.checkpoint", "pytree"}
 
@@ -84,9 +84,10 @@ class OrbaxDirectory:
     def verify(self, path: Path) -> None:
         """Check nothing: a directory has no digests."""
 
-    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
+    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Load with stock Keras."""
-        del exact
+        if when_alike is not None:
+            when_alike()
         model.load_weights(path)
 
     def may_replace(self, path: Path) -> bool:

@@ -12,7 +12,7 @@ from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
 from .._storage.positioned import PositionedFile
-from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, live, to_bytes
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_bytes
 
 if TYPE_CHECKING:
     from .._layout.hdf5_layout import Hdf5Layout
@@ -80,12 +80,12 @@ class WeightsH5:
         with PositionedFile(path) as file:
             weights_restore.verify(file, (0, file.size), trailing_record.find(file))
 
-    def load_weights(self, model: Any, path: Path, *, exact: bool = False) -> None:
+    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the file, and read the tensors straight into the model."""
         from .._layout import weights_restore
 
         with PositionedFile(path) as file:
-            weights_restore.load(model, file, (0, file.size), trailing_record.find(file), exact=exact)
+            weights_restore.load(model, file, (0, file.size), trailing_record.find(file), when_alike=when_alike)
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""

@@ -4,7 +4,7 @@ The fast way serves a model whose every saved array is a variable of the file's 
 that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ _MOST_NAMED = 3
 
 
 Place = tuple[int, int]
+WhenAlike = Callable[[], None]
 FoundRecord = tuple[int, RecordText] | None
 
 
@@ -54,7 +55,9 @@ def read_training(file: PositionedFile, place: Place) -> bytes | None:
     return bytes(content)
 
 
-def load(model: Any, file: PositionedFile, place: Place, record: FoundRecord, *, exact: bool = False) -> None:
+def load(
+    model: Any, file: PositionedFile, place: Place, record: FoundRecord, *, when_alike: WhenAlike | None = None
+) -> None:
     """Load the weights of a checkpoint, and its optimizer state as far as the model has room for one.
 
     Args:
@@ -62,24 +65,27 @@ def load(model: Any, file: PositionedFile, place: Place, record: FoundRecord, *,
         file: The checkpoint.
         place: Where the HDF5 file lies in it: (offset, length).
         record: Where its record begins, and the record; None if it has none.
-        exact: The file was verified, and has to have the model's variables, all of them and no others.
+        when_alike: If it is given, the file was verified, and has to have the model's variables, all of them and no
+            others. It is called when that is so, before any is overwritten.
 
     Raises:
         CorruptCheckpointError: The file is damaged; nothing was loaded.
         RestoreError: It is not one of this model; nothing was loaded.
         Exception: Whatever stock Keras raises, where the loading is its.
     """
-    damaged = digests.find_damage(file, place[0], *record) if record and not exact else None
+    damaged = digests.find_damage(file, place[0], *record) if record and when_alike is None else None
     contents = _contents(file, place, record)
     _build_optimizer(model, contents)
     variables = _variables_by_path(model)
     if damaged:
         raise _named(file.path, damaged, contents, variables or {})
     if variables is not None:
-        _check_shapes(file.path, variables, contents, exact=exact)
-        if _is_complete(variables, contents):
-            _read(file, variables, contents.arrays)
-            return
+        _check_shapes(file.path, variables, contents, exact=when_alike is not None)
+    if when_alike is not None:
+        when_alike()
+    if variables is not None and _is_complete(variables, contents):
+        _read(file, variables, contents.arrays)
+        return
     model.load_weights(file.path)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from .. import _keras_fit
+from .. import _keras, _keras_fit
 from .._errors import CorruptCheckpointError, RestoreError
 from .._formats import Format
 from .._keras_fit import DrawnBatches, Fit
@@ -47,10 +47,14 @@ class Found:
         Raises:
             RestoreError: The checkpoint is not one of this model; nothing was overwritten.
         """
-        self.format.load_weights(model, self.path, exact=True)
-        put_back_variables(
-            self.format.unsaved_variables(model), self.state["variables"], f"the checkpoint {str(self.path)!r}"
-        )
+        _keras.build_optimizer(model)
+        unsaved, saved = self.format.unsaved_variables(model), self.state["variables"]
+
+        def check() -> None:
+            _check_alike(unsaved, saved, f"the checkpoint {str(self.path)!r}")
+
+        self.format.load_weights(model, self.path, when_alike=check)
+        _assign(unsaved, saved)
 
 
 def newest_intact(candidates: Sequence[tuple[Path, Format]]) -> Found | None:
@@ -109,6 +113,11 @@ def put_back_variables(variables: Sequence[Any], saved: Sequence[Mapping[str, An
     Raises:
         RestoreError: They are not the same ones; nothing was overwritten.
     """
+    _check_alike(variables, saved, source)
+    _assign(variables, saved)
+
+
+def _check_alike(variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str) -> None:
     there = [(v.path.rpartition("/")[2], tuple(v.shape)) for v in variables]
     wanted = [(entry["path"].rpartition("/")[2], tuple(entry["value"].shape)) for entry in saved]
     if there != wanted:
@@ -117,6 +126,9 @@ def put_back_variables(variables: Sequence[Any], saved: Sequence[Mapping[str, An
             f"The model is not the one of {source}: beside its weights it has {has or 'nothing'}, where there was "
             f"{had or 'nothing'} (name and shape). Build and compile the model as it was."
         )
+
+
+def _assign(variables: Sequence[Any], saved: Sequence[Mapping[str, Any]]) -> None:
     for variable, entry in zip(variables, saved, strict=True):
         variable.assign(entry["value"])
 
@@ -170,11 +182,15 @@ class Resumption(keras.callbacks.Callback):
         print(self._describe(finished=finished))  # said whatever verbose is: it happens once
 
     def _replay(self, hook: str, index: int) -> None:
-        """Call a hook of the callbacks that had not seen it when the one before them saved."""
+        """Call a hook of the callbacks that had not seen it when the one before them saved.
+
+        One of them may save in it: what it saves goes on from the same place, with the same randomness.
+        """
         logs = dict(self._state["logs"])
         late = callback_states.behind(self._fit.members, self._state["callbacks"], self._state["saver"])
-        for member in late:
-            if callback_states.counts(member):
+        randomness.put_back(self._state["randomness"])
+        with self._session.at(self._position):
+            for member in filter(callback_states.counts, late):
                 getattr(member, hook)(index, logs)
 
     def _describe(self, *, finished: bool) -> str:

@@ -1,6 +1,7 @@
 """One ``fit`` as a save sees it: what a checkpoint has to hold, besides weights, for training to go on from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -47,6 +48,7 @@ class Session:
         self._epoch: int | None = None
         self._origin: Origin | None = None
         self._before_validation: _Moment | None = None
+        self._given: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, fit: Fit) -> "Session":
@@ -124,8 +126,19 @@ class Session:
             ]
             return TrainingBlock(tree | {"callbacks": callbacks})
 
-    def _position(self, epoch: int, batch: int | None) -> dict[str, Any]:
+    @contextmanager
+    def at(self, position: Mapping[str, Any]) -> Iterator[None]:
+        """Have saves in this block go on from the position of an earlier one."""
+        self._given = position
+        try:
+            yield
+        finally:
+            self._given = None
+
+    def _position(self, epoch: int, batch: int | None) -> Mapping[str, Any]:
         """Return where training goes on: an epoch, the batches of it that are done, and how to come to the next."""
+        if self._given is not None:
+            return self._given
         origin = self._origin or self._here()
         if batch is None:
             spans = self.fit.spans_epochs
