@@ -422,6 +422,7 @@ SCRIPT = """
             if WHERE == "validation" and batch == 3 and self.model.optimizer.iterations == 20:
                 os.kill(os.getpid(), NUMBER)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     WHERE, NUMBER = sys.argv[1], int(sys.argv[2])
     checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True)
     history = model.fit(x, y, validation_data=(x, y), batch_size=4, epochs=3, verbose=0, callbacks=[checkpoint, Send()])
@@ -467,6 +468,15 @@ def test_signals_are_given_back(fit, tmp_path):
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
 
 
+@pytest.fixture
+def interruptible():
+    """Have Ctrl-C interrupt, also where these tests were started with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
 def test_after_an_exception_in_fit_and_in_a_forked_child_signals_do_what_they_did(fit, tmp_path):
     crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=3)])
