@@ -1,43 +1,12 @@
-"""Going on with a run, within one process: a crash is an exception, a restart a new model and a new callback."""
-
-import os
-import signal
-import subprocess
-import sys
-import textwrap
-import time
+"""Going on with a run, inside an epoch and behind one."""
 
 import h5py
 import keras
 import numpy as np
 import pytest
 
-import lastgood
+from crashing import CrashAt, CrashError, assert_alike, build, crash, start
 from lastgood import ModelCheckpoint, RestoreError
-
-BACKEND = keras.backend.backend()
-
-
-class CrashError(Exception):
-    pass
-
-
-class CrashAt(keras.callbacks.Callback):
-    """Ends training at a batch, counted over all epochs of this fit, or at an epoch's end."""
-
-    def __init__(self, batch=None, epoch=None):
-        super().__init__()
-        self.left, self.epoch = batch, epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.left is not None:
-            self.left -= 1
-            if self.left == 0:
-                raise CrashError
-
-    def on_epoch_end(self, epoch, logs=None):
-        if epoch == self.epoch:
-            raise CrashError
 
 
 class Log(keras.callbacks.Callback):
@@ -62,52 +31,6 @@ class Log(keras.callbacks.Callback):
 
     def set_state(self, state):
         self.batches = state["batches"]
-
-
-def build(**options):
-    model = keras.Sequential(
-        [
-            keras.Input((4,)),
-            keras.layers.Dense(6, activation="relu"),
-            keras.layers.Dropout(0.4),
-            keras.layers.BatchNormalization(),
-            keras.layers.Dense(1, activation="sigmoid"),
-        ]
-    )
-    model.compile("adam", "binary_crossentropy", metrics=["accuracy", "auc"], **options)
-    return model
-
-
-def start(fit, callbacks, epochs=3, other=True, **options):
-    """Begin, or begin again: with the seed of the script, and other weights, so that starting over shows."""
-    keras.utils.set_random_seed(5)
-    model = build()
-    if other:
-        model.set_weights([weight + 1 for weight in model.get_weights()])
-    keras.utils.set_random_seed(6)
-    history = fit(model, callbacks, epochs=epochs, **options)
-    return model, history
-
-
-def crash(fit, callbacks, **options):
-    with pytest.raises(CrashError):
-        start(fit, callbacks, other=False, **options)
-    for callback in callbacks:
-        if isinstance(callback, keras.callbacks.CSVLogger):
-            callback.csv_file.close()  # a process that is gone has no open files
-        if isinstance(callback, ModelCheckpoint):
-            callback.wait()
-
-
-def values(model):
-    return [np.array(keras.ops.convert_to_numpy(v)) for v in [*model.variables, *model.optimizer.variables]]
-
-
-def assert_alike(a, b):
-    for one, other in zip(values(a[0]), values(b[0]), strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert a[1].history == b[1].history
-    assert a[1].epoch == b[1].epoch
 
 
 def test_the_first_run_is_as_without_resume(fit, tmp_path, capsys):
@@ -362,182 +285,9 @@ def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
     assert_alike(start(fit, [], other=False), start(fit, [ModelCheckpoint(path, save_freq=4, resume=True)]))
 
 
-def test_restore_puts_everything_back_that_a_model_has(fit, tmp_path):
-    model, _ = start(fit, [ModelCheckpoint(tmp_path / "a.keras")], other=False)
-    drawn = np.random.random()
-    keras.utils.set_random_seed(99)
-    other = build()
-    progress = lastgood.restore(other, tmp_path / "a.keras")
-    assert (progress.step, progress.epoch, progress.batch) == (30, 3, None)
-    assert progress.metrics.keys() == {"accuracy", "auc", "loss"}
-    assert np.random.random() == drawn
-    for a, b in zip(
-        [*model.variables, *model.optimizer.variables], [*other.variables, *other.optimizer.variables], strict=True
-    ):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
-
-
-def test_a_loop_of_ones_own(tmp_path, data):
-    x, y = data
-
-    def train(steps):
-        keras.utils.set_random_seed(8)
-        model = build()
-        model.build((None, 4))
-        with lastgood.Checkpointer(tmp_path / "{step:03d}.weights.h5") as checkpointer:
-            progress = checkpointer.restore(model)
-            for step in range(progress.step if progress else 0, steps):
-                rows = np.random.choice(40, 4, replace=False)
-                loss = model.train_on_batch(x[rows], y[rows])[0]
-                checkpointer.save(model, step=step + 1, metrics={"loss": loss}, extra={"rows": rows})
-            assert not checkpointer.should_stop
-        return model, progress
-
-    train(5)
-    resumed, progress = train(9)
-    assert (progress.step, progress.extra["rows"].shape) == (5, (4,))
-    for path in tmp_path.iterdir():
-        path.unlink()
-    whole, _ = train(9)
-    for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-SCRIPT = """
-    import os, signal, sys, time
-    import keras, numpy as np
-    import lastgood
-
-    keras.utils.set_random_seed(1)
-    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
-    y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
-    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
-
-    class Send(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            if WHERE == "training" and self.model.optimizer.iterations == 14:
-                os.kill(os.getpid(), NUMBER)
-        def on_test_batch_begin(self, batch, logs=None):
-            if WHERE == "validation" and batch == 3 and self.model.optimizer.iterations == 20:
-                os.kill(os.getpid(), NUMBER)
-
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
-    WHERE, NUMBER = sys.argv[1], int(sys.argv[2])
-    checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True)
-    history = model.fit(x, y, validation_data=(x, y), batch_size=4, epochs=3, verbose=0, callbacks=[checkpoint, Send()])
-    np.savez(sys.argv[3], *model.get_weights(), losses=np.array(history.history["loss"] + history.history["val_loss"]))
-"""
-
-
-@pytest.mark.parametrize(
-    ("where", "number", "done"),
-    [
-        ("training", signal.SIGTERM, "epoch 2, batch 5 of 10"),
-        ("training", signal.SIGINT, "epoch 2, batch 5 of 10"),
-        ("validation", signal.SIGTERM, "epoch 2, batch 10 of 10"),
-    ],
-)
-def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, where, number, done):
-    def run(*arguments):
-        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-
-    stopped = run(where, int(number), "no.npz")
-    if number == signal.SIGTERM:
-        assert stopped.returncode == -signal.SIGTERM, stopped.stderr
-    else:
-        assert "KeyboardInterrupt" in stopped.stderr
-    interrupted = tmp_path / "interrupted-epoch-val_loss.keras"
-    assert interrupted.exists()
-    resumed = run("nowhere", 0, "resumed.npz")
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"resumed from interrupted-epoch-val_loss.keras: {done}" in resumed.stdout, resumed.stderr
-    assert not interrupted.exists()
-    for path in tmp_path.glob("*.keras"):
-        path.unlink()
-    run("nowhere", 0, "whole.npz")
-    with np.load(tmp_path / "resumed.npz") as a, np.load(tmp_path / "whole.npz") as b:
-        for name in a.files:
-            np.testing.assert_array_equal(a[name], b[name])
-
-
-def test_signals_are_given_back(fit, tmp_path):
-    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    fit(build(), [ModelCheckpoint(tmp_path / "a.keras", resume=True)])
-    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
-
-
-@pytest.fixture
-def interruptible():
-    """Have Ctrl-C interrupt, also where these tests were started with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interruptible")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
-def test_after_an_exception_in_fit_and_in_a_forked_child_signals_do_what_they_did(fit, tmp_path):
-    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=3)])
-    ready, told = os.pipe()
-    child = os.fork()
-    if not child:
-        os.write(told, b".")
-        time.sleep(30)
-        os._exit(0)
-    os.read(ready, 1)
-    os.kill(child, signal.SIGTERM)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 def test_the_state_is_strict_json_and_plain_arrays_and_small(fit, tmp_path):
     fit(build(), [ModelCheckpoint(tmp_path / "a.weights.h5", save_weights_only=True)])
     with h5py.File(tmp_path / "a.weights.h5") as file:
         block = file["_lastgood/training"][:].tobytes()
     assert len(block) < 64 * 1024
     assert block[8:9] == b"{"
-
-
-def test_a_training_that_goes_on_exactly_is_said_to(fit, capsys):
-    def train(callbacks):
-        keras.utils.set_random_seed(1)
-        fit(build(), callbacks, epochs=3)
-
-    lastgood.verify_resume(train, steps=25, interrupt_after=13)
-    assert "25 steps, interrupted after 13, are bit-equal" in capsys.readouterr().out
-
-
-def test_a_training_that_does_not_is_told_of_by_step_and_variable(fit):
-    class Drift(keras.callbacks.Callback):
-        """Has a state that it does not give to anybody."""
-
-        def __init__(self):
-            super().__init__()
-            self.count = 0
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.count += 1
-            self.model.optimizer.learning_rate = 0.01 / self.count
-
-    def train(callbacks):
-        keras.utils.set_random_seed(1)
-        fit(build(), [*callbacks, Drift()], epochs=2)
-
-    with pytest.raises(lastgood.NotExactError, match=r"Step 7 differs after the restart at step 6\. First variable"):
-        lastgood.verify_resume(train)
-
-
-def test_a_training_that_is_not_deterministic_is_told_of_as_that(fit):
-    calls = []
-
-    def train(callbacks):
-        calls.append(1)
-        keras.utils.set_random_seed(len(calls))
-        fit(build(), callbacks, epochs=2)
-
-    with pytest.raises(lastgood.NotExactError, match="the training itself is not deterministic"):
-        lastgood.verify_resume(train)
