@@ -68,6 +68,19 @@ def test_a_finished_run_trains_nothing_more_and_a_longer_one_goes_on(fit, tmp_pa
     assert_alike(start(fit, [], other=False), longer)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_that_was_stopped_early_stays_so(fit, tmp_path, capsys, first):
+    def callbacks():
+        stop = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
+        checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)
+        return [checkpoint, stop] if first else [stop, checkpoint]
+
+    whole = start(fit, callbacks(), other=False, epochs=6)
+    again = start(fit, callbacks(), epochs=6)
+    assert "the run has ended (a callback stopped it in epoch 2), nothing is left" in capsys.readouterr().out
+    assert_alike(whole, again)
+
+
 def test_best_is_not_forgotten(fit, tmp_path):
     """The complaint that this is about: a restart would overwrite the best model with its first, worse one."""
 

@@ -165,7 +165,7 @@ class Resumption(keras.callbacks.Callback):
         self.set_params(fit.callbacks.params)
         fit.append(self)
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras's signature
+    def on_train_begin(self, logs: Any = None) -> None:
         """Put the other callbacks' states in place: by now each has had its own beginning."""
         model = self.model
         members = self._fit.members
@@ -177,9 +177,10 @@ class Resumption(keras.callbacks.Callback):
         if self._state["hook"] == "epoch":
             self._replay("on_epoch_end", self._position["epoch"] - 1)
         epochs = self.params["epochs"]
-        finished = self._position["epoch"] >= epochs or self._state["stopped"] or model.stop_training
+        stopped = self._state["stopped"] or model.stop_training
+        finished = self._position["epoch"] >= epochs or stopped
         self._undo = self._fit.start_at(model, max(epochs, 1) if finished else self._position["epoch"])
-        print(self._describe(finished=finished))  # said whatever verbose is: it happens once
+        print(self._describe(finished=finished, stopped=stopped))  # said whatever verbose is: it happens once
 
     def _replay(self, hook: str, index: int) -> None:
         """Call a hook of the callbacks that had not seen it when the one before them saved.
@@ -193,11 +194,12 @@ class Resumption(keras.callbacks.Callback):
             for member in filter(callback_states.counts, late):
                 getattr(member, hook)(index, logs)
 
-    def _describe(self, *, finished: bool) -> str:
+    def _describe(self, *, finished: bool, stopped: bool) -> str:
         where = f"resumed from {self._found.path}"
         epoch, batch = self._position["epoch"], self._position["batch"]
         if finished:
-            return f"{where}: the run has ended, nothing is left to train"
+            why = f" (a callback stopped it in epoch {epoch})" if stopped else ""
+            return f"{where}: the run has ended{why}, nothing is left to train"
         of = f" of {self._fit.batches}" if self._fit.batches else ""
         done = f"epoch {epoch + 1}, batch {batch}{of}" if batch else f"epoch {epoch} is done"
         return f"{where}: {done}"
@@ -293,7 +295,7 @@ class Resumption(keras.callbacks.Callback):
                 "epoch, and the data ended before that. Train on the data that the run was begun with."
             )
 
-    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras's signature
+    def on_train_end(self, logs: Any = None) -> None:
         """Leave no trace in the model."""
         if not self._began:
             self._undo()
