@@ -33,6 +33,7 @@ class Fit:
         callbacks: Its list of callbacks; None where a hook was called by hand.
         epochs: Its iterator over the batches of an epoch; None where this Keras hides it.
         session: What our callbacks in it share.
+        before_making: Called before each iterator of the data is made.
     """
 
     def __init__(self, callbacks: Any, epochs: Any) -> None:
@@ -40,6 +41,7 @@ class Fit:
         self.callbacks = callbacks
         self.epochs = epochs
         self.session: Any = None
+        self.before_making: Callable[[], None] = _nothing
         self._made = 0
         if epochs is not None:
             self._count_iterators()
@@ -100,6 +102,11 @@ class Fit:
         return None if self.epochs is None else self.epochs.num_batches
 
     @property
+    def steps_at_once(self) -> int:
+        """Batches between two hooks."""
+        return int(getattr(self.epochs, "steps_per_execution", 1))
+
+    @property
     def spans_epochs(self) -> bool:
         """Whether the epoch that begins goes on with the iterator of the epoch before it."""
         epochs = self.epochs
@@ -128,9 +135,31 @@ class Fit:
 
         def counted() -> Any:
             self._made += 1
+            self.before_making()
             return make()
 
         self.epochs._get_iterator = counted
+
+    def note_batches(self, note: Callable[[Any], Any]) -> None:
+        """Have ``note`` wrap what each iterator is made of, where Keras draws no more batches than it says.
+
+        On TensorFlow a ``tf.data`` set draws ahead, by as many as it sees fit.
+        """
+        adapter, backend = self.epochs.data_adapter, keras.backend.backend()
+        if backend == "jax":
+            on_jax = adapter.get_jax_iterator
+            adapter.get_jax_iterator = lambda: note(on_jax())
+        elif backend == "torch":
+            on_torch = adapter.get_torch_dataloader
+            adapter.get_torch_dataloader = lambda: self._noted_loader(on_torch(), note)
+
+    def _noted_loader(self, loader: Any, note: Callable[[Any], Any]) -> Any:
+        """Wrap a loader; one that Keras puts around a set of grain is wrapped inside, where the positions are."""
+        inside: Any = getattr(loader, "dataset", None)
+        if self.kind != "grain":
+            return note(loader)
+        inside.iterable = note(inside.iterable)
+        return loader
 
     def make_iterators(self, count: int) -> None:
         """Make as many iterators of a ``tf.data`` set as there have been: each moves the seeds of its shuffles on."""
@@ -176,6 +205,10 @@ class Fit:
 
         model._initial_epoch = epoch
         return undo
+
+
+def _nothing() -> None:
+    pass
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
@@ -245,9 +278,10 @@ def build_metrics(model: Any, batch: Any) -> None:
 
     Args:
         model: The model; it is built too, if it is not.
-        batch: A batch, or something of its structure, shapes and types; None if there is none.
+        batch: A batch, or something of its structure, shapes and types; None, or an empty one, if there is none.
     """
-    if batch is not None and hasattr(model, "_symbolic_build"):
+    empty = batch is None or (isinstance(batch, list | tuple) and not batch)
+    if not empty and hasattr(model, "_symbolic_build"):
         model._symbolic_build(data_batch=batch)
 
 

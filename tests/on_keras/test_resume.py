@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import torch
 
 from crashing import CrashAt, CrashError, assert_alike, build, crash, start
 from lastgood import ModelCheckpoint, RestoreError
@@ -296,6 +297,55 @@ def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
     path = tmp_path / "{epoch}-{batch}.keras"
     crash(fit, [ModelCheckpoint(path, save_freq=4, resume=True), CrashAt(batch=27)])
     assert_alike(start(fit, [], other=False), start(fit, [ModelCheckpoint(path, save_freq=4, resume=True)]))
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, workers):
+    if workers and keras.backend.backend() != "torch":
+        pytest.skip("workers are forked processes, which jax and TensorFlow do not bear")
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    x, y = data
+    asked = []
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, i):
+            asked.append(i)
+            return torch.from_numpy(x[i]), torch.from_numpy(y[i])
+
+    def fit(model, callbacks, epochs):
+        torch.manual_seed(3)
+        loader = stateful.StatefulDataLoader(Pairs(), batch_size=4, shuffle=True, num_workers=workers)
+        del asked[:]
+        return model.fit(loader, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    crash(fit, [ModelCheckpoint(path, save_freq=7, resume=True), CrashAt(batch=9)], epochs=1)
+    resumed = start(fit, [ModelCheckpoint(path, save_freq=7, resume=True)], epochs=1)
+    if not workers and keras.backend.backend() != "tensorflow":  # which draws ahead, so it draws again
+        assert len(asked) <= (3 + 1) * 4  # Keras draws one batch before, to see its shapes
+    assert_alike(start(fit, [], other=False, epochs=1), resumed)
+
+
+def test_other_steps_per_execution_are_refused_where_they_cannot_go_on(tmp_path, data):
+    if keras.backend.backend() == "torch":
+        pytest.skip("torch runs one step at a time")
+    x, y = data
+
+    def fit(steps, callbacks):
+        model = build(steps_per_execution=steps)
+        return model.fit(x, y, batch_size=4, epochs=1, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{batch}.keras"
+    checkpoint = ModelCheckpoint(path, save_freq=2, resume=True)
+    with pytest.raises(CrashError):
+        fit(2, [checkpoint, CrashAt(batch=2)])
+    checkpoint.wait()
+    with pytest.raises(RestoreError, match=r"after batch [24] of its epoch, and with steps_per_execution=3"):
+        fit(3, [ModelCheckpoint(path, save_freq=3, resume=True)])
 
 
 def test_the_state_is_strict_json_and_plain_arrays_and_small(fit, tmp_path):

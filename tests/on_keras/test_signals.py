@@ -72,18 +72,21 @@ def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, wher
             np.testing.assert_array_equal(a[name], b[name])
 
 
+@pytest.fixture
+def interruptible():
+    """Have signals do what they do by themselves, also where these tests were started with Ctrl-C ignored."""
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_signals_are_given_back(fit, tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     fit(build(), [ModelCheckpoint(tmp_path / "a.keras", resume=True)])
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
-
-
-@pytest.fixture
-def interruptible():
-    """Have Ctrl-C interrupt, also where these tests were started with it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

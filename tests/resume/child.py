@@ -64,11 +64,20 @@ def arguments(kind, classes):
         import tensorflow as tf
 
         return {"x": tf.data.Dataset.from_tensor_slices((x, y)).shuffle(ROWS).batch(BATCH), "shuffle": False}
+    if kind == "grain":
+        import grain
+
+        pairs = grain.MapDataset.source(np.hstack([x, y])).shuffle(seed=1).map(lambda row: (row[:-1], row[-1:]))
+        return {"x": pairs.repeat(2).batch(BATCH), "shuffle": False}
     import torch
 
     torch.manual_seed(5)  # Keras does it only where torch is the backend
     pairs = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
-    return {"x": torch.utils.data.DataLoader(pairs, BATCH, shuffle=True), "shuffle": False}
+    if kind == "DataLoader":
+        return {"x": torch.utils.data.DataLoader(pairs, BATCH, shuffle=True), "shuffle": False}
+    from torchdata.stateful_dataloader import StatefulDataLoader
+
+    return {"x": StatefulDataLoader(pairs, BATCH, shuffle=True), "shuffle": False}
 
 
 def build(given):

@@ -83,6 +83,16 @@ CASES = {
         "save_freq": 5,
     },
     "weights of classes": {"save_freq": 5, "classes": True, "fit": {"class_weight": {"0": 1.0, "1": 3.0}}},
+    "a loader that knows its position": {"data": "StatefulDataLoader", "save_freq": 5},
+    "a loader that knows its position, by epoch": {"data": "StatefulDataLoader"},
+    "a loader that knows its position, steps of a longer epoch": {
+        "data": "StatefulDataLoader",
+        "save_freq": 3,
+        "fit": {"steps_per_epoch": 5},
+        "epochs": 9,
+    },
+    "grain": {"data": "grain", "save_freq": 5},
+    "grain, steps of a longer epoch": {"data": "grain", "save_freq": 3, "fit": {"steps_per_epoch": 5}},
     "several steps at once": {"save_freq": 4, "compile": {"steps_per_execution": 2}},
 }
 # torch runs one step at a time; and Keras's validation of a loop that skips epochs is the same everywhere.
@@ -106,6 +116,8 @@ def test_what_else_fit_can_do(tmp_path, uninterrupted, backend, name):
     batches //= given.get("compile", {}).get("steps_per_execution", 1)
     killed_twice(tmp_path, backend, f"{backend} {name}", batches, **given)
     plain = {
-        key: given[key] for key in ("fit", "compile", "optimizer", "epochs", "callbacks", "classes") if key in given
+        key: given[key]
+        for key in ("data", "fit", "compile", "optimizer", "epochs", "callbacks", "classes")
+        if key in given
     }
     assert_same(tmp_path, uninterrupted(backend, **plain))

@@ -160,10 +160,20 @@ class Resumption(keras.callbacks.Callback):
                 "Restore it with lastgood.restore(), or save to another path."
             )
         self._position = found.state["position"]
+        self._check_steps()
         found.restore(model)
         self.set_model(model)
         self.set_params(fit.callbacks.params)
         fit.append(self)
+
+    def _check_steps(self) -> None:
+        at_once, done = self._fit.steps_at_once, self._position["batch"]
+        if done % at_once and at_once != self._position["steps_at_once"]:
+            raise RestoreError(
+                f"The checkpoint {str(self._found.path)!r} was saved after batch {done} of its epoch, and with "
+                f"steps_per_execution={at_once} training cannot go on from there. Compile with the number that the "
+                "run was begun with, or with one that divides it."
+            )
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Put the other callbacks' states in place: by now each has had its own beginning."""
@@ -212,12 +222,15 @@ class Resumption(keras.callbacks.Callback):
         self._undo()
         origin = Origin(**self._position["origin"])
         self._session.iterators = origin.iterators
+        state = self._position.get("source")
+        if state is not None and self._session.positions is not None:
+            self._session.positions.begin_behind(origin.drawn + self._position["batch"], state)
         if self._fit.kind == "tf.data":
             self._fit.make_iterators(origin.iterators - origin.made_ahead)
-        if origin.made_ahead and self._fit.epochs is not None:
-            self._fit.make_ahead()
         if self._fit.source is not None:
             put_back_source(self._fit.source, origin.source)
+        if origin.made_ahead and self._fit.epochs is not None:
+            self._fit.make_ahead()
         self._session.begin_epoch(epoch, origin)
         randomness.put_back(dict(origin.randomness))
         if self._fit.epochs is None:  # there is nothing to draw from that can be seen

@@ -12,6 +12,7 @@ from .._keras_fit import Fit
 from .._layout.training_block import Tensor, TrainingBlock, UnpackableError
 from .._policies.monitor import as_scalar
 from . import callback_states, randomness
+from .positions import Positions
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,26 @@ class Session:
     Attributes:
         fit: The ``fit``.
         iterators: Iterators of the data that have been started; those before a restart are counted in.
+        positions: Those of its data; None if the data cannot be set to one.
     """
 
     def __init__(self, fit: Fit) -> None:
         """Begin before the first epoch."""
         self.fit = fit
         self.iterators = 0
+        self.positions: Positions | None = None
+        if Positions.are_known(fit.kind, fit.source):
+            self.positions = Positions(fit.source)
+            fit.note_batches(self.positions.note)
         self._epoch: int | None = None
         self._origin: Origin | None = None
         self._before_validation: _Moment | None = None
         self._given: Mapping[str, Any] | None = None
+        self._generators: list[Any] = []
+        fit.before_making = self._note_generators
+
+    def _note_generators(self) -> None:
+        self._generators = _states_of_generators(self.fit.source)
 
     @classmethod
     def of(cls, fit: Fit) -> "Session":
@@ -143,16 +154,31 @@ class Session:
         if batch is None:
             spans = self.fit.spans_epochs
             origin = replace(origin, drawn=origin.drawn + (self.fit.batches or 0)) if spans else self._here()
+        drawn = origin.drawn + (batch or 0)
         return {
             "epoch": epoch + (batch is None),
             "batch": batch or 0,
+            "steps_at_once": self.fit.steps_at_once,
+            "source": self.positions.behind(drawn) if drawn and self.positions else None,
             "origin": {each.name: getattr(origin, each.name) for each in fields(origin)},
         }
 
     def _here(self) -> Origin:
         on_tensorflow = keras.backend.backend() == "tensorflow"
         iterators = self.fit.iterators if on_tensorflow else self.iterators
-        return Origin(randomness.capture(), iterators, _state_of_source(self.fit.source), self.fit.has_made_ahead)
+        ahead = self.fit.has_made_ahead
+        return Origin(randomness.capture(), iterators, self._state_of_source(ahead=ahead), ahead)
+
+    def _state_of_source(self, *, ahead: bool) -> Any:
+        """Return the state of a data set that has one, and those of the generators of a torch ``DataLoader``.
+
+        Args:
+            ahead: Whether the next iterator has been made: some draw from the generators then.
+        """
+        source: Any = self.fit.source
+        own = source.get_state() if callable(getattr(source, "get_state", None)) else None
+        generators = self._generators if ahead else _states_of_generators(source)
+        return None if own is None and not generators else {"own": own, "generators": generators}
 
 
 def loop_state(model: Any, unsaved: Sequence[Any], extra: Any) -> TrainingBlock:
@@ -184,12 +210,16 @@ class _Moment:
     metrics: list[dict[str, Any]]
 
 
-def _state_of_source(source: Any) -> Any:
-    """Return the state of a data set that has one, and that of the generator of a torch ``DataLoader``."""
-    own: Any = source.get_state() if callable(getattr(source, "get_state", None)) else None
-    generator: Any = getattr(source, "generator", None)
-    words = generator.get_state().numpy() if callable(getattr(generator, "get_state", None)) else None
-    return None if own is None and words is None else {"own": own, "generator": words}
+def _generators(source: Any) -> list[Any]:
+    """Return the generators that a torch ``DataLoader`` or its sampler draws from."""
+    sampler = getattr(source, "sampler", None)
+    inner = getattr(getattr(source, "batch_sampler", None), "sampler", None)
+    found = [getattr(owner, "generator", None) for owner in (source, sampler, inner)]
+    return list({id(each): each for each in found if type(each).__module__.partition(".")[0] == "torch"}.values())
+
+
+def _states_of_generators(source: Any) -> list[Any]:
+    return [generator.get_state().numpy() for generator in _generators(source)]
 
 
 def put_back_source(source: Any, state: Any) -> None:
@@ -198,10 +228,11 @@ def put_back_source(source: Any, state: Any) -> None:
         return
     if state["own"] is not None and callable(getattr(source, "set_state", None)):
         source.set_state(state["own"])
-    if state["generator"] is not None:
+    if state["generators"]:
         import torch
 
-        source.generator.set_state(torch.from_numpy(state["generator"].copy()))
+        for generator, words in zip(_generators(source), state["generators"], strict=False):
+            generator.set_state(torch.from_numpy(words.copy()))
 
 
 def _tensors(variables: Any) -> list[dict[str, Any]]:
