@@ -21,6 +21,13 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 BACKENDS = ("jax", "torch", "tensorflow")
+# torch gives the memory of a step's gradients back to the system and takes it again, page by page, in the next: steps
+# then take 0.6 to 2 s, by chance, rather than 0.18 s, and what a save costs is lost in that.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**33),
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
 PACKAGES = ("keras", "jax", "torch", "tensorflow-cpu", "orbax-checkpoint", "numpy", "h5py")
 
 
@@ -29,6 +36,8 @@ def run(what, backend, arguments, *options):
     command = [sys.executable, str(HERE / "measure.py"), what, "--size", str(arguments.size), *options]
     command += ["--repeats", str(arguments.repeats), "--directory", str(arguments.directory)]
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    if backend == "torch" and what != "memory":
+        environment |= KEEP_MEMORY
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)} on {backend} failed:\n{done.stderr[-3000:]}")

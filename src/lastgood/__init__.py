@@ -19,6 +19,7 @@ from ._errors import (
     NotExactError,
     PlaceholderError,
     RestoreError,
+    RunInUseError,
     SaveError,
     TargetIsDirectoryError,
 )
@@ -26,7 +27,9 @@ from ._errors import (
 if TYPE_CHECKING:
     from ._callback import ModelCheckpoint
     from ._custom_loop import Checkpointer
+    from ._policies.save import Budget
     from ._restore import Progress, load_weights, restore
+    from ._run import Checkpoint, Problem, Run, open_run
     from ._verify_resume import verify_resume
 
 __version__ = "0.1.0"
@@ -34,6 +37,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ArgumentError",
     "ArgumentTypeError",
+    "Budget",
+    "Checkpoint",
     "Checkpointer",
     "CorruptCheckpointError",
     "LastgoodError",
@@ -42,19 +47,28 @@ __all__ = [
     "MonitorError",
     "NotExactError",
     "PlaceholderError",
+    "Problem",
     "Progress",
     "RestoreError",
+    "Run",
+    "RunInUseError",
     "SaveError",
     "TargetIsDirectoryError",
     "__version__",
     "load_weights",
+    "open_run",
     "restore",
     "verify_resume",
 ]
 
 
-# What needs Keras, and the module that it is in.
-_ON_KERAS = {
+# What is imported when it is first asked for, and the module that it is in. Most of it needs Keras.
+_LAZY = {
+    "Budget": "_policies.save",
+    "Checkpoint": "_run",
+    "Problem": "_run",
+    "Run": "_run",
+    "open_run": "_run",
     "Checkpointer": "_custom_loop",
     "ModelCheckpoint": "_callback",
     "Progress": "_restore",
@@ -65,11 +79,11 @@ _ON_KERAS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs Keras, and Keras with it, when it is first asked for."""
-    if name not in _ON_KERAS:
+    """Import what needs more than the standard library when it is first asked for."""
+    if name not in _LAZY:
         raise AttributeError(f"module 'lastgood' has no attribute {name!r}")
     try:
-        globals()[name] = getattr(import_module(f".{_ON_KERAS[name]}", __name__), name)
+        globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_backend(error) from error
     return globals()[name]

@@ -4,27 +4,34 @@ import contextlib
 import logging
 import os
 import sys
+import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from . import _keras, _preflight
-from ._checkpointer import Saver, SaveStats, describe, state_bytes
-from ._errors import ArgumentError, ArgumentTypeError
+from . import _arguments, _keras, _preflight
+from ._checkpointer import Save, Saver, SaveStats, describe, state_bytes
+from ._errors import PlaceholderError, RunInUseError
 from ._formats import choose_format
 from ._keras_fit import Fit
 from ._layout.training_block import Training
-from ._policies.monitor import Direction, Verdict, judge, resolve_direction
+from ._policies.monitor import Direction, Verdict, as_scalar, judge, resolve_direction
 from ._policies.naming import Template
-from ._policies.save import BatchCount, parse_on_error, parse_period, parse_save_freq
+from ._policies.retention import Retention
+from ._policies.save import BatchCount, Budget, Pace, parse_on_error, parse_period, parse_save_freq
 from ._progress import show_progress
+from ._record import Record
 from ._restore import load_weights_as
-from ._run import by_age, matching_directories, newest_checkpoint
+from ._run import Run, by_age, matching_directories, newest_checkpoint
+from ._run.keeper import Keeper
 from ._storage import LocalStorage
 from ._training.course import Course
+from ._training.ending import Ending
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -51,11 +58,15 @@ class ModelCheckpoint(keras.callbacks.Callback):
         save_best_only: bool = False,
         save_weights_only: bool = False,
         mode: str = "auto",
-        save_freq: str | int = "epoch",
+        save_freq: str | int | timedelta | Budget = "epoch",
         options: Any = None,
         initial_value_threshold: float | None = None,
         *,
         background: bool = True,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+        keep_every: int | timedelta | None = None,
+        save_last: bool = False,
         resume: bool = False,
         on_error: str = "raise",
         **kwargs: Any,
@@ -71,10 +82,17 @@ class ModelCheckpoint(keras.callbacks.Callback):
             save_best_only: Save only when the monitored metric is strictly better than ever before.
             save_weights_only: Save weights and optimizer state rather than the whole model.
             mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the metric itself.
-            save_freq: ``"epoch"``, or after how many batches to save, counted across epochs.
+            save_freq: ``"epoch"``; after how many batches to save, counted across epochs; after how much time, a
+                ``timedelta``; or a :class:`Budget`, which chooses the time so that saves cost no more than a share.
             options: Accepted for the formats of TensorFlow; no format of Keras 3 has a use for them.
             initial_value_threshold: The value that the first save has to beat.
             background: Let training go on while a save is being written; it waits only for the copy of its state.
+            keep_last: How many of the newest checkpoints to keep. With this or one of the next two, those that none of
+                them keeps are deleted behind each save; the best, the latest and the pinned ones always stay.
+            keep_best: How many of the best by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of so many steps, or the first of each such
+                span of time.
+            save_last: Save once more when training ends, also when a callback has stopped it.
             resume: Go on from the newest intact checkpoint of ``filepath``, if there is one, as if training had never
                 stopped; and save once more when SIGTERM or SIGINT asks for an end.
             on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, goes on,
@@ -86,19 +104,24 @@ class ModelCheckpoint(keras.callbacks.Callback):
             ArgumentTypeError: A TypeError: an argument has the wrong type, or there is no such argument.
         """
         super().__init__()
-        self.filepath = _as_string(filepath)
+        self.filepath = _arguments.as_string(filepath)
         self.monitor = monitor
         self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = parse_save_freq(save_freq)
-        self.mode = self._known_mode(mode)
+        self.mode = _arguments.known_mode(mode, type(self).__name__)
         self.best = initial_value_threshold
         self._promised = self.best  # what it will be when the save under way is durable
         self._template = Template(self.filepath)
         self._format = choose_format(self.filepath, self._template.suffix, weights_only=save_weights_only)
         self._storage = LocalStorage()
         self._saver = Saver(self._format, self._storage, background=background)
+        self._keeper = Keeper(self._template, Retention.parse(keep_last, keep_best, keep_every), resumes=resume)
+        self._pace = Pace(self.save_freq) if isinstance(self.save_freq, timedelta | Budget) else None
+        self._interval: float | None = None  # what was said last of a budget's
+        self._last: _Last | None = None
+        self.save_last = save_last
         self.on_error = parse_on_error(on_error)
         self.resume = resume
         self._course = Course(Fit(None, None))
@@ -108,8 +131,10 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._batches = BatchCount()
         self._epoch = 0
         self._epochs_since_save = 0
-        self._check_options(options)
-        self._read_deprecated(kwargs)
+        _arguments.check_options(options, self._format, self.filepath, weights_only=save_weights_only)
+        _arguments.warn_of_deprecated(kwargs, type(self).__name__)
+        self.period = parse_period(kwargs.get("period", 1))
+        self.load_weights_on_restart = bool(kwargs.get("load_weights_on_restart", False))
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check, before the first epoch, what would fail after it; load weights if that was asked for.
@@ -119,6 +144,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
             ArgumentError: A ValueError: the format cannot hold this model.
             RestoreError: A ValueError: ``resume`` or ``load_weights_on_restart`` found a checkpoint that cannot be
                 loaded.
+            RunInUseError: An OSError: another process trains into these files, and this one would delete them or go on
+                from them.
         """
         self._course = Course(Fit.around())
         self._tell(on_error="warn")  # of an earlier fit, which ended before it could
@@ -127,20 +154,26 @@ class ModelCheckpoint(keras.callbacks.Callback):
         _preflight.check_target(self._template, self._format, self._storage)
         self._format.check_model(self.model)
         self._warn_ahead()
+        self._occupy()
         if self.save_freq != "epoch" and not self._course.fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
         self._saver.prepare(self.model, self.filepath, self._training_at((0, None), {}, "epoch"))
-        self._saved_at = None
+        self._saved_at = self._last = None
         if self.load_weights_on_restart:
             self._load_newest()
         if self.resume:
             self._resume()
+        if self.save_last:
+            self._course.fit.append(Ending(self._end))
+        self._keeper.note("begin", monitor=self.monitor)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note which epoch it is, and where its batches begin."""
         self._tell()
         self._epoch = epoch
         self._batches = self._batches.at_epoch_begin()
+        if self._pace is not None:
+            self._pace.begin(time.monotonic())
         self._course.begin_epoch(epoch)
 
     @property
@@ -160,6 +193,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
         if isinstance(self.save_freq, int) and self._batches.since_save >= self.save_freq:
             self._batches = self._batches.saved()
             self._save_if_due(done, logs or {})
+        elif self._pace is not None:
+            self._save_in_pace(self._pace, done, logs or {})
         self._stop_if_asked(done, logs or {}, "batch")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -183,6 +218,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._epoch = epoch
         self._course.end_epoch()
         self._epochs_since_save += 1
+        self._attach_late(logs or {})
         if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
             self._epochs_since_save = 0
             self._save_if_due(None, logs or {})
@@ -190,24 +226,39 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Wait until all saves are durable; a signal that came late is let through then."""
+        if not (self.save_last and self._course.fit.members):
+            self._end(logs)
+
+    def _end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """End training; with ``save_last`` all other callbacks have ended theirs by now."""
         try:
+            if self.save_last:
+                self._save_last(logs or {})
             show_progress(self._saver, enabled=self.verbose >= 1)
             self._saver.wait()
             self._tell()
         finally:
             self._course.end()
+            self._keeper.note("end", stopped=bool(self.model.stop_training))
+            self._keeper.release()
             self._course = Course(Fit(None, None))  # lets go of the data
 
     def get_state(self) -> dict[str, Any]:
         """Return what this callback knows: ``best``, and what has been counted since the last save."""
         count = {"since_save": self._batches.since_save, "last": self._batches.last}
-        return {"best": self._promised, "batches": count, "epochs_since_save": self._epochs_since_save}
+        return {
+            "best": self._promised,
+            "batches": count,
+            "epochs_since_save": self._epochs_since_save,
+            "run": self._keeper.name,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`get_state` returned."""
         self.best = self._promised = state["best"]
         self._batches = BatchCount(**state["batches"])
         self._epochs_since_save = state["epochs_since_save"]
+        self._keeper.name = state["run"]
 
     def wait(self) -> None:
         """Return when all saves so far are durable.
@@ -217,6 +268,11 @@ class ModelCheckpoint(keras.callbacks.Callback):
         """
         self._saver.wait()
         self._tell(on_error="raise")
+
+    @property
+    def run(self) -> Run:
+        """The directory that this callback saves into, to look at its checkpoints."""
+        return self._keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:
@@ -264,28 +320,96 @@ class ModelCheckpoint(keras.callbacks.Callback):
             best: What ``best`` becomes when the save is durable; None leaves it.
             hook: Which hook it is in, where ``batch`` does not tell.
         """
-        interrupted = self._template.interrupted()
+        interrupted = self._template.beside("interrupted")
 
-        def on_commit() -> None:
+        def on_commit(save: Save) -> None:
             if best is not None:
                 self.best = best
+            self._keeper.committed(Path(path), record, save.costs, self.monitor, mode)
             if self.resume and path != interrupted:  # what a signal made it save is older now
                 with contextlib.suppress(OSError):
                     self._storage.discard(Path(interrupted))
 
         self._promised = best if best is not None else self._promised if self._saver.under_way else self.best
         model = self.model  # on jax this attaches the state to the model, which costs: only where a save is due
-        record = describe(model, self._format, epoch=self._epoch + 1, batch=batch, steps=self._steps(), logs=logs)
+        record = self._describe(model, batch, logs)
+        mode = self._resolved_direction().mode if self._keeper.retention.prunes else "min"
         try:
             hook = hook or ("epoch" if batch is None else "batch")
             self._saver.save(model, path, record, self._training_at((self._epoch, batch), logs, hook), on_commit)
             self._saved_at = (self._epoch, batch)
+            self._last = _Last(Path(path), record, self._epoch)
         except Exception as error:
             self._promised = self.best
             if self.on_error == "raise":
                 raise
             self._warn_of(error)
         self._tell()
+
+    def _describe(self, model: Any, batch: int | None, logs: Mapping[str, Any]) -> Record:
+        return describe(
+            model,
+            self._format,
+            epoch=self._epoch + 1,
+            batch=batch,
+            steps=self._steps(),
+            logs=logs,
+            run=self._keeper.name,
+            template=self._keeper.template,
+        )
+
+    def _save_in_pace(self, pace: Pace, batch: int, logs: Mapping[str, Any]) -> None:
+        """Save if the clock says so, and tell a budget what it cost."""
+        started = time.monotonic()
+        pace.batch(started, saving=self._saver.under_way is not None)
+        if not pace.due(started):
+            return
+        self._save_if_due(batch, logs)
+        pace.saved(started, time.monotonic())
+        interval, cost = pace.interval or 0.0, pace.cost or 0.0
+        changed = self._interval is None or not 0.5 < interval / self._interval < 2
+        if isinstance(self.save_freq, Budget) and changed:
+            self._interval = interval
+            self._say(
+                f"a save costs training {cost:.3f} s, so saves are {interval:.1f} s apart, to cost "
+                f"{100 * self.save_freq.overhead:g} % of it; a crash loses that much training at most"
+            )
+
+    def _save_last(self, logs: Mapping[str, Any]) -> None:
+        """Save the state that training ends with, unless that has been done; never in a better one's place."""
+        if self._last is not None and self._last.record.step == self._describe(self.model, None, logs).step:
+            return
+        aside = self._template.beside("last")
+        try:
+            path = aside if self.save_best_only else self._template.path(epoch=self._epoch + 1, batch=None, logs=logs)
+        except PlaceholderError:  # a metric that this epoch has not
+            path = aside
+        self._say(f"saving the last model to {path}")
+        self._save(path, None, logs)
+
+    def _attach_late(self, logs: Mapping[str, Any]) -> None:
+        """Give the metrics of an epoch's end to the checkpoint that was saved last in it, if it lacks them."""
+        if self._last is None or self._last.epoch != self._epoch or self.save_freq == "epoch":
+            return
+        known = self._last.record.metrics
+        late = {name: n for name, value in logs.items() if name not in known and (n := as_scalar(value)) is not None}
+        if late:
+            step = self._describe(self.model, None, {}).step
+            self._keeper.late(self._last.path, self._last.record, late, step)
+
+    def _occupy(self) -> None:
+        """Take this template's files, so that a second process is told before it trains.
+
+        Raises:
+            RunInUseError: Another process has them, and this one would delete them or go on from them.
+        """
+        taken = self._keeper.occupy()
+        if taken is None:
+            return
+        text = f"Another training saves to {self.filepath!r}: {taken}."
+        if self.resume or self._keeper.retention.prunes:
+            raise RunInUseError(f"{text} Wait until it has ended, or give this one another filepath.")
+        warnings.warn(f"{text} Each will overwrite checkpoints of the other.", stacklevel=3)
 
     def _training_at(self, place: tuple[int, int | None], logs: Mapping[str, Any], hook: str) -> Training:
         """Return what makes the training state of a save at ``place``: an epoch, and the batches of it."""
@@ -309,7 +433,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             return
         try:
             if self._saved_at != (self._epoch, batch):
-                self._save(self._template.interrupted(), batch, logs, hook=hook)
+                self._save(self._template.beside("interrupted"), batch, logs, hook=hook)
             self._saver.wait()
             self._tell()
         finally:
@@ -358,7 +482,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
         model = self.model
         logged = _keras.log_names(model)
         if logged is not None:
-            names = ([self.monitor] if self.save_best_only else []) + list(self._template.fields)
+            monitors = self.save_best_only or self._keeper.retention.keep_best
+            names = ([self.monitor] if monitors else []) + list(self._template.fields)
             for text in _preflight.name_warnings(names, logged):
                 warnings.warn(text, stacklevel=2)
         directory = Path(self._template.components()[0])
@@ -382,57 +507,11 @@ class ModelCheckpoint(keras.callbacks.Callback):
         else:
             _LOGGER.info(line)
 
-    def _known_mode(self, mode: str) -> str:
-        if mode in ("auto", "min", "max"):
-            return mode
-        name = type(self).__name__
-        warnings.warn(f"{name} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=3)
-        return "auto"
 
-    def _check_options(self, options: Any) -> None:
-        """Check ``options`` as the contract's line 2 says; no format of Keras 3 has a use for them."""
-        if options is None:
-            return
-        module, name = ("train", "CheckpointOptions") if self.save_weights_only else ("saved_model", "SaveOptions")
-        tensorflow = sys.modules.get("tensorflow")  # options of its type cannot come from a module never imported
-        if tensorflow is None or not isinstance(options, getattr(getattr(tensorflow, module), name)):
-            raise ArgumentTypeError(
-                f"If save_weights_only is {self.save_weights_only}, then `options` must be either None or a "
-                f"tf.{module}.{name}. Got {options!r} of type {type(options).__name__}."
-            )
-        raise ArgumentError(
-            f"The format '{self._format.name}' of filepath {self.filepath!r} has no use for the `options` argument: "
-            "no format of Keras 3 has. Please remove it."
-        )
+@dataclass(frozen=True)
+class _Last:
+    """The save that was begun last in a fit."""
 
-    def _read_deprecated(self, kwargs: dict[str, Any]) -> None:
-        """Take ``period`` and ``load_weights_on_restart``, with a warning each, and nothing else."""
-        replacements = {
-            "period": "Please use `save_freq` to specify the frequency in number of batches seen.",
-            "load_weights_on_restart": "Please use `model.load_weights()` before `model.fit()`.",
-        }
-        for name in kwargs:
-            if name not in replacements:
-                raise ArgumentTypeError(f"{type(self).__name__} has no argument '{name}'.")
-            text = f"`{name}` argument is deprecated. {replacements[name]}"
-            warnings.warn(text, DeprecationWarning, stacklevel=3)
-        self.period = parse_period(kwargs.get("period", 1))
-        self.load_weights_on_restart = bool(kwargs.get("load_weights_on_restart", False))
-
-
-def _as_string(filepath: Any) -> str:
-    """Return ``filepath`` as text.
-
-    Raises:
-        ArgumentTypeError: It is no path.
-        ArgumentError: It is the address of an object store.
-    """
-    path = os.fspath(filepath) if isinstance(filepath, os.PathLike) else filepath
-    if not isinstance(path, str):
-        raise ArgumentTypeError(
-            f"filepath must be a str or os.PathLike, got {filepath!r} of {type(filepath).__name__}."
-        )
-    scheme, separator, _ = path.partition("://")
-    if separator and scheme.isalnum():
-        raise ArgumentError(f"filepath {path!r} is not on a file system. Save to a local or mounted path.")
-    return path
+    path: Path
+    record: Record
+    epoch: int

@@ -87,6 +87,12 @@ class Save:
         """Note how many bytes have been written."""
         self.written = written
 
+    @property
+    def costs(self) -> dict[str, float]:
+        """What it cost, by name; nothing before it is durable."""
+        names = ("size", "wait", "snapshot", "write", "fsync")
+        return {} if self.stats is None else {name: getattr(self.stats, name) for name in names}
+
     def end(self) -> None:
         """Say that it is durable, or has failed."""
         self._done.set()
@@ -136,7 +142,12 @@ class Saver:
             staging.prepare(size)
 
     def save(
-        self, model: Any, path: str, record: Record, training: Training, on_commit: Callable[[], None] = lambda: None
+        self,
+        model: Any,
+        path: str,
+        record: Record,
+        training: Training,
+        on_commit: Callable[["Save"], None] = lambda _: None,
     ) -> None:
         """Save ``model`` to ``path``: its state is taken before this returns, and :meth:`told` says what came of it.
 
@@ -145,7 +156,7 @@ class Saver:
             path: Where the checkpoint is to be.
             record: What is known of it.
             training: Returns the training state.
-            on_commit: Called when it is durable.
+            on_commit: Called with the save when it is durable.
 
         Raises:
             ArgumentError: The format cannot hold the model.
@@ -170,7 +181,7 @@ class Saver:
                     self._untold.remove(save)
                 raise
 
-    def _write(self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[], None]) -> None:
+    def _write(self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[Save], None]) -> None:
         """Write a snapshot and commit it; whatever goes wrong is kept in ``save``."""
         save.begun = True
         started = time.perf_counter()
@@ -181,7 +192,7 @@ class Saver:
             ended = time.perf_counter()
             save.stats = SaveStats(save.path, size, costs.wait, costs.snapshot, written - started, ended - written)
             self.stats.append(save.stats)
-            on_commit()
+            on_commit(save)
         except Exception as error:  # noqa: BLE001 - told at the next hook
             save.error = _explained(error, save.path)
             save.error.__cause__ = error if save.error is not error else error.__cause__
@@ -247,6 +258,8 @@ def describe(
     steps: int | None,
     logs: Mapping[str, Any],
     step: int | None = None,
+    run: str = "",
+    template: str = "",
 ) -> Record:
     """Return the record of a save.
 
@@ -258,6 +271,8 @@ def describe(
         steps: Batches of an epoch, where known.
         logs: The logs of the hook; their scalars become the record's metrics.
         step: The step, where the optimizer's does not tell.
+        run: Which run it is of.
+        template: The template, below the run's directory.
     """
     metrics = {name: number for name, value in logs.items() if (number := as_scalar(value)) is not None}
     return Record(
@@ -268,6 +283,8 @@ def describe(
         format=file_format.name,
         created=time.time(),
         versions=_versions(),
+        run=run,
+        template=template,
     )
 
 

@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ._checkpointer import Saver, SaveStats, describe
+from ._checkpointer import Save, Saver, SaveStats, describe
 from ._errors import ArgumentError
 from ._formats import choose_format
 from ._layout.training_block import UnpackableError
+from ._policies.monitor import resolve_direction
 from ._policies.naming import Template
+from ._policies.retention import Retention
 from ._restore import Progress, put_in_place
-from ._run import by_age, matching_directories
+from ._run import Run, by_age, matching_directories
+from ._run.keeper import Keeper
 from ._storage import LocalStorage
 from ._training.resume import newest_intact
 from ._training.session import loop_state
@@ -37,16 +42,33 @@ class Checkpointer:
         filepath: The template of the paths.
     """
 
-    def __init__(self, filepath: str | os.PathLike[str], *, background: bool = True) -> None:
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        *,
+        background: bool = True,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+        keep_every: int | timedelta | None = None,
+        monitor: str = "loss",
+        mode: str = "auto",
+    ) -> None:
         """Make it.
 
         Args:
             filepath: Where to save. May hold ``{step}``, ``{epoch}`` and the name of any metric. The ending chooses
                 the format, as for :class:`ModelCheckpoint`; ``.weights.h5`` holds weights and optimizer state.
             background: Let training go on while a save is being written.
+            keep_last: How many of the newest checkpoints to keep. With this or one of the next two, those that none of
+                them keeps are deleted behind each save; the best, the latest and the pinned ones always stay.
+            keep_best: How many of the best by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of so many steps, or the first of each such
+                span of time.
+            monitor: The metric that says which is best.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
 
         Raises:
-            ArgumentError: A ValueError: ``filepath`` cannot work.
+            ArgumentError: A ValueError: ``filepath``, or a number of checkpoints to keep, cannot work.
         """
         self.filepath = os.fspath(filepath)
         self._template = Template(self.filepath)
@@ -54,6 +76,9 @@ class Checkpointer:
         self._format = choose_format(self.filepath, self._template.suffix, weights_only=weights_only)
         self._storage = LocalStorage()
         self._saver = Saver(self._format, self._storage, background=background)
+        self._keeper = Keeper(self._template, Retention.parse(keep_last, keep_best, keep_every))
+        self._monitor = monitor
+        self._mode = resolve_direction(monitor, mode, {}).mode
         self._interruption = Interruption(lambda: None, lambda _: True)
 
     def save(
@@ -82,9 +107,16 @@ class Checkpointer:
         self._tell()
         logs = {"step": step, **(metrics or {})}
         path = self._template.path(epoch=epoch, batch=None, logs=logs)
-        record = describe(model, self._format, epoch=epoch, batch=None, steps=None, logs=metrics or {}, step=step)
+        owner = {"run": self._keeper.name, "template": self._keeper.template}
+        record = describe(
+            model, self._format, epoch=epoch, batch=None, steps=None, logs=metrics or {}, step=step, **owner
+        )
+
+        def on_commit(save: Save) -> None:
+            self._keeper.committed(Path(path), record, save.costs, self._monitor, self._mode)
+
         try:
-            self._saver.save(model, path, record, lambda unsaved: loop_state(model, unsaved, extra))
+            self._saver.save(model, path, record, lambda unsaved: loop_state(model, unsaved, extra), on_commit)
         except UnpackableError as error:
             raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
         return path
@@ -106,12 +138,20 @@ class Checkpointer:
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         found = newest_intact(by_age([(self._template, self._format)]))
-        return None if found is None else put_in_place(found, model)
+        if found is None:
+            return None
+        self._keeper.name = found.record.run or self._keeper.name
+        return put_in_place(found, model)
 
     @property
     def should_stop(self) -> bool:
         """Whether SIGTERM or SIGINT has come since the ``with`` block began."""
         return self._interruption.received is not None
+
+    @property
+    def run(self) -> Run:
+        """The directory that is saved into, to look at its checkpoints."""
+        return self._keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:

@@ -6,7 +6,8 @@ LastgoodError
 ├── PlaceholderError         (KeyError)           a placeholder of the path that the logs cannot fill
 ├── MonitorError             (ValueError)         a monitored value that is not a scalar
 ├── SaveError                (OSError)            a checkpoint that could not be written or committed
-│   └── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
+│   ├── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
+│   └── RunInUseError                             another process trains into the same files
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
 │   └── CorruptCheckpointError                    its bytes are not those that were written
 ├── NotExactError            (AssertionError)     a training that does not go on exactly after a restart
@@ -70,6 +71,10 @@ class SaveError(LastgoodError, OSError):
 
 class TargetIsDirectoryError(SaveError, IsADirectoryError):
     """A directory that is not a checkpoint of this format stands at the checkpoint's path."""
+
+
+class RunInUseError(SaveError):
+    """Another process trains into the files that this training would delete or go on from."""
 
 
 class RestoreError(LastgoodError, ValueError):

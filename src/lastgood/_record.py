@@ -25,6 +25,8 @@ class Record:
         format: The format's name, such as ``"keras"``.
         created: Seconds since 1970 in UTC.
         versions: Package name to version, of what wrote the file.
+        run: Which run it is of: a fresh start makes a new one, a restart goes on with it; empty if that is not known.
+        template: The template that named it, below the run's directory; empty if that is not known.
     """
 
     step: int
@@ -34,6 +36,8 @@ class Record:
     format: str
     created: float
     versions: Mapping[str, str] = field(default_factory=dict)
+    run: str = ""
+    template: str = ""
 
     def to_text(self, table: tuple[int, int] | None = None) -> "RecordText":
         """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes.
@@ -41,7 +45,7 @@ class Record:
         Args:
             table: Place of the file's table of digests, (offset, length), if it has one.
         """
-        values = asdict(self) | {"metrics": {name: _to_json_number(v) for name, v in self.metrics.items()}}
+        values = asdict(self) | {"metrics": {name: number_to_json(v) for name, v in self.metrics.items()}}
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
         return RecordText(json.dumps({**own, **values}, allow_nan=False, sort_keys=True))
 
@@ -54,7 +58,7 @@ class Record:
                 return None
             for name in ("crc32", "table"):
                 values.pop(name)
-            values["metrics"] = {name: _from_json_number(v) for name, v in values["metrics"].items()}
+            values["metrics"] = {name: number_from_json(v) for name, v in values["metrics"].items()}
             record = cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
@@ -76,7 +80,7 @@ class RecordText:
         """Parse ``text``, as far as it can be."""
         self.text = text
         try:
-            values = json.loads(text, parse_constant=_refuse)
+            values = json.loads(text, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
             values = None
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
@@ -103,15 +107,22 @@ class RecordText:
         return None
 
 
-def _to_json_number(value: float) -> float | str:
+def number_to_json(value: float) -> float | str:
+    """Return a number as strict JSON can hold it."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _from_json_number(value: Any) -> float:
+def number_from_json(value: Any) -> float:
+    """Return the number that :func:`number_to_json` returned as ``value``."""
     return _NON_FINITE[value] if isinstance(value, str) else float(value)
 
 
-def _refuse(constant: str) -> Any:
+def refuse_constant(constant: str) -> Any:
+    """Refuse what Python takes for JSON and strict readers do not.
+
+    Raises:
+        ValueError: Always.
+    """
     raise ValueError(f"{constant} is not JSON")

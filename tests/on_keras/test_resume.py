@@ -1,5 +1,7 @@
 """Going on with a run, inside an epoch and behind one."""
 
+import shutil
+
 import h5py
 import keras
 import numpy as np
@@ -8,6 +10,12 @@ import torch
 
 from crashing import CrashAt, CrashError, assert_alike, build, crash, start
 from lastgood import ModelCheckpoint, RestoreError
+
+
+def clear(directory):
+    """Remove all that a run has left, and what is known of it."""
+    shutil.rmtree(directory)
+    directory.mkdir()
 
 
 class Log(keras.callbacks.Callback):
@@ -94,8 +102,7 @@ def test_best_is_not_forgotten(fit, tmp_path):
     members = callbacks()
     resumed = start(fit, members)
     whole = callbacks()
-    for path in tmp_path.iterdir():
-        path.unlink()
+    clear(tmp_path)
     assert_alike(start(fit, whole, other=False), resumed)
     assert members[0].best == whole[0].best
 
@@ -109,9 +116,9 @@ def test_a_checkpoint_that_a_restart_makes_up_for_is_one_to_go_on_from(fit, tmp_
         return [last, between, best, behind]
 
     crash(fit, callbacks(CrashAt(epoch=0), CrashAt()))
-    assert names(tmp_path) == ["last.keras"]
+    assert names(tmp_path) == [".lastgood", "last.keras"]
     crash(fit, callbacks(CrashAt(), CrashAt(batch=4)))
-    assert names(tmp_path) == ["best.keras", "last.keras"]
+    assert names(tmp_path) == [".lastgood", "best.keras", "last.keras"]
     (tmp_path / "last.keras").unlink()
     resumed = start(fit, callbacks(CrashAt(), CrashAt()))
     assert f"resumed from {tmp_path / 'best.keras'}: epoch 1 is done" in capsys.readouterr().out
@@ -133,8 +140,7 @@ def test_callbacks_go_on_where_they_were(fit, tmp_path, first):
     crash(fit, callbacks(CrashAt(batch=17)), epochs=6)
     resumed = start(fit, callbacks(), epochs=6)
     rows = (tmp_path / "log.csv").read_bytes()
-    for path in tmp_path.iterdir():
-        path.unlink()
+    clear(tmp_path)
     whole = start(fit, callbacks(), other=False, epochs=6)
     assert_alike(whole, resumed)
     assert len(whole[1].epoch) == 2
@@ -215,7 +221,7 @@ def test_when_all_are_damaged_nothing_starts_and_nothing_is_moved(fit, tmp_path,
     (tmp_path / "2.keras").write_bytes(b"")
     with pytest.raises(RestoreError, match="No checkpoint is intact, of 2"):
         start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
-    assert names(tmp_path) == ["1.keras", "2.keras"]
+    assert names(tmp_path) == [".lastgood", "1.keras", "2.keras"]
 
 
 def test_a_file_of_stock_keras_is_not_overwritten(fit, tmp_path):

@@ -11,7 +11,7 @@ from .legacy_h5 import LegacyModel, LegacyWeights
 from .orbax_directory import OrbaxDirectory
 from .weights_h5 import WeightsH5
 
-__all__ = ["Format", "choose_format", "format_at"]
+__all__ = ["Format", "choose_format", "format_at", "holds_checkpoint"]
 
 # The endings of other tools' files. A path that ends so is a mistake, not a directory's name.
 _FOREIGN = {
@@ -75,3 +75,9 @@ def format_at(path: Path) -> Format:
     if path.name.endswith(".weights.h5"):
         return WeightsH5()
     return KerasArchive() if path.suffix == ".keras" else LegacyWeights()
+
+
+def holds_checkpoint(directory: Path) -> bool:
+    """Tell whether a directory is a checkpoint itself, rather than one that checkpoints are in."""
+    known: tuple[Format, ...] = (KerasDirectory(), OrbaxDirectory())
+    return any(directory.iterdir()) and any(each.may_replace(directory) for each in known)

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .._layout import digests, zip_layout
+from .._layout import digests, weights_file, zip_layout
 from .._layout.training_block import Training
 from .._record import Record, RecordText
 from .._snapshot import staging
@@ -93,22 +93,18 @@ class KerasArchive:
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is in the weights file, or the member where stock Keras wrote that."""
-        from .._layout import weights_restore
-
         with zipfile.ZipFile(path) as archive:
             if _TRAINING in archive.namelist():
                 return archive.read(_TRAINING)
         place, _ = zip_layout.place_of_weights(path)
         with PositionedFile(path) as file:
-            return weights_restore.read_training(file, place)
+            return weights_file.read_training(file, place)
 
     def verify(self, path: Path) -> None:
         """Check the archive against its digests."""
-        from .._layout import weights_restore
-
         place, comment = zip_layout.place_of_weights(path)
         with PositionedFile(path) as file:
-            weights_restore.verify(file, place, _record_of(file, comment))
+            weights_file.verify(file, place, _record_of(file, comment))
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the archive, and read the tensors straight into the model."""

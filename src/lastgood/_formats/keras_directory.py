@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .._layout import directory_record
+from .._layout import directory_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
@@ -55,10 +55,8 @@ class KerasDirectory:
 
     def verify(self, path: Path) -> None:
         """Check that the weights file can be read; a directory has no digests."""
-        from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
-
         with PositionedFile(path / "model.weights.h5") as file:
-            weights_restore.verify(file, (0, file.size), None)
+            weights_file.verify(file, (0, file.size), None)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Load the directory's weights file; stock Keras takes no directory of this kind here."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .._errors import ArgumentError, CorruptCheckpointError
-from .._layout import digests, trailing_record
+from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
@@ -57,10 +57,8 @@ class LegacyModel:
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is."""
-        from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
-
         with PositionedFile(path) as file:
-            return weights_restore.read_training(file, (0, file.size))
+            return weights_file.read_training(file, (0, file.size))
 
     def verify(self, path: Path) -> None:
         """Check the file against the digest of all of it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from .._layout import digests, trailing_record
+from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record, RecordText
 from .._snapshot import staging
@@ -68,17 +68,13 @@ class WeightsH5:
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is."""
-        from .._layout import weights_restore
-
         with PositionedFile(path) as file:
-            return weights_restore.read_training(file, (0, file.size))
+            return weights_file.read_training(file, (0, file.size))
 
     def verify(self, path: Path) -> None:
         """Check the file against its digests."""
-        from .._layout import weights_restore
-
         with PositionedFile(path) as file:
-            weights_restore.verify(file, (0, file.size), trailing_record.find(file))
+            weights_file.verify(file, (0, file.size), trailing_record.find(file))
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the file, and read the tensors straight into the model."""

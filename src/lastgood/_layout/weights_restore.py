@@ -4,7 +4,7 @@ The fast way serves a model whose every saved array is a variable of the file's 
 that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,47 +12,15 @@ from typing import Any
 import keras
 
 from .. import _keras
-from .._errors import CorruptCheckpointError, RestoreError
-from .._record import RecordText
+from .._errors import RestoreError
 from .._snapshot.filling import fill
 from .._storage.positioned import PositionedFile
 from .._threads import cores, spread
-from . import digests
-from .hdf5_reader import Contents, StoredArray, read_contents
+from . import digests, weights_file
+from .hdf5_reader import Contents, StoredArray
+from .weights_file import FoundRecord, Place, WhenAlike
 
 _MOST_NAMED = 3
-
-
-Place = tuple[int, int]
-WhenAlike = Callable[[], None]
-FoundRecord = tuple[int, RecordText] | None
-
-
-def verify(file: PositionedFile, place: Place, record: FoundRecord) -> None:
-    """Check every byte of a checkpoint.
-
-    Args:
-        file: The checkpoint.
-        place: Where the HDF5 file lies in it: (offset, length).
-        record: Where its record begins, and the record; None if it has none.
-
-    Raises:
-        CorruptCheckpointError: The file is damaged.
-    """
-    damaged = digests.find_damage(file, place[0], *record) if record else None
-    contents = _contents(file, place, record)
-    if damaged:
-        raise _named(file.path, damaged, contents, {})
-
-
-def read_training(file: PositionedFile, place: Place) -> bytes | None:
-    """Return the training state of a checkpoint that was verified; None if it has none."""
-    found = read_contents(file, *place).training
-    if found is None:
-        return None
-    content = bytearray(found.length)
-    file.read_into(content, found.offset)
-    return bytes(content)
 
 
 def load(
@@ -74,11 +42,11 @@ def load(
         Exception: Whatever stock Keras raises, where the loading is its.
     """
     damaged = digests.find_damage(file, place[0], *record) if record and when_alike is None else None
-    contents = _contents(file, place, record)
+    contents = weights_file.contents(file, place, record)
     _build_optimizer(model, contents)
     variables = _variables_by_path(model)
     if damaged:
-        raise _named(file.path, damaged, contents, variables or {})
+        raise weights_file.damage_error(file.path, damaged, contents, variables or {})
     if variables is not None:
         _check_shapes(file.path, variables, contents, exact=when_alike is not None)
     if when_alike is not None:
@@ -87,13 +55,6 @@ def load(
         _read(file, variables, contents.arrays)
         return
     model.load_weights(file.path)
-
-
-def _contents(file: PositionedFile, place: Place, record: FoundRecord) -> Contents:
-    contents = read_contents(file, *place)
-    if contents.marked and not record:
-        raise CorruptCheckpointError(file.path, "its record")
-    return contents
 
 
 def _build_optimizer(model: Any, contents: Contents) -> None:
@@ -110,20 +71,6 @@ def _variables_by_path(model: Any) -> dict[str, Any] | None:
     if state is None or not all(isinstance(array.value, keras.Variable) for array in state.arrays):
         return None
     return {f"{array.group}/{array.key}": array.value for array in state.arrays}
-
-
-def _named(
-    path: Path, damaged: tuple[int, int], contents: Contents, variables: Mapping[str, Any]
-) -> CorruptCheckpointError:
-    """Return the error about a damaged tensor, with the name of the variable that it is of."""
-    places = {(array.offset, array.length): name for name, array in contents.arrays.items() if array}
-    if contents.training and damaged == (contents.training.offset, contents.training.length):
-        return CorruptCheckpointError(path, "its training state")
-    name = places.get(damaged, "?")
-    region = (
-        f"the variable '{variables[name].path}' (the array '{name}')" if name in variables else f"the array '{name}'"
-    )
-    return CorruptCheckpointError(path, region, array=name)
 
 
 def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents, *, exact: bool) -> None:

@@ -88,12 +88,31 @@ class Template:
         directory = "/".join(component.literal for component in fixed) or ("/" if fixed else ".")
         return directory, [re.compile(c.pattern) for c in found[len(fixed) :] if c.pattern]
 
-    def interrupted(self) -> str:
-        """Return where a save goes that comes between those that are due: beside them, and never in one's place."""
-        directory, _ = self.components()
+    @property
+    def below(self) -> str:
+        """The template of the paths below the directory that :meth:`components` returns."""
+        text = "".join(_escaped(literal) + _placeholder(field, spec) for literal, field, spec in self._parts)
+        return text.removeprefix(_escaped(self._inside(""))).lstrip("/")
+
+    def matches(self, path: str) -> bool:
+        """Tell whether a path is one that this template can have made."""
+        pattern = "".join(piece if placeholder else re.escape(piece) for piece, placeholder in self._pieces())
+        return re.fullmatch(pattern, path) is not None
+
+    def beside(self, prefix: str) -> str:
+        """Return where a save goes that is none of those that are due: beside them, and never in one's place.
+
+        Args:
+            prefix: What it is, such as ``"interrupted"``.
+        """
         text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _ in self._parts)
-        name = text.removeprefix(directory).lstrip("/").replace("/", "-")
-        return str(PurePath(directory, f"interrupted-{name}"))
+        name = text.removeprefix(self._inside("")).lstrip("/").replace("/", "-")
+        return str(PurePath(self.components()[0], f"{prefix}-{name}"))
+
+    def _inside(self, name: str) -> str:
+        """Return the path of ``name`` in the directory that :meth:`components` returns."""
+        directory, _ = self.components()
+        return f"{directory.removesuffix('/')}/{name}"
 
     def _pieces(self) -> Iterator[tuple[str, bool]]:
         """Yield the literal texts, and for each placeholder the pattern of what it can have become."""
@@ -116,6 +135,14 @@ class _Component:
     def plus(self, piece: str, placeholder: bool) -> "_Component":
         pattern = piece if placeholder else re.escape(piece)
         return _Component(self.literal + piece, self.pattern + pattern, self.fixed and not placeholder)
+
+
+def _escaped(literal: str) -> str:
+    return literal.replace("{", "{{").replace("}", "}}")
+
+
+def _placeholder(field: str | None, spec: str) -> str:
+    return "" if field is None else f"{{{field}:{spec}}}" if spec else f"{{{field}}}"
 
 
 def _name(field: str) -> str:

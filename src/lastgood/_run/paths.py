@@ -1,13 +1,13 @@
-"""A directory of checkpoints: the files that a template made."""
+"""The files that a template made, and which of them is newer."""
 
 import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ._formats import Format
-from ._policies.naming import Template
-from ._storage.local import TEMPORARY_PREFIX
+from .._formats import Format
+from .._policies.naming import Template
+from .._storage.local import TEMPORARY_PREFIX
 
 _CORRUPT = ".corrupt"
 
@@ -32,8 +32,8 @@ def by_age(templates: Iterable[tuple[Template, Format]]) -> list[tuple[Path, For
     """
     found: dict[Path, tuple[int | None, int, Format]] = {}
     for template, file_format in templates:
-        beside = Path(template.interrupted())
-        for path in [*matching_paths(template), *([beside] if beside.exists() else [])]:
+        beside = [Path(template.beside(prefix)) for prefix in ("interrupted", "last")]
+        for path in [*matching_paths(template), *filter(Path.exists, beside)]:
             record = file_format.read_record(path)
             found[path] = (record.step if record else None, path.stat().st_mtime_ns, file_format)
     known = {path: (step, written) for path, (step, written, _) in found.items() if step is not None}
@@ -67,7 +67,7 @@ def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
     if not directory.is_dir():
         return
     for path in sorted(directory.iterdir()):
-        if patterns[0].fullmatch(path.name) and not path.name.startswith(TEMPORARY_PREFIX) and not _is_aside(path):
+        if patterns[0].fullmatch(path.name) and not path.name.startswith(TEMPORARY_PREFIX) and not is_aside(path):
             yield from _walk(path, patterns[1:])
 
 
@@ -80,5 +80,6 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def _is_aside(path: Path) -> bool:
+def is_aside(path: Path) -> bool:
+    """Tell whether a path is one that a damaged checkpoint was renamed to."""
     return path.suffix.partition("-")[0] == _CORRUPT

@@ -1,0 +1,68 @@
+"""What a file of weights holds, and whether it is intact: no Keras, since one may only want to look at it."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .._errors import CorruptCheckpointError
+from .._record import RecordText
+from .._storage.positioned import PositionedFile
+from . import digests
+from .hdf5_reader import Contents, read_contents
+
+Place = tuple[int, int]
+WhenAlike = Callable[[], None]
+FoundRecord = tuple[int, RecordText] | None
+
+
+def verify(file: PositionedFile, place: Place, record: FoundRecord) -> None:
+    """Check every byte of a checkpoint.
+
+    Args:
+        file: The checkpoint.
+        place: Where the HDF5 file lies in it: (offset, length).
+        record: Where its record begins, and the record; None if it has none.
+
+    Raises:
+        CorruptCheckpointError: The file is damaged.
+    """
+    damaged = digests.find_damage(file, place[0], *record) if record else None
+    found = contents(file, place, record)
+    if damaged:
+        raise damage_error(file.path, damaged, found, {})
+
+
+def read_training(file: PositionedFile, place: Place) -> bytes | None:
+    """Return the training state of a checkpoint that was verified; None if it has none."""
+    found = read_contents(file, *place).training
+    if found is None:
+        return None
+    content = bytearray(found.length)
+    file.read_into(content, found.offset)
+    return bytes(content)
+
+
+def contents(file: PositionedFile, place: Place, record: FoundRecord) -> Contents:
+    """Return what an HDF5 file holds, and where.
+
+    Raises:
+        CorruptCheckpointError: It says that it has a record, and none was found.
+    """
+    found = read_contents(file, *place)
+    if found.marked and not record:
+        raise CorruptCheckpointError(file.path, "its record")
+    return found
+
+
+def damage_error(
+    path: Path, damaged: tuple[int, int], contents: Contents, variables: Mapping[str, Any]
+) -> CorruptCheckpointError:
+    """Return the error about a damaged tensor, with the name of the variable that it is of."""
+    places = {(array.offset, array.length): name for name, array in contents.arrays.items() if array}
+    if contents.training and damaged == (contents.training.offset, contents.training.length):
+        return CorruptCheckpointError(path, "its training state")
+    name = places.get(damaged, "?")
+    region = (
+        f"the variable '{variables[name].path}' (the array '{name}')" if name in variables else f"the array '{name}'"
+    )
+    return CorruptCheckpointError(path, region, array=name)

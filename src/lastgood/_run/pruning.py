@@ -1,0 +1,62 @@
+"""Deleting checkpoints that a retention policy does not keep."""
+
+from typing import TYPE_CHECKING
+
+from .._policies.monitor import Mode
+from .._policies.naming import Template
+from .._policies.retention import Context, Retention
+from .._record import Record
+from .._storage import LocalStorage
+
+if TYPE_CHECKING:
+    from .run import Checkpoint, Run
+
+Owner = tuple[str, str]
+"""A run's name, and a template below its directory: nobody else's checkpoints are touched."""
+
+
+def prune(
+    run: "Run", retention: Retention, monitor: str, mode: Mode, *, owner: Owner | None = None, dry_run: bool = False
+) -> "list[Checkpoint]":
+    """Delete what ``retention`` does not keep, for each owner by itself; return it.
+
+    Args:
+        run: The directory.
+        retention: The policy.
+        monitor: The metric that says which is best.
+        mode: The way in which it improves.
+        owner: Whose checkpoints alone to look at.
+        dry_run: Delete nothing.
+
+    Raises:
+        OSError: The storage refused.
+    """
+    if dry_run:
+        return _doomed(run, retention, monitor, mode, owner)
+    with run.journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
+        doomed = _doomed(run, retention, monitor, mode, owner)
+        for checkpoint in doomed:
+            LocalStorage().discard(checkpoint.path)
+            name = checkpoint.path.relative_to(run.directory).as_posix()
+            run.journal.append("prune", path=name, created=checkpoint.created, step=checkpoint.step)
+        return doomed
+
+
+def _doomed(run: "Run", retention: Retention, monitor: str, mode: Mode, owner: Owner | None) -> "list[Checkpoint]":
+    groups: dict[Owner, list[tuple[Checkpoint, Record]]] = {}
+    for checkpoint in run.checkpoints:
+        record = checkpoint.record
+        if record is not None and _is_own(record, checkpoint.path.relative_to(run.directory).as_posix()):
+            groups.setdefault((record.run, record.template), []).append((checkpoint, record))
+    doomed = []
+    for key, group in groups.items():
+        if owner is None or key == owner:
+            context = Context(monitor, mode, [checkpoint.pinned for checkpoint, _ in group])
+            keep = retention.should_keep([record for _, record in group], context)
+            doomed += [checkpoint for (checkpoint, _), stays in zip(group, keep, strict=True) if not stays]
+    return doomed
+
+
+def _is_own(record: Record, name: str) -> bool:
+    """Tell whether a checkpoint is where its template put it: one that the user copied elsewhere is the user's."""
+    return bool(record.run and record.template) and Template(record.template).matches(name)

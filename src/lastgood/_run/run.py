@@ -1,0 +1,277 @@
+"""A directory of checkpoints, to look at and to tidy up; it works while the run is being written."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from .._errors import ArgumentError, CorruptCheckpointError
+from .._formats import Format, format_at, holds_checkpoint
+from .._policies.monitor import resolve_direction
+from .._policies.retention import Retention, rank
+from .._record import Record
+from .._storage.durable import tree_bytes
+from .journal import Journal, Notes
+from .paths import is_aside
+from .pruning import prune
+
+_ENDINGS = (".keras", ".h5", ".hdf5")
+_DEEPEST = 4
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a run, and what is known of it.
+
+    Attributes:
+        path: Where it is.
+        format: Its format's name, such as ``"keras"``.
+        size: Its length in bytes.
+        created: When it was made, in seconds since 1970; when it was written, if it has no record.
+        step: The optimizer's step; None if it has no record: stock Keras wrote it.
+        epoch: The epoch, counted from 1; None if it has no record.
+        batch: Batches done in that epoch; None for a save at its end.
+        metrics: Its metrics by name, with those that came after the save.
+        pinned: Whether it is never to be pruned.
+        record: All that it says of itself, with the metrics above; None if it has no record.
+    """
+
+    path: Path
+    format: str
+    size: int
+    created: float
+    step: int | None
+    epoch: int | None
+    batch: int | None
+    metrics: Mapping[str, float]
+    pinned: bool
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with a checkpoint.
+
+    Attributes:
+        path: The checkpoint.
+        region: What is damaged, in words.
+        reason: All there is to say of it.
+    """
+
+    path: Path
+    region: str
+    reason: str
+
+
+class Run:
+    """The checkpoints in a directory, and below it. Nothing is kept: each question is answered by what is there now."""
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        """Take the directory; it need not exist yet."""
+        self.directory = Path(directory)
+        self._journal = Journal(self.directory)
+        self._known: dict[Path, tuple[tuple[int, int], Record | None]] = {}
+
+    def __repr__(self) -> str:
+        return f"<lastgood run {str(self.directory)!r}: {len(self.checkpoints)} checkpoints>"
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """All checkpoints by step; those without a record, which stock Keras wrote, come first, the oldest first."""
+        notes = Notes.of(self._journal)
+        found = [each for path in _walk(self.directory, 0) if (each := self._look_at(path, notes)) is not None]
+        return sorted(found, key=lambda each: (-1 if each.step is None else each.step, each.created))
+
+    @property
+    def latest(self) -> Checkpoint | None:
+        """The one with the highest step; None if there is none."""
+        return next(reversed(self.checkpoints), None)
+
+    def best(self, monitor: str = "val_loss", mode: str = "auto") -> Checkpoint | None:
+        """Return the best checkpoint by a metric; None if none has it.
+
+        Args:
+            monitor: The metric.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+        """
+        known = [each for each in self.checkpoints if each.record is not None]
+        records = [each.record for each in known if each.record is not None]
+        order = rank(records, monitor, resolve_direction(monitor, mode, {}).mode)
+        return known[order[0]] if order else None
+
+    def verify(self, *paths: str | os.PathLike[str]) -> list[Problem]:
+        """Check every byte that has a digest.
+
+        Args:
+            *paths: Checkpoints; all of the run if none is given.
+
+        Returns:
+            What is wrong; nothing if all is intact.
+        """
+        problems = []
+        for path in [Path(path) for path in paths] or [each.path for each in self.checkpoints]:
+            try:
+                format_at(path).verify(path)
+            except CorruptCheckpointError as error:
+                problems.append(Problem(path, error.region, str(error)))
+            except FileNotFoundError:  # pruned since it was listed
+                continue
+            except OSError as error:
+                problems.append(Problem(path, "all of it", f"It cannot be read: {error}"))
+        return problems
+
+    def pin(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> None:
+        """Have a checkpoint never be pruned.
+
+        Raises:
+            ArgumentError: A ValueError: it is none of this run's.
+        """
+        with self._journal.alone():
+            self._journal.append("pin", path=self._name_of(checkpoint), durable=True)
+
+    def unpin(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> None:
+        """Let a checkpoint be pruned again.
+
+        Raises:
+            ArgumentError: A ValueError: it is none of this run's.
+        """
+        with self._journal.alone():
+            self._journal.append("unpin", path=self._name_of(checkpoint), durable=True)
+
+    def attach(self, checkpoint: Checkpoint | str | os.PathLike[str], metrics: Mapping[str, float]) -> None:
+        """Add metrics to a checkpoint that came after it was saved: they rank it; the file stays as it is.
+
+        Raises:
+            ArgumentError: A ValueError: it is none of this run's, or has no record.
+        """
+        name = self._name_of(checkpoint)
+        found = self._look_at(self.directory / name, Notes())
+        if found is None or found.record is None:
+            raise ArgumentError(f"{name!r} has no record, so metrics cannot be attached to it.")
+        values = {metric: float(value) for metric, value in metrics.items()}
+        self._journal.append("metrics", path=name, created=found.created, metrics=values)
+
+    def prune(
+        self,
+        *,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+        keep_every: int | timedelta | None = None,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        dry_run: bool = False,
+    ) -> list[Checkpoint]:
+        """Delete checkpoints that nothing says to keep, for each run and template in the directory by itself.
+
+        The best, the latest and the pinned always stay, and whatever has no record of ours.
+
+        Args:
+            keep_last: How many of the highest steps to keep.
+            keep_best: How many of the best by ``monitor`` to keep.
+            keep_every: Keep the first at or after each multiple of so many steps, or the first of each span of time.
+            monitor: The metric that says which is best.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+            dry_run: Delete nothing, and only say what would be.
+
+        Returns:
+            What was deleted, or would be.
+
+        Raises:
+            ArgumentError: A ValueError: an argument's value cannot work, or nothing says what to keep.
+            OSError: The storage refused.
+        """
+        retention = Retention.parse(keep_last, keep_best, keep_every)
+        if not retention.prunes:
+            raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best or keep_every.")
+        direction = resolve_direction(monitor, mode, {}).mode
+        return prune(self, retention, monitor, direction, dry_run=dry_run)
+
+    @property
+    def journal(self) -> Journal:
+        """What is known of the run beside its checkpoints."""
+        return self._journal
+
+    def _look_at(self, path: Path, notes: Notes) -> Checkpoint | None:
+        """Return what is at ``path``, or None if it is no checkpoint, or is gone."""
+        try:
+            file_format = format_at(path)
+            stat = path.stat()
+            record = self._record(path, file_format, (stat.st_mtime_ns, stat.st_size))
+            size = tree_bytes(path)
+        except OSError:
+            return None
+        name = path.relative_to(self.directory).as_posix()
+        if record is None:
+            written = stat.st_mtime
+            blank: Mapping[str, float] = {}
+            return Checkpoint(
+                path, file_format.name, size, written, None, None, None, blank, name in notes.pinned, None
+            )
+        record = replace(record, metrics={**record.metrics, **notes.late.get((name, record.created), {})})
+        return Checkpoint(
+            path,
+            record.format,
+            size,
+            record.created,
+            record.step,
+            record.epoch,
+            record.batch,
+            record.metrics,
+            name in notes.pinned,
+            record,
+        )
+
+    def _record(self, path: Path, file_format: Format, mark: tuple[int, int]) -> Record | None:
+        """Return the record of a checkpoint, read once for as long as nothing has changed it."""
+        known = self._known.get(path)
+        if known is None or known[0] != mark:
+            known = self._known[path] = (mark, file_format.read_record(path))
+        return known[1]
+
+    def _name_of(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> str:
+        """Return a checkpoint's path in the run.
+
+        Raises:
+            ArgumentError: There is none at that path in this run.
+        """
+        path = checkpoint.path if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
+        for candidate in (path, self.directory / path):
+            if candidate.exists() and candidate.absolute().is_relative_to(self.directory.absolute()):
+                return candidate.absolute().relative_to(self.directory.absolute()).as_posix()
+        raise ArgumentError(f"There is no checkpoint {str(path)!r} in the run {str(self.directory)!r}.")
+
+
+def open_run(directory: str | os.PathLike[str]) -> Run:
+    """Return the run in a directory, to look at its checkpoints and to tidy them up.
+
+    Args:
+        directory: Where a callback saves; its training may be running.
+
+    Raises:
+        ArgumentError: A ValueError: there is no such directory.
+    """
+    if not Path(directory).is_dir():
+        raise ArgumentError(
+            f"There is no directory {os.fspath(directory)!r}. Pass the one that checkpoints are saved in."
+        )
+    return Run(directory)
+
+
+def _walk(directory: Path, depth: int) -> Iterator[Path]:
+    """Yield what may be a checkpoint, in ``directory`` and below it."""
+    try:
+        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+    except OSError:
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.name.startswith(".") or is_aside(path):
+            continue
+        if not entry.is_dir():
+            if path.suffix in _ENDINGS:
+                yield path
+        elif holds_checkpoint(path):
+            yield path
+        elif depth < _DEEPEST:
+            yield from _walk(path, depth + 1)
