@@ -4,7 +4,7 @@ BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 
-.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks bench-state clean
+.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks bench-state screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,7 +32,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	set -e; for backend in $(BACKENDS); do \
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
 	$(BIN)/python -m pytest -n 2 tests/resume
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/docs
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs
 
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/resume
@@ -61,6 +61,9 @@ bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch co
 
 bench-state: .venv/test.stamp  ## measure what the training state adds to a save
 	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/training_state.py; done
+
+screenshot: .venv/test.stamp  ## take the picture of a report that the README shows (needs chromium)
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python docs/report_screenshot.py
 
 clean:  ## remove what the targets made
 	rm -rf .venv runs

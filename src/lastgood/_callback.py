@@ -15,12 +15,13 @@ from typing import Any
 import keras
 
 from . import _arguments, _keras, _preflight
-from ._checkpointer import Save, Saver, SaveStats, describe, state_bytes
+from ._checkpointer import Save, Saver, SaveStats, describe, environment, state_bytes
 from ._errors import PlaceholderError, RunInUseError
 from ._formats import choose_format
 from ._keras_fit import Fit
 from ._layout.training_block import Training
-from ._policies.monitor import Direction, Verdict, as_scalar, judge, resolve_direction
+from ._neighbours import TensorBoardMarks
+from ._policies.monitor import Direction, Verdict, judge, resolve_direction
 from ._policies.naming import Template
 from ._policies.retention import Retention
 from ._policies.save import BatchCount, Budget, Pace, parse_on_error, parse_period, parse_save_freq
@@ -126,7 +127,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self.resume = resume
         self._course = Course(Fit(None, None))
         self._saved_at: tuple[int, int | None] | None = None
-        self._noted = False
+        self._marks = TensorBoardMarks(())
+        self._noted = self._begun = False
         self._direction: Direction | None = None
         self._batches = BatchCount()
         self._epoch = 0
@@ -165,11 +167,15 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._resume()
         if self.save_last:
             self._course.fit.append(Ending(self._end))
-        self._keeper.note("begin", monitor=self.monitor)
+        self._begun = False
+        self._marks = TensorBoardMarks(self._course.fit.members)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note which epoch it is, and where its batches begin."""
         self._tell()
+        if not self._begun:  # by now a restart has said which run it goes on with
+            self._begun = True
+            self._keeper.note("begin", resumed=self._course.resumed, environment=environment())
         self._epoch = epoch
         self._batches = self._batches.at_epoch_begin()
         if self._pace is not None:
@@ -218,7 +224,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._epoch = epoch
         self._course.end_epoch()
         self._epochs_since_save += 1
-        self._attach_late(logs or {})
+        self._note_epoch(logs or {})
         if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
             self._epochs_since_save = 0
             self._save_if_due(None, logs or {})
@@ -239,7 +245,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._tell()
         finally:
             self._course.end()
-            self._keeper.note("end", stopped=bool(self.model.stop_training))
+            if self._begun:
+                self._keeper.note("end", stopped=bool(getattr(self.model, "stop_training", False)))
             self._keeper.release()
             self._course = Course(Fit(None, None))  # lets go of the data
 
@@ -387,15 +394,17 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._say(f"saving the last model to {path}")
         self._save(path, None, logs)
 
-    def _attach_late(self, logs: Mapping[str, Any]) -> None:
-        """Give the metrics of an epoch's end to the checkpoint that was saved last in it, if it lacks them."""
-        if self._last is None or self._last.epoch != self._epoch or self.save_freq == "epoch":
+    def _note_epoch(self, logs: Mapping[str, Any]) -> None:
+        """Note an epoch's metrics; those that the checkpoint lacks that was saved last in it become its own."""
+        if not self._keeper.is_kept:
             return
-        known = self._last.record.metrics
-        late = {name: n for name, value in logs.items() if name not in known and (n := as_scalar(value)) is not None}
+        here = self._describe(self.model, None, logs)
+        self._keeper.note("epoch", epoch=here.epoch, step=here.step, metrics=dict(here.metrics))
+        if self._last is None or self._last.epoch != self._epoch:
+            return
+        late = {name: here.metrics[name] for name in here.metrics.keys() - self._last.record.metrics.keys()}
         if late:
-            step = self._describe(self.model, None, {}).step
-            self._keeper.late(self._last.path, self._last.record, late, step)
+            self._keeper.late(self._last.path, self._last.record, late, here.step)
 
     def _occupy(self) -> None:
         """Take this template's files, so that a second process is told before it trains.
@@ -436,6 +445,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
                 self._save(self._template.beside("interrupted"), batch, logs, hook=hook)
             self._saver.wait()
             self._tell()
+            self._keeper.note("signal", name=self._course.signal)
         finally:
             self._course.let_through()
 
@@ -450,6 +460,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
                 if save.note and not self._noted:
                     self._noted = True
                     self._say(save.note, epoch=save.record.epoch)
+                self._marks.mark(save.path, save.record, int(save.costs.get("size", 0)))
                 cost = f": {save.stats}" if self.verbose >= 2 else ""
                 self._say(f"finished saving model to {save.path}{cost}", epoch=save.record.epoch)
                 continue

@@ -1,6 +1,7 @@
 """One save, from the model to a checkpoint that is visible and durable."""
 
 import logging
+import platform
 import threading
 import time
 from collections import deque
@@ -286,6 +287,11 @@ def describe(
         run=run,
         template=template,
     )
+
+
+def environment() -> dict[str, str]:
+    """Return what trains here, by name."""
+    return {**_versions(), "python": platform.python_version(), "system": platform.platform()}
 
 
 @cache

@@ -18,14 +18,16 @@ LAYERS = [
     ("_keras", "_keras_fit", "_snapshot", "_writer"),
     ("_layout",),
     ("_formats",),
-    ("_run", "_preflight", "_arguments"),
+    ("_run", "_report", "_preflight", "_arguments", "_weights"),
     ("_training",),
     ("_restore",),
     ("_checkpointer",),
-    ("_progress",),
+    ("_progress", "_neighbours"),
     ("_callback", "_custom_loop"),
     ("_verify_resume",),
     ("__init__",),
+    ("_cli",),
+    ("__main__",),
 ]
 FRAMEWORK_FREE = ("_errors", "_record", "_policies", "_storage", "_run", "_preflight")
 

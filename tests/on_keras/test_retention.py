@@ -179,3 +179,27 @@ def test_a_second_process_with_the_same_template_is_told_before_it_trains(fit, t
 def test_the_directory_is_as_keras_leaves_it_until_more_is_asked_for(fit, tmp_path, names):
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=2)
     assert names(tmp_path) == ["1.keras", "2.keras"]
+
+
+def test_tensorboard_shows_checkpoints(fit, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = keras.callbacks.TensorBoard(tmp_path / "logs")
+    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras"), board], epochs=3)
+    events = accumulator.EventAccumulator(str(tmp_path / "logs/checkpoints"))
+    events.Reload()
+    assert [event.step for event in events.Tensors("checkpoint size in MB")] == [10, 20, 30]
+    assert "checkpoint loss" in events.Tags()["tensors"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_mlflow_gets_the_list_of_checkpoints(fit, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    fit(build(), [ModelCheckpoint(tmp_path / "run/{epoch}.keras")], epochs=2)
+    with mlflow.start_run():
+        open_run(tmp_path / "run").log_to_mlflow(files=True)
+        logged = mlflow.artifacts.load_dict(f"{mlflow.get_artifact_uri()}/lastgood/checkpoints.json")
+        names = {each.path for each in mlflow.artifacts.list_artifacts(mlflow.get_artifact_uri("lastgood"))}
+    assert [each["step"] for each in logged["checkpoints"]] == [10, 20]
+    assert names == {f"lastgood/{name}" for name in ("checkpoints.json", "1.keras", "2.keras")}

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from .._errors import ArgumentError, CorruptCheckpointError
+from .._errors import ArgumentError, CorruptCheckpointError, MissingExtraError
 from .._formats import Format, format_at, holds_checkpoint
 from .._policies.monitor import resolve_direction
 from .._policies.retention import Retention, rank
@@ -75,6 +76,15 @@ class Run:
 
     def __repr__(self) -> str:
         return f"<lastgood run {str(self.directory)!r}: {len(self.checkpoints)} checkpoints>"
+
+    def _repr_html_(self) -> str | None:
+        """Return the run's report, for a notebook to show; None where what draws it is not installed."""
+        from .._report.page import framed
+
+        try:
+            return framed(self)
+        except MissingExtraError:
+            return None
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
@@ -186,6 +196,49 @@ class Run:
             raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best or keep_every.")
         direction = resolve_direction(monitor, mode, {}).mode
         return prune(self, retention, monitor, direction, dry_run=dry_run)
+
+    def listing(self, monitor: str = "val_loss", mode: str = "auto") -> list[dict[str, Any]]:
+        """Return the checkpoints by step as plain values, each with whether it is the best, the latest, or pinned.
+
+        Args:
+            monitor: The metric that says which is best.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+        """
+        checkpoints, best = self.checkpoints, self.best(monitor, mode)
+        return [
+            {
+                "path": each.path.relative_to(self.directory).as_posix(),
+                "format": each.format,
+                "step": each.step,
+                "epoch": each.epoch,
+                "batch": each.batch,
+                "metrics": dict(each.metrics),
+                "size": each.size,
+                "created": each.created,
+                "best": best is not None and each.path == best.path,
+                "latest": each is checkpoints[-1],
+                "pinned": each.pinned,
+            }
+            for each in checkpoints
+        ]
+
+    def log_to_mlflow(self, *, files: bool = False) -> None:
+        """Log the list of checkpoints as the artifact ``lastgood/checkpoints.json`` of MLflow's active run.
+
+        Args:
+            files: Whether to log the checkpoints, too.
+
+        Raises:
+            MissingExtraError: An ImportError: MLflow is not installed.
+        """
+        try:
+            import mlflow
+        except ModuleNotFoundError as error:
+            raise MissingExtraError.for_feature("Logging to MLflow", "mlflow", "mlflow") from error
+        mlflow.log_dict({"checkpoints": self.listing()}, "lastgood/checkpoints.json")
+        for each in self.checkpoints if files else ():
+            log = mlflow.log_artifacts if each.path.is_dir() else mlflow.log_artifact
+            log(str(each.path), "lastgood")
 
     @property
     def journal(self) -> Journal:

@@ -1,5 +1,6 @@
 """The course of one ``fit``, for the callback that saves in it: how it goes on with a run, and how a signal ends it."""
 
+import signal
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +21,14 @@ class Course:
     Attributes:
         fit: The ``fit``.
         session: What saves have to hold of it; our callbacks in it share it.
+        resumed: The checkpoint that it goes on from; None if it starts anew.
     """
 
     def __init__(self, fit: Fit) -> None:
         """Follow a ``fit`` that starts anew, and hold no signals back."""
         self.fit = fit
         self.session = Session.of(fit)
+        self.resumed: str | None = None
         self._resumption: Resumption | None = None
         self._interruption: Interruption | None = None
 
@@ -48,6 +51,7 @@ class Course:
         if found is not None:
             self.fit.build(model)
             self._resumption = Resumption(self.fit, self.session, found, model)
+            self.resumed = str(found.path)
         self._interruption = Interruption(self.fit.dispatch_in_turn, lambda frame: is_inside_fit(model, frame))
         self._interruption.hold()
 
@@ -76,7 +80,13 @@ class Course:
     @property
     def asked_to_stop(self) -> bool:
         """Whether a signal has come that is held back."""
-        return self._interruption is not None and self._interruption.received is not None
+        return self.signal is not None
+
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that has come and is held back; None if none has."""
+        number = self._interruption.received if self._interruption is not None else None
+        return None if number is None else signal.Signals(number).name
 
     @property
     def may_stop(self) -> bool:

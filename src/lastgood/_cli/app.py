@@ -1,0 +1,45 @@
+"""The command and its subcommands."""
+
+import sys
+
+import typer
+
+from .._errors import CorruptCheckpointError, LastgoodError
+from . import demo, listing, looking, making, reporting, tidying
+
+_DAMAGED, _REFUSED = 1, 2
+
+app = typer.Typer(
+    name="lastgood",
+    help="Checkpoints of Keras: look at a run, verify it, tidy it up.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (
+    listing.ls,
+    listing.watch,
+    looking.show,
+    looking.verify,
+    looking.diff,
+    tidying.prune,
+    tidying.pin,
+    tidying.unpin,
+    making.export,
+    making.average,
+    reporting.report,
+    demo.demo,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command; end with 1 where something is damaged, and with 2 where it cannot be done."""
+    try:
+        app()
+    except CorruptCheckpointError as error:
+        print(f"lastgood: {error}", file=sys.stderr)
+        sys.exit(_DAMAGED)
+    except (LastgoodError, OSError) as error:
+        print(f"lastgood: {error}", file=sys.stderr)
+        sys.exit(_REFUSED)

@@ -1,0 +1,35 @@
+"""``demo``: a run to try the other commands on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._errors import MissingExtraError
+from . import output
+from .listing import print_table
+
+
+def demo(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Where to save.")] = Path("lastgood-demo"),
+    epochs: Annotated[int, typer.Option(help="How many epochs to train; with more a run goes on.")] = 8,
+) -> None:
+    """Train a small model, and keep the last two and the best of its checkpoints: a run to try the rest on."""
+    try:
+        import keras
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_backend(error) from error
+    import numpy as np
+
+    from .._callback import ModelCheckpoint
+
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(512, 8)).astype("float32")
+    y = (np.sin(x).sum(axis=1, keepdims=True) > 0).astype("float32")
+    layers = [keras.Input((8,)), keras.layers.Dense(16, "relu"), keras.layers.Dense(1, "sigmoid")]
+    model = keras.Sequential(layers)
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    checkpoint = ModelCheckpoint(run / "{epoch:02d}.keras", keep_last=2, keep_best=1, resume=True)
+    model.fit(x, y, validation_split=0.25, epochs=epochs, callbacks=[checkpoint], verbose=0)
+    print_table(checkpoint.run, "val_loss", "auto")
+    output.console().print(f"Now: lastgood show {run / f'{epochs:02d}.keras'}, or: lastgood report {run}")

@@ -1,0 +1,65 @@
+"""``ls`` and ``watch``: the checkpoints of a run."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from .._run import Run, open_run
+from . import output
+
+Directory = Annotated[Path, typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in.")]
+Monitor = Annotated[str, typer.Option(help="The metric that says which is best.")]
+Mode = Annotated[str, typer.Option(help="How it improves: min, max, or auto, by its name.")]
+
+
+def ls(run: Directory, monitor: Monitor = "val_loss", mode: Mode = "auto", json: output.AsJson = False) -> None:
+    """List the checkpoints of a run by step, with the best, the latest and the pinned ones marked."""
+    opened = open_run(run)
+    if json:
+        output.write_json(opened.listing(monitor, mode))
+    else:
+        print_table(opened, monitor, mode)
+
+
+def print_table(run: Run, monitor: str, mode: str) -> None:
+    """Print the checkpoints of a run."""
+    output.console().print(_table(run, monitor, mode))
+
+
+def watch(
+    run: Directory,
+    monitor: Monitor = "val_loss",
+    mode: Mode = "auto",
+    every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
+    looks: Annotated[int, typer.Option(help="How many times to look; 0 for until Ctrl-C.")] = 0,
+) -> None:
+    """Show the checkpoints of a run while it is being trained."""
+    opened = Run(run)
+    done = 0
+    with Live(console=output.console(), auto_refresh=False) as live:
+        while True:
+            now = Text(f"{run} at {time.strftime('%H:%M:%S')}, every {every:g} s; Ctrl-C ends")
+            live.update(Group(now, _table(opened, monitor, mode)), refresh=True)
+            done += 1
+            if done == looks:
+                return
+            time.sleep(every)
+
+
+def _table(run: Run, monitor: str, mode: str) -> Table:
+    found = run.listing(monitor, mode)
+    metrics = list(dict.fromkeys(name for each in found for name in each["metrics"]))
+    columns = [">step", ">epoch", ">batch", *(f">{name}" for name in metrics), ">size", ">age", "checkpoint", ""]
+    rows = []
+    for each in found:
+        place = ["" if each[name] is None else str(each[name]) for name in ("step", "epoch", "batch")]
+        values = [output.number(each["metrics"].get(name)) for name in metrics]
+        marks = ", ".join(name for name in ("best", "latest", "pinned") if each[name])
+        rows.append([*place, *values, output.size(each["size"]), output.age(each["created"]), each["path"], marks])
+    return output.table(columns, rows)

@@ -1,0 +1,29 @@
+"""``export`` and ``average``: other files of a checkpoint's weights."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._weights import making
+from . import output
+
+
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A .keras or .weights.h5 checkpoint.")],
+    to: Annotated[Path, typer.Option(help="Where to: a .weights.h5 or .safetensors file.")],
+    optimizer: Annotated[bool, typer.Option("--optimizer", help="Take the optimizer's state along.")] = False,
+    half: Annotated[bool, typer.Option("--half", help="Write floating-point numbers in half precision.")] = False,
+) -> None:
+    """Write a checkpoint's weights to another file."""
+    making.export(checkpoint, to, optimizer=optimizer, half=half)
+    print(f"wrote {to}: {output.size(to.stat().st_size)}")
+
+
+def average(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Checkpoints of one model.")],
+    to: Annotated[Path, typer.Option(help="Where to: a .weights.h5 or .keras file.")],
+) -> None:
+    """Write the mean of the weights of several checkpoints."""
+    making.average(checkpoints, to)
+    print(f"wrote {to}: {output.size(to.stat().st_size)}")

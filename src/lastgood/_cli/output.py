@@ -1,0 +1,76 @@
+"""How answers are given: as a table for people, or as JSON for programs."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+def write_json(value: Any) -> None:
+    """Print ``value`` as strict JSON: what is no finite number is null."""
+    print(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
+    """Print a table: as wide as it needs to be where nobody looks at it on a terminal; numbers are to the right.
+
+    Args:
+        columns: The headings; one that begins with ``>`` is of a column of numbers.
+        rows: The cells.
+        title: What stands above it.
+    """
+    console().print(table(columns, rows, title))
+
+
+def console() -> Console:
+    """Return where to print."""
+    width = None if sys.stdout.isatty() else 10_000
+    return Console(width=width, highlight=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> Table:
+    """Return a table. See :func:`write_table`."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def size(count: int) -> str:
+    """Return a number of bytes for people."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count} B"
+
+
+def age(created: float) -> str:
+    """Return how long ago a time was, for people."""
+    seconds = max(0.0, time.time() - created)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def number(value: float | None) -> str:
+    """Return a number for people; nothing for None."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

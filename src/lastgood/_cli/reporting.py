@@ -1,0 +1,44 @@
+"""``report``: a run as a page."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._errors import SaveError
+from .._report import charts, page
+from .._report.story import Story
+from .._run import open_run
+from .._storage import LocalStorage
+from . import output
+from .listing import Directory, Mode, Monitor
+
+
+def report(
+    run: Directory,
+    to: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page.")] = Path("report.html"),
+    png: Annotated[Path | None, typer.Option(help="Where to write the curves as a picture.")] = None,
+    monitor: Monitor = "val_loss",
+    mode: Mode = "auto",
+    json: output.AsJson = False,
+) -> None:
+    """Write a page about a run that needs nothing else to be looked at: curves, checkpoints, what saves cost."""
+    opened = open_run(run)
+    page.write_report(opened, to, monitor, mode)
+    written = [to]
+    if png is not None:
+        _write_picture(Story.of(opened, monitor, mode), png)
+        written.append(png)
+    if json:
+        output.write_json({"written": [{"path": str(path), "size": path.stat().st_size} for path in written]})
+        return
+    for path in written:
+        print(f"wrote {path}: {output.size(path.stat().st_size)}")
+
+
+def _write_picture(story: Story, path: Path) -> None:
+    try:
+        with LocalStorage().stage(path, path.suffix) as temporary:
+            charts.picture(story, temporary)
+    except OSError as error:
+        raise SaveError.during("write the picture", path, error) from error

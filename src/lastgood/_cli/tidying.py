@@ -1,0 +1,81 @@
+"""``prune``, ``pin`` and ``unpin``: what to keep of a run."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._errors import ArgumentError
+from .._run import Run, open_run
+from . import output
+from .listing import Directory, Mode, Monitor
+
+Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a run.")]
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
+_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
+
+
+def prune(
+    run: Directory,
+    keep_last: Annotated[int | None, typer.Option(help="How many of the highest steps to keep.")] = None,
+    keep_best: Annotated[int | None, typer.Option(help="How many of the best to keep.")] = None,
+    keep_every: Annotated[
+        str | None, typer.Option(help="Keep the first of each so many steps, or of each span: 30min, 6h, 1d.")
+    ] = None,
+    monitor: Monitor = "val_loss",
+    mode: Mode = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    json: output.AsJson = False,
+) -> None:
+    """Delete checkpoints that nothing says to keep; the best, the latest and the pinned always stay."""
+    opened = open_run(run)
+    gone = opened.prune(
+        keep_last=keep_last,
+        keep_best=keep_best,
+        keep_every=_span(keep_every),
+        monitor=monitor,
+        mode=mode,
+        dry_run=dry_run,
+    )
+    names = [each.path.relative_to(opened.directory).as_posix() for each in gone]
+    freed = sum(each.size for each in gone)
+    if json:
+        output.write_json(
+            {"deleted": [] if dry_run else names, "would_delete": names if dry_run else [], "bytes": freed}
+        )
+        return
+    for name in names:
+        print(f"{'would delete' if dry_run else 'deleted'} {name}")
+    kept = len(opened.checkpoints) - (len(gone) if dry_run else 0)
+    print(f"{len(gone)} checkpoints, {output.size(freed)}; {kept} stay")
+
+
+def _span(text: str | None) -> int | timedelta | None:
+    if text is None or text.isdigit():
+        return None if text is None else int(text)
+    found = _SPAN.fullmatch(text)
+    if not found:
+        raise ArgumentError(
+            f"Unrecognized --keep-every: {text!r}. Expected steps, such as 1000, or a span, such as 30min."
+        )
+    return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
+
+
+def pin(
+    checkpoint: Checkpoint,
+    run: Annotated[Path | None, typer.Option(help="Its run, if that is not its directory.")] = None,
+) -> None:
+    """Have a checkpoint never be pruned."""
+    Run(run or checkpoint.parent).pin(checkpoint)
+    print(f"pinned {checkpoint}")
+
+
+def unpin(
+    checkpoint: Checkpoint,
+    run: Annotated[Path | None, typer.Option(help="Its run, if that is not its directory.")] = None,
+) -> None:
+    """Let a checkpoint be pruned again."""
+    Run(run or checkpoint.parent).unpin(checkpoint)
+    print(f"unpinned {checkpoint}")

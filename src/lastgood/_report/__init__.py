@@ -1,0 +1,1 @@
+"""What a run was like, as a page to look at."""

@@ -1,0 +1,101 @@
+"""The curves of a run, drawn by matplotlib: as SVG that takes its colors from the page, or as a picture."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .._errors import MissingExtraError
+from .story import Story, steps_of
+
+# In the page, CSS gives these their colors, for light and for dark; a picture has them as they are.
+INK, GRID = "#1c2733", "#d5dbe1"
+COLORS = ("#1f6fb4", "#d1661c", "#2e8540", "#8250a8")
+_INCHES = (5.2, 2.7)  # so that a phone shows its text at about 10 pixels
+
+
+def _figure(rows: int = 1) -> tuple[Any, Sequence[Any]]:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_feature("A report", "matplotlib", "report") from error
+    figure = Figure(figsize=(_INCHES[0], _INCHES[1] * rows), layout="constrained")
+    axes = list(figure.subplots(rows, 1, squeeze=False)[:, 0])
+    for each in axes:
+        each.grid(visible=True, color=GRID, linewidth=0.8)
+        each.set_axisbelow(True)
+        each.set_facecolor("none")
+        each.tick_params(colors=INK, labelsize=10)
+        for spine in each.spines.values():
+            spine.set_color(GRID)
+        each.set_xlabel("step", color=INK, fontsize=10)
+    return figure, axes
+
+
+def metric_chart(story: Story, names: Sequence[str]) -> str:
+    """Return the SVG of the curves of one measure, with the checkpoints marked on the last of them."""
+    figure, axes = _figure()
+    _draw_metrics(axes[0], story, names)
+    return _svg(figure)
+
+
+def cost_chart(story: Story) -> str:
+    """Return the SVG of what saves took."""
+    figure, axes = _figure()
+    steps = [cost.step for cost in story.costs]
+    axes[0].plot(steps, [cost.held for cost in story.costs], ".-", color=COLORS[0], label="training waited")
+    axes[0].plot(steps, [cost.durable for cost in story.costs], ".-", color=COLORS[1], label="then until durable")
+    axes[0].set_ylabel("seconds", color=INK, fontsize=10)
+    _legend(axes[0])
+    return _svg(figure)
+
+
+def picture(story: Story, path: Path) -> None:
+    """Write the curves of all metrics to a picture, whose ending is one that matplotlib knows."""
+    families = list(story.families().values())
+    figure, axes = _figure(max(1, len(families)))
+    for each, names in zip(axes, families, strict=False):
+        _draw_metrics(each, story, names)
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+def _draw_metrics(axes: Any, story: Story, names: Sequence[str]) -> None:
+    for name, color in zip(names, COLORS, strict=False):
+        curve = {step: value for step, value in story.curves[name].items() if math.isfinite(value)}
+        axes.plot(list(curve), list(curve.values()), "-", color=color, linewidth=1.6, label=name)
+    marked = story.curves[names[-1]]
+    best = steps_of([story.best] if story.best else [])
+    there = steps_of(story.checkpoints)
+    for steps, marker, face, label in (
+        ([step for step in story.pruned if step not in there], "o", "none", "pruned"),
+        ([step for step in there if step not in best], "o", INK, "kept"),
+        (best, "*", INK, f"best {story.monitor}"),
+    ):
+        points = [step for step in steps if step in marked and math.isfinite(marked[step])]
+        if points:
+            size = 11 if marker == "*" else 4.5
+            values = [marked[step] for step in points]
+            axes.plot(points, values, marker, color=INK, markerfacecolor=face, markersize=size, label=label)
+    _legend(axes)
+
+
+def _legend(axes: Any) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3}
+        axes.legend(**place, fontsize=9, labelcolor=INK, facecolor="none", edgecolor="none", framealpha=0.0)
+
+
+def _svg(figure: Any) -> str:
+    """Return a figure as an SVG element whose colors are those of the page."""
+    from matplotlib import rc_context
+
+    content = io.StringIO()
+    # Text stays text, and ids are the same each time.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lastgood", "font.family": "sans-serif"}):
+        figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = content.getvalue()
+    text = text[text.index("<svg") :]
+    for color, variable in ((INK, "--ink"), (GRID, "--grid"), *((c, f"--curve-{i}") for i, c in enumerate(COLORS))):
+        text = text.replace(color, f"var({variable})")
+    return text

@@ -1,0 +1,71 @@
+"""One run, trained once, that the commands are tried on: of real saves, with a pin, pruning and a restart."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import lastgood
+
+EPOCHS = 6
+LOSSES = (0.9, 0.5, 0.7, 0.4, 0.6, 0.8)
+
+
+class Known(keras.callbacks.Callback):
+    """Logs losses that are known beforehand, so that what is printed can be compared."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs.clear()
+        logs.update({"loss": LOSSES[epoch] / 2, "val_loss": LOSSES[epoch]})
+
+
+def train(directory, epochs):
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+    y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(6, "relu", name="hidden"), keras.layers.Dense(1, "sigmoid", name="out")]
+    )
+    model.compile("adam", "binary_crossentropy")
+    checkpoint = lastgood.ModelCheckpoint(directory / "{epoch:02d}.keras", keep_last=3, keep_best=2, resume=True)
+    data = {"x": x, "y": y, "validation_data": (x, y)}
+    model.fit(**data, batch_size=4, epochs=epochs, verbose=0, callbacks=[Known(), checkpoint])
+    return model
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A run of six epochs, started twice; nobody may change it."""
+    directory = tmp_path_factory.mktemp("runs") / "digits"
+    train(directory, 4)
+    lastgood.open_run(directory).pin("02.keras")
+    train(directory, EPOCHS)
+    return directory
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it, with its times, in the working directory of the commands."""
+    copy = tmp_path / "digits"
+    shutil.copytree(trained, copy)
+    return copy
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run the command; return (exit status, stdout, stderr)."""
+
+    def call(*arguments, status=0):
+        line = [sys.executable, "-m", "lastgood", *map(str, arguments)]
+        environment = {**os.environ, "COLUMNS": "200", "KERAS_BACKEND": "none of them"}
+        done = subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == 0 else done.stdout + done.stderr
+
+    return call
