@@ -4,7 +4,7 @@ BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 
-.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks bench-state screenshot clean
+.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks bench-state bench-command screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch co
 
 bench-state: .venv/test.stamp  ## measure what the training state adds to a save
 	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/training_state.py; done
+
+bench-command: .venv/test.stamp  ## measure how long the command takes to list 200 checkpoints
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/command.py
 
 screenshot: .venv/test.stamp  ## take the picture of a report that the README shows (needs chromium)
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python docs/report_screenshot.py

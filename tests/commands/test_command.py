@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
 import keras
@@ -127,6 +128,8 @@ def test_prune(run, command):
 def test_pin_and_unpin(run, command):
     assert command("pin", "digits/05.keras") == "pinned digits/05.keras\n"
     assert command("unpin", "digits/02.keras") == "unpinned digits/02.keras\n"
+    assert json.loads(command("pin", "digits/04.keras", "--json"))["pinned"][0]["path"] == "digits/04.keras"
+    assert "unpinned" in json.loads(command("unpin", "digits/04.keras", "--json"))
     pinned = {each["path"] for each in json.loads(command("ls", "digits", "--json")) if each["pinned"]}
     assert pinned == {"05.keras"}
     assert "There is no checkpoint" in command("pin", "digits/01.keras", status=2)
@@ -170,6 +173,12 @@ def test_export_to_safetensors(run, command, tmp_path):
     np.testing.assert_array_equal(found["layers/dense_1/vars/1"], good[3])
 
 
+def test_what_was_written_is_told_as_json(run, command, tmp_path):
+    for line in (["export", "digits/06.keras"], ["average", "digits/05.keras", "digits/06.keras"]):
+        found = json.loads(command(*line, "--to", "w.weights.h5", "--json"))
+        assert found == {"wrote": [{"path": "w.weights.h5", "size": (tmp_path / "w.weights.h5").stat().st_size}]}
+
+
 def test_export_to_something_else_is_refused(run, command):
     assert "ends in none of" in command("export", "digits/06.keras", "--to", "w.onnx", status=2)
     assert "There is no checkpoint" in command("export", "digits/77.keras", "--to", "w.safetensors", status=2)
@@ -200,6 +209,8 @@ def test_the_mean_of_different_models_is_refused(run, command, tmp_path):
 def test_watch(run, command):
     told = command("watch", "digits", "--looks", 2, "--every", 0.1)
     assert "04.keras" in told
+    looked = command("watch", "digits", "--looks", 1, "--every", 0.1, "--json")
+    assert json.loads(looked)[1]["best"]
 
 
 def test_a_run_that_is_none_is_said(command):
@@ -235,9 +246,29 @@ def test_shell_completion_is_offered(command):
     assert "--install-completion" in command("--help")
 
 
+def test_the_readme_shows_what_is_printed(run, command):
+    """Sizes and ages apart, which differ from time to time."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = lines(re.search(r"^```text\n(.*?)^```", readme, re.M | re.S)[1])
+    printed = []
+    for line in shown:
+        if line.startswith("$ lastgood "):
+            printed += [line, *lines(command(*line.split()[2:]))]
+    assert [_timeless(line) for line in printed] == [_timeless(line) for line in shown]
+    assert len(printed) > 8
+
+
+def _timeless(line):
+    return re.sub(r"[\d.]+ (kB|min|s)\b", r"_", line)
+
+
 def test_demo(tmp_path):
     environment = {**os.environ, "KERAS_BACKEND": "jax"}
     line = [sys.executable, "-m", "lastgood", "demo", "d", "--epochs", "3"]
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=200)
     assert "03.keras" in done.stdout
     assert done.stdout.endswith("Now: lastgood show d/03.keras, or: lastgood report d\n")
+    done = subprocess.run(
+        [*line, "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=200
+    )
+    assert [each["path"] for each in json.loads(done.stdout[done.stdout.index("[") :])][-1] == "03.keras"

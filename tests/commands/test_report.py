@@ -66,7 +66,7 @@ def test_curves_checkpoints_and_the_course_are_there(report, page):
     assert report.stat().st_size < 2_000_000
     shown = page(report)
     assert shown.locator("h1").inner_text() == "digits"
-    assert shown.locator("figure svg").count() == 2  # the losses, and what saves cost
+    assert shown.locator("figure svg").count() == 3  # the losses, what saves cost, and how large they are
     assert shown.locator("figure svg").first.bounding_box()["height"] > 100
     assert "val_loss goes from 0.9 at step 10 to 0.8 at step 60" in shown.locator("figcaption").first.inner_text()
     rows = shown.locator("tbody tr")
@@ -120,7 +120,7 @@ def test_a_run_without_metrics_or_a_journal_has_a_report(run, command, tmp_path,
     for path in run.glob("0[2-6].keras"):
         path.rename(path.with_suffix(".txt"))
     found = json.loads(command("report", "digits", "-o", "report.html", "--json"))
-    assert found["written"][0]["path"] == "report.html"
+    assert found["wrote"][0]["path"] == "report.html"
     assert "No checkpoint has metrics." in page(tmp_path / "report.html").locator("main").inner_text()
 
 

@@ -46,7 +46,8 @@ def test_shell_block_runs(code):
 
 
 def test_there_is_no_other_language():
-    assert {language for language, _ in BLOCKS} == {"python", "bash"}
+    """What the command prints, a ``text``, is compared in ``tests/commands``."""
+    assert {language for language, _ in BLOCKS} == {"python", "bash", "text"}
     assert "make demo\n" in {code for _, code in BLOCKS}
 
 

@@ -47,3 +47,19 @@ def test_a_loop_of_ones_own(tmp_path, data):
     whole, _ = train(9)
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_loop_of_ones_own_keeps_what_it_is_told_to(tmp_path):
+    def checkpointer():
+        path = tmp_path / "{step}.weights.h5"
+        return lastgood.Checkpointer(path, keep_last=2, keep_best=1, monitor="loss")
+
+    model = build()
+    with checkpointer() as first:
+        for step, loss in enumerate((3.0, 1.0, 2.0, 4.0), 1):
+            first.save(model, step=step, metrics={"loss": loss})
+    assert [each.step for each in first.run.checkpoints] == [2, 3, 4]
+    with checkpointer() as second:
+        assert second.restore(model).step == 4
+        second.save(model, step=5, metrics={"loss": 5.0})
+    assert [each.step for each in second.run.checkpoints] == [2, 4, 5]

@@ -13,6 +13,7 @@ from .listing import print_table
 def demo(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Where to save.")] = Path("lastgood-demo"),
     epochs: Annotated[int, typer.Option(help="How many epochs to train; with more a run goes on.")] = 8,
+    json: output.AsJson = False,
 ) -> None:
     """Train a small model, and keep the last two and the best of its checkpoints: a run to try the rest on."""
     try:
@@ -31,5 +32,8 @@ def demo(
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     checkpoint = ModelCheckpoint(run / "{epoch:02d}.keras", keep_last=2, keep_best=1, resume=True)
     model.fit(x, y, validation_split=0.25, epochs=epochs, callbacks=[checkpoint], verbose=0)
+    if json:
+        output.write_json(checkpoint.run.listing())
+        return
     print_table(checkpoint.run, "val_loss", "auto")
     output.console().print(f"Now: lastgood show {run / f'{epochs:02d}.keras'}, or: lastgood report {run}")

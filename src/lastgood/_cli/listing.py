@@ -1,5 +1,6 @@
 """``ls`` and ``watch``: the checkpoints of a run."""
 
+import itertools
 import time
 from pathlib import Path
 from typing import Annotated
@@ -38,10 +39,16 @@ def watch(
     mode: Mode = "auto",
     every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
     looks: Annotated[int, typer.Option(help="How many times to look; 0 for until Ctrl-C.")] = 0,
+    json: output.AsJson = False,
 ) -> None:
-    """Show the checkpoints of a run while it is being trained."""
+    """Show the checkpoints of a run while it is being trained; in JSON, a list for each look."""
     opened = Run(run)
     done = 0
+    if json:
+        for _ in itertools.count() if looks == 0 else range(looks):
+            output.write_json(opened.listing(monitor, mode))
+            time.sleep(every)
+        return
     with Live(console=output.console(), auto_refresh=False) as live:
         while True:
             now = Text(f"{run} at {time.strftime('%H:%M:%S')}, every {every:g} s; Ctrl-C ends")

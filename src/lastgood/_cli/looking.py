@@ -1,5 +1,6 @@
 """``show``, ``verify`` and ``diff``: what is in checkpoints, and whether it is intact."""
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,8 @@ def show(checkpoint: Checkpoint, json: output.AsJson = False) -> None:
     if json:
         output.write_json({"path": str(checkpoint), "record": known or None, "arrays": arrays, "sick": sick})
         return
+    if record is not None:
+        known["created"] = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.created))
     for name, value in known.items():
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         print(f"{name:9} {'' if text is None else text}")

@@ -14,16 +14,18 @@ def export(
     to: Annotated[Path, typer.Option(help="Where to: a .weights.h5 or .safetensors file.")],
     optimizer: Annotated[bool, typer.Option("--optimizer", help="Take the optimizer's state along.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Write floating-point numbers in half precision.")] = False,
+    json: output.AsJson = False,
 ) -> None:
     """Write a checkpoint's weights to another file."""
     making.export(checkpoint, to, optimizer=optimizer, half=half)
-    print(f"wrote {to}: {output.size(to.stat().st_size)}")
+    output.write_done("wrote", to, as_json=json)
 
 
 def average(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Checkpoints of one model.")],
     to: Annotated[Path, typer.Option(help="Where to: a .weights.h5 or .keras file.")],
+    json: output.AsJson = False,
 ) -> None:
     """Write the mean of the weights of several checkpoints."""
     making.average(checkpoints, to)
-    print(f"wrote {to}: {output.size(to.stat().st_size)}")
+    output.write_done("wrote", to, as_json=json)

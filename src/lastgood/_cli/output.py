@@ -5,11 +5,14 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from .._storage.durable import tree_bytes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -17,6 +20,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 def write_json(value: Any) -> None:
     """Print ``value`` as strict JSON: what is no finite number is null."""
     print(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def write_done(what: str, *paths: Path, as_json: bool) -> None:
+    """Print what was done, and to which paths, with their sizes where something was written.
+
+    Args:
+        what: A word for it, such as ``"wrote"``.
+        *paths: The paths.
+        as_json: Whether to answer in JSON.
+    """
+    if as_json:
+        write_json({what: [{"path": str(path), "size": tree_bytes(path)} for path in paths]})
+        return
+    for path in paths:
+        print(f"{what} {path}{f': {size(tree_bytes(path))}' if what == 'wrote' else ''}")
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:

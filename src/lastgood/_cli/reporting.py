@@ -29,11 +29,7 @@ def report(
     if png is not None:
         _write_picture(Story.of(opened, monitor, mode), png)
         written.append(png)
-    if json:
-        output.write_json({"written": [{"path": str(path), "size": path.stat().st_size} for path in written]})
-        return
-    for path in written:
-        print(f"wrote {path}: {output.size(path.stat().st_size)}")
+    output.write_done("wrote", *written, as_json=json)
 
 
 def _write_picture(story: Story, path: Path) -> None:

@@ -13,6 +13,7 @@ from . import output
 from .listing import Directory, Mode, Monitor
 
 Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a run.")]
+RunOfIt = Annotated[Path | None, typer.Option(help="Its run, if that is not its directory.")]
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
@@ -63,19 +64,13 @@ def _span(text: str | None) -> int | timedelta | None:
     return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
 
 
-def pin(
-    checkpoint: Checkpoint,
-    run: Annotated[Path | None, typer.Option(help="Its run, if that is not its directory.")] = None,
-) -> None:
+def pin(checkpoint: Checkpoint, run: RunOfIt = None, json: output.AsJson = False) -> None:
     """Have a checkpoint never be pruned."""
     Run(run or checkpoint.parent).pin(checkpoint)
-    print(f"pinned {checkpoint}")
+    output.write_done("pinned", checkpoint, as_json=json)
 
 
-def unpin(
-    checkpoint: Checkpoint,
-    run: Annotated[Path | None, typer.Option(help="Its run, if that is not its directory.")] = None,
-) -> None:
+def unpin(checkpoint: Checkpoint, run: RunOfIt = None, json: output.AsJson = False) -> None:
     """Let a checkpoint be pruned again."""
     Run(run or checkpoint.parent).unpin(checkpoint)
-    print(f"unpinned {checkpoint}")
+    output.write_done("unpinned", checkpoint, as_json=json)

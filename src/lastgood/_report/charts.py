@@ -51,6 +51,15 @@ def cost_chart(story: Story) -> str:
     return _svg(figure)
 
 
+def size_chart(story: Story) -> str:
+    """Return the SVG of how large checkpoints were."""
+    figure, axes = _figure()
+    axes[0].plot([cost.step for cost in story.costs], [cost.size / 1e6 for cost in story.costs], ".-", color=COLORS[0])
+    axes[0].set_ylim(bottom=0)
+    axes[0].set_ylabel("MB", color=INK, fontsize=10)
+    return _svg(figure)
+
+
 def picture(story: Story, path: Path) -> None:
     """Write the curves of all metrics to a picture, whose ending is one that matplotlib knows."""
     families = list(story.families().values())

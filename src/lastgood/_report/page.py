@@ -55,12 +55,13 @@ def render(story: Story) -> str:
         {"title": family, "svg": Markup(_for_page(charts.metric_chart(story, names))), "told": _told(story, names)}
         for family, names in story.families().items()
     ]
-    costs = Markup(_for_page(charts.cost_chart(story))) if story.costs else None
+    draw = (charts.cost_chart, charts.size_chart) if story.costs else ()
+    costs = [Markup(_for_page(chart(story))) for chart in draw]
     metrics = sorted(story.curves)
     return environment.get_template("page.html").render(
         story=story,
         charts=drawn,
-        cost_chart=costs,
+        cost_charts=costs,
         metrics=metrics,
         when=when,
         number=_number,
