@@ -165,7 +165,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._load_newest()
         if self.resume:
             self._resume()
-        if self.save_last:
+        if self.save_last and self._course.fit.members:
             self._course.fit.append(Ending(self._end))
         self._begun = False
         self._marks = TensorBoardMarks(self._course.fit.members)
@@ -238,7 +238,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
     def _end(self, logs: Mapping[str, Any] | None = None) -> None:
         """End training; with ``save_last`` all other callbacks have ended theirs by now."""
         try:
-            if self.save_last:
+            if self.save_last and self._begun:
                 self._save_last(logs or {})
             show_progress(self._saver, enabled=self.verbose >= 1)
             self._saver.wait()

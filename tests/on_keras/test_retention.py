@@ -117,6 +117,30 @@ def test_a_state_that_was_saved_at_the_end_is_not_saved_again(fit, tmp_path):
     assert len(checkpoint.stats) == 2
 
 
+def test_a_run_that_had_ended_is_left_as_it_was(fit, tmp_path):
+    def callback():
+        return ModelCheckpoint(tmp_path / "{epoch}.keras", save_last=True, keep_last=2, resume=True)
+
+    fit(build(), [callback()], epochs=3)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.keras")}
+    fit(build(), [callback()], epochs=3)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.keras")} == before
+
+
+def test_hooks_that_are_called_by_hand_save_the_last_state_too(tmp_path, data):
+    x, y = data
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=1000, save_last=True)
+    model = build()
+    checkpoint.set_model(model)
+    checkpoint.set_params({"steps": 10})
+    checkpoint.on_train_begin()
+    checkpoint.on_epoch_begin(0)
+    model.train_on_batch(x[:4], y[:4])
+    checkpoint.on_epoch_end(0, {})
+    checkpoint.on_train_end({})
+    assert steps(tmp_path) == [1]
+
+
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         time.sleep(0.02)

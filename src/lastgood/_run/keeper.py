@@ -13,8 +13,9 @@ from .._policies.naming import Template
 from .._policies.retention import Retention
 from .._record import Record
 from .occupancy import Occupancy
+from .paths import matching_paths
 from .pruning import prune
-from .run import Run
+from .run import Checkpoint, Run
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -42,6 +43,7 @@ class Keeper:
         self.run = Run(template.components()[0])
         self.name = secrets.token_hex(8)
         self.template = template.below
+        self._template = template
         self.retention = retention
         self._wanted = resumes or retention.prunes
         self._occupancy: Occupancy | None = None
@@ -87,7 +89,11 @@ class Keeper:
         self.note("save", path=self._name_of(path), **place, metrics=dict(record.metrics), costs=dict(costs))
         if self.retention.prunes:
             with _never_failing("prune", self.run.directory):
-                prune(self.run, self.retention, monitor, mode, owner=(self.name, self.template))
+                prune(self.run, self._look, self.retention, monitor, mode, owner=(self.name, self.template))
+
+    def _look(self) -> list[Checkpoint]:
+        """Return what the template can have named: the directory may hold much else, and be searched at each save."""
+        return self.run.look_at(matching_paths(self._template))
 
     def late(self, path: Path, record: Record, metrics: Mapping[str, float], step: int) -> None:
         """Attach metrics to a checkpoint that were measured after its save, at ``step``."""

@@ -1,7 +1,9 @@
 """Deleting checkpoints that a retention policy does not keep."""
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from .._errors import ArgumentError
 from .._policies.monitor import Mode
 from .._policies.naming import Template
 from .._policies.retention import Context, Retention
@@ -16,25 +18,33 @@ Owner = tuple[str, str]
 
 
 def prune(
-    run: "Run", retention: Retention, monitor: str, mode: Mode, *, owner: Owner | None = None, dry_run: bool = False
+    run: "Run",
+    look: "Callable[[], list[Checkpoint]]",
+    retention: Retention,
+    monitor: str,
+    mode: Mode,
+    *,
+    owner: Owner | None = None,
+    dry_run: bool = False,
 ) -> "list[Checkpoint]":
     """Delete what ``retention`` does not keep, for each owner by itself; return it.
 
     Args:
         run: The directory.
+        look: Returns the checkpoints among which to choose.
         retention: The policy.
         monitor: The metric that says which is best.
         mode: The way in which it improves.
-        owner: Whose checkpoints alone to look at.
+        owner: Whose checkpoints alone may be deleted.
         dry_run: Delete nothing.
 
     Raises:
         OSError: The storage refused.
     """
     if dry_run:
-        return _doomed(run, retention, monitor, mode, owner)
+        return _doomed(run, look(), retention, monitor, mode, owner)
     with run.journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
-        doomed = _doomed(run, retention, monitor, mode, owner)
+        doomed = _doomed(run, look(), retention, monitor, mode, owner)
         for checkpoint in doomed:
             LocalStorage().discard(checkpoint.path)
             name = checkpoint.path.relative_to(run.directory).as_posix()
@@ -42,9 +52,16 @@ def prune(
         return doomed
 
 
-def _doomed(run: "Run", retention: Retention, monitor: str, mode: Mode, owner: Owner | None) -> "list[Checkpoint]":
+def _doomed(
+    run: "Run",
+    checkpoints: "Iterable[Checkpoint]",
+    retention: Retention,
+    monitor: str,
+    mode: Mode,
+    owner: Owner | None,
+) -> "list[Checkpoint]":
     groups: dict[Owner, list[tuple[Checkpoint, Record]]] = {}
-    for checkpoint in run.checkpoints:
+    for checkpoint in checkpoints:
         record = checkpoint.record
         if record is not None and _is_own(record, checkpoint.path.relative_to(run.directory).as_posix()):
             groups.setdefault((record.run, record.template), []).append((checkpoint, record))
@@ -59,4 +76,7 @@ def _doomed(run: "Run", retention: Retention, monitor: str, mode: Mode, owner: O
 
 def _is_own(record: Record, name: str) -> bool:
     """Tell whether a checkpoint is where its template put it: one that the user copied elsewhere is the user's."""
-    return bool(record.run and record.template) and Template(record.template).matches(name)
+    try:
+        return bool(record.run and record.template) and Template(record.template).matches(name)
+    except ArgumentError:  # a record that says what no template is
+        return False

@@ -1,7 +1,7 @@
 """A directory of checkpoints, to look at and to tidy up; it works while the run is being written."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -89,8 +89,12 @@ class Run:
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints by step; those without a record, which stock Keras wrote, come first, the oldest first."""
+        return self.look_at(_walk(self.directory, 0))
+
+    def look_at(self, paths: Iterable[Path]) -> list[Checkpoint]:
+        """Return the checkpoints at some paths in the directory, in the order of :attr:`checkpoints`."""
         notes = Notes.of(self._journal)
-        found = [each for path in _walk(self.directory, 0) if (each := self._look_at(path, notes)) is not None]
+        found = [each for path in paths if (each := self._look_at(path, notes)) is not None]
         return sorted(found, key=lambda each: (-1 if each.step is None else each.step, each.created))
 
     @property
@@ -195,7 +199,7 @@ class Run:
         if not retention.prunes:
             raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best or keep_every.")
         direction = resolve_direction(monitor, mode, {}).mode
-        return prune(self, retention, monitor, direction, dry_run=dry_run)
+        return prune(self, lambda: self.checkpoints, retention, monitor, direction, dry_run=dry_run)
 
     def listing(self, monitor: str = "val_loss", mode: str = "auto") -> list[dict[str, Any]]:
         """Return the checkpoints by step as plain values, each with whether it is the best, the latest, or pinned.
