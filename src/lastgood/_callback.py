@@ -383,14 +383,16 @@ class ModelCheckpoint(keras.callbacks.Callback):
             )
 
     def _save_last(self, logs: Mapping[str, Any]) -> None:
-        """Save the state that training ends with, unless that has been done; never in a better one's place."""
-        if self._last is not None and self._last.record.step == self._describe(self.model, None, logs).step:
+        """Save the state that training ends with, unless that has been done; never in another one's place."""
+        saved = self._last is not None and self._last.record.step == self._describe(self.model, None, logs).step
+        if saved and not self._course.fit.has_restored_weights:
             return
         aside = self._template.beside("last")
         try:
-            path = aside if self.save_best_only else self._template.path(epoch=self._epoch + 1, batch=None, logs=logs)
+            usual = self._template.path(epoch=self._epoch + 1, batch=None, logs=logs)
         except PlaceholderError:  # a metric that this epoch has not
-            path = aside
+            usual = aside
+        path = aside if saved or self.save_best_only else usual
         self._say(f"saving the last model to {path}")
         self._save(path, None, logs)
 
@@ -465,6 +467,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
                 self._say(f"finished saving model to {save.path}{cost}", epoch=save.record.epoch)
                 continue
             self._promised = self.best
+            self._last = None
             if (on_error or self.on_error) == "raise":
                 raise save.error
             self._warn_of(save.error)

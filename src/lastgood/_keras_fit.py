@@ -74,6 +74,16 @@ class Fit:
         """The callbacks, in the order of their hooks."""
         return list(getattr(self.callbacks, "callbacks", ()))
 
+    @property
+    def has_restored_weights(self) -> bool:
+        """Whether an ``EarlyStopping`` has put earlier weights back, when it stopped training."""
+        return any(
+            isinstance(member, keras.callbacks.EarlyStopping)
+            and member.restore_best_weights
+            and member.stopped_epoch > 0
+            for member in self.members
+        )
+
     def build(self, model: Any) -> None:
         """Build a model that has no variables yet, as its first batch would: the TensorFlow backend waits for that."""
         data = getattr(self.epochs, "_distributed_dataset", None)

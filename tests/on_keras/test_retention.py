@@ -103,6 +103,19 @@ def test_the_last_state_is_saved_when_a_callback_stops_training(fit, tmp_path):
     assert [w.tolist() for w in loaded.get_weights()] == [w.tolist() for w in model.get_weights()]
 
 
+def test_weights_that_were_put_back_at_the_end_are_saved_beside_the_last_epoch(fit, tmp_path):
+    stop = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
+    model = build()
+    fit(model, [ModelCheckpoint(tmp_path / "{epoch}.keras", save_last=True), stop], epochs=6)
+    assert sorted(path.name for path in tmp_path.glob("*.keras")) == ["1.keras", "2.keras", "last-epoch.keras"]
+
+    def weights(name):
+        return [weight.tolist() for weight in keras.models.load_model(tmp_path / name).get_weights()]
+
+    assert weights("last-epoch.keras") == [weight.tolist() for weight in model.get_weights()]
+    assert weights("last-epoch.keras") == weights("1.keras") != weights("2.keras")
+
+
 @pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'odd'")
 def test_the_last_state_is_not_put_in_the_place_of_the_best(fit, tmp_path):
     best = ModelCheckpoint(tmp_path / "best.keras", monitor="odd", mode="max", save_best_only=True, save_last=True)
