@@ -16,7 +16,7 @@ import keras
 
 from . import _arguments, _keras, _preflight
 from ._checkpointer import Save, Saver, SaveStats, describe, environment, state_bytes
-from ._errors import PlaceholderError, RunInUseError
+from ._errors import PlaceholderError
 from ._formats import choose_format
 from ._keras_fit import Fit
 from ._layout.training_block import Training
@@ -156,7 +156,9 @@ class ModelCheckpoint(keras.callbacks.Callback):
         _preflight.check_target(self._template, self._format, self._storage)
         self._format.check_model(self.model)
         self._warn_ahead()
-        self._occupy()
+        taken = _preflight.check_free(self._keeper, self.filepath, refuse=self.resume or self._keeper.retention.prunes)
+        if taken:
+            warnings.warn(taken, stacklevel=2)
         if self.save_freq != "epoch" and not self._course.fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
         self._saver.prepare(self.model, self.filepath, self._training_at((0, None), {}, "epoch"))
@@ -407,20 +409,6 @@ class ModelCheckpoint(keras.callbacks.Callback):
         late = {name: here.metrics[name] for name in here.metrics.keys() - self._last.record.metrics.keys()}
         if late:
             self._keeper.late(self._last.path, self._last.record, late, here.step)
-
-    def _occupy(self) -> None:
-        """Take this template's files, so that a second process is told before it trains.
-
-        Raises:
-            RunInUseError: Another process has them, and this one would delete them or go on from them.
-        """
-        taken = self._keeper.occupy()
-        if taken is None:
-            return
-        text = f"Another training saves to {self.filepath!r}: {taken}."
-        if self.resume or self._keeper.retention.prunes:
-            raise RunInUseError(f"{text} Wait until it has ended, or give this one another filepath.")
-        warnings.warn(f"{text} Each will overwrite checkpoints of the other.", stacklevel=3)
 
     def _training_at(self, place: tuple[int, int | None], logs: Mapping[str, Any], hook: str) -> Training:
         """Return what makes the training state of a save at ``place``: an epoch, and the batches of it."""

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from ._errors import SaveError, TargetIsDirectoryError
+from ._errors import RunInUseError, SaveError, TargetIsDirectoryError
 from ._formats import Format
 from ._policies.naming import Template
+from ._run.keeper import Keeper
 from ._storage import Storage
 
 # A save needs its own size beside the checkpoint that it replaces.
@@ -28,6 +29,26 @@ def check_target(template: Template, file_format: Format, storage: Storage) -> N
         raise SaveError.during("save checkpoints in", directory, error) from error
     if len(patterns) == 1 and not template.fields:
         check_replaceable(Path(template.path(epoch=1, batch=None, logs={})), file_format)
+
+
+def check_free(keeper: Keeper, filepath: str, *, refuse: bool) -> str | None:
+    """Take a template's files for this process; return a warning if another process has them.
+
+    Args:
+        keeper: What keeps them.
+        filepath: The template, as the user gave it.
+        refuse: Whether this training would delete them, or go on from them.
+
+    Raises:
+        RunInUseError: It would, and another process has them.
+    """
+    taken = keeper.occupy()
+    if taken is None:
+        return None
+    text = f"Another training saves to {filepath!r}: {taken}."
+    if refuse:
+        raise RunInUseError(f"{text} Wait until it has ended, or give this one another filepath.")
+    return f"{text} Each will overwrite checkpoints of the other."
 
 
 def check_replaceable(path: Path, file_format: Format) -> None:
