@@ -63,14 +63,15 @@ def _doomed(
     groups: dict[Owner, list[tuple[Checkpoint, Record]]] = {}
     for checkpoint in checkpoints:
         record = checkpoint.record
-        if record is not None and _is_own(record, checkpoint.path.relative_to(run.directory).as_posix()):
+        if record is None or (owner is not None and (record.run, record.template) != owner):
+            continue
+        if _is_own(record, checkpoint.path.relative_to(run.directory).as_posix()):
             groups.setdefault((record.run, record.template), []).append((checkpoint, record))
     doomed = []
-    for key, group in groups.items():
-        if owner is None or key == owner:
-            context = Context(monitor, mode, [checkpoint.pinned for checkpoint, _ in group])
-            keep = retention.should_keep([record for _, record in group], context)
-            doomed += [checkpoint for (checkpoint, _), stays in zip(group, keep, strict=True) if not stays]
+    for group in groups.values():
+        context = Context(monitor, mode, [checkpoint.pinned for checkpoint, _ in group])
+        keep = retention.should_keep([record for _, record in group], context)
+        doomed += [checkpoint for (checkpoint, _), stays in zip(group, keep, strict=True) if not stays]
     return doomed
 
 
