@@ -213,6 +213,18 @@ def test_a_second_process_with_the_same_template_is_told_before_it_trains(fit, t
     assert "Another training saves to" in found[3]
 
 
+def test_a_second_process_is_warned_where_nothing_is_at_stake_but_names(fit, tmp_path, names):
+    found = []
+
+    class Start(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            found.append(other_process(tmp_path / "run/{epoch}.keras"))
+
+    fit(build(), [ModelCheckpoint(tmp_path / "run/{epoch}.keras"), Start()], epochs=1)
+    assert "Each will overwrite checkpoints of the other" in found[0]
+    assert names(tmp_path / "run") == ["1.keras"]
+
+
 def test_the_directory_is_as_keras_leaves_it_until_more_is_asked_for(fit, tmp_path, names):
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=2)
     assert names(tmp_path) == ["1.keras", "2.keras"]

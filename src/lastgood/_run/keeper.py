@@ -55,8 +55,8 @@ class Keeper:
 
     def occupy(self) -> str | None:
         """Take the template's files for this process; return who has them, in words, if another has."""
-        if self._occupancy is None and self.is_kept:
-            taken = Occupancy.take(self.run.directory, self.template)
+        if self._occupancy is None:
+            taken = Occupancy.take(self.run.directory, self.template, lock=self.is_kept)
             if isinstance(taken, str):
                 return taken
             self._occupancy = taken

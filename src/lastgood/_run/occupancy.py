@@ -1,67 +1,137 @@
-"""Whether another process trains into the same files."""
+"""Whether another process trains into the same files.
 
+Two signs, both of which end with the process, however it ends, and which forked workers do not have: a restart need not
+wait for the end of those that outlive a killed parent. A name in the machine's memory (Linux) leaves nothing in the
+directory; a lock on a file (POSIX) is seen over a network, too.
+"""
+
+import contextlib
+import errno
 import fcntl
+import hashlib
 import os
 import socket
+import struct
+import sys
 import threading
-import zlib
 from pathlib import Path
 
 from .journal import DIRECTORY
 
-_held: dict[Path, "Occupancy"] = {}
+_held: dict[str, "Occupancy"] = {}
 _guard = threading.Lock()
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
 class Occupancy:
-    """One template's files, taken by this process until it lets go or ends, however it ends.
+    """One template's files, taken by this process until it lets go or ends."""
 
-    The lock is one of the process (POSIX): workers that a data loader forks do not have it, so a restart need not wait
-    for the end of those that outlive a killed parent.
-    """
-
-    def __init__(self, path: Path, descriptor: int) -> None:
-        """Keep the lock that is held."""
-        self._path = path
-        self._descriptor = descriptor
+    def __init__(self, key: str, name: socket.socket | None, lock: int | None) -> None:
+        """Keep what is held."""
+        self._key = key
+        self._name = name
+        self._lock = lock
         self._users = 1
 
     @classmethod
-    def take(cls, directory: Path, template: str) -> "Occupancy | str | None":
+    def take(cls, directory: Path, template: str, *, lock: bool) -> "Occupancy | str":
         """Take a template's files.
 
         Args:
-            directory: The run's directory.
+            directory: The run's directory; it need not exist.
             template: The template, below it.
+            lock: Whether to leave a lock in the directory, for processes on other machines.
 
         Returns:
-            The occupancy; who has it, in words, if another process does; None where there can be no locks.
+            The occupancy, or who has it, in words, if another process does.
         """
-        path = (directory / DIRECTORY / f"training-{zlib.crc32(template.encode()):08x}.lock").absolute()
+        key = f"{os.path.realpath(directory)}\n{template}"
         with _guard:
-            if path in _held:  # a second descriptor would lose the lock when it is closed
-                _held[path]._users += 1
-                return _held[path]
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            except OSError:
-                return None
-            try:
-                fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                owner = os.read(descriptor, 200).decode(errors="replace")
-                os.close(descriptor)
-                return (owner or "another process") if isinstance(error, BlockingIOError | PermissionError) else None
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
-            _held[path] = cls(path, descriptor)
-            return _held[path]
+            if key in _held:  # a second descriptor would lose the lock when it is closed
+                _held[key]._users += 1
+                return _held[key]
+            digest = hashlib.sha256(key.encode()).hexdigest()
+            name = _take_name(digest)
+            if isinstance(name, str):
+                return name
+            held = _take_lock(directory / DIRECTORY / f"training-{_short(template)}.lock") if lock else None
+            if isinstance(held, str):
+                if name is not None:
+                    name.close()
+                return held
+            _held[key] = cls(key, name, held)
+            return _held[key]
 
     def release(self) -> None:
         """Let go, if nobody else in this process has it."""
         with _guard:
             self._users -= 1
             if self._users == 0:
-                del _held[self._path]
-                os.close(self._descriptor)
+                del _held[self._key]
+                self._close()
+                if self._lock is not None:
+                    os.close(self._lock)
+
+    def _close(self) -> None:
+        if self._name is not None:
+            self._name.close()
+
+
+def _short(template: str) -> str:
+    return hashlib.sha256(template.encode()).hexdigest()[:8]
+
+
+def _take_name(digest: str) -> socket.socket | str | None:
+    """Take a name among the machine's sockets; return who has it, or None where there are no such names."""
+    if sys.platform != "linux":
+        return None
+    address = f"\0lastgood-{digest}"
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        name.bind(address)
+        name.listen(8)
+    except OSError as error:
+        owner = _owner(name, address) if error.errno == errno.EADDRINUSE else None
+        name.close()
+        return owner
+    return name
+
+
+def _owner(asking: socket.socket, address: str) -> str:
+    """Return which process has a name, in words."""
+    with contextlib.suppress(OSError):
+        asking.settimeout(1)
+        asking.connect(address)
+        content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        return f"process {_CREDENTIALS.unpack(content)[0]} on this machine"
+    return "another process on this machine"
+
+
+def _take_lock(path: Path) -> int | str | None:
+    """Lock a file; return who has it, in words, or None where there can be no locks."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError:
+        return None
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.read(descriptor, 200).decode(errors="replace")
+        os.close(descriptor)
+        return (owner or "another process") if isinstance(error, BlockingIOError | PermissionError) else None
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return descriptor
+
+
+def _forget() -> None:
+    """Leave the names to the parent, in a forked child; the locks are not a child's."""
+    global _guard
+    _guard = threading.Lock()
+    for occupancy in _held.values():
+        occupancy._close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -66,16 +66,15 @@ class Positions:
         start, self._start = self._start, _Start()
         if start.state is not None and self._loader is not None:
             self._loader.load_state_dict(start.state)
-        iterator = iter(batches)
+        iterator: Any = iter(batches)
         if start.state is not None and self._loader is None:
-            iterator.set_state(start.state)  # type: ignore[attr-defined]
+            iterator.set_state(start.state)
         return self._drawn(iterator, start)
 
-    def _drawn(self, iterator: Iterator[Any], start: _Start) -> Iterator[Any]:
+    def _drawn(self, iterator: Any, start: _Start) -> Iterator[Any]:
         yield from repeat((), start.count)
         for count, batch in enumerate(iterator, start.count + 1):
-            answering: Any = iterator if self._loader is None else self._loader
-            state = answering.get_state() if self._loader is None else answering.state_dict()
+            state = iterator.get_state() if self._loader is None else self._loader.state_dict()
             self._latest.append((count, state))
             yield batch
 
