@@ -336,6 +336,32 @@ def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, w
     assert_alike(start(fit, [], other=False, epochs=1), resumed)
 
 
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
+def test_a_loader_whose_position_cannot_be_told_is_drawn_from_again(tmp_path, data):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    x, y = data
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, i):
+            return torch.from_numpy(x[i]), torch.from_numpy(y[i])
+
+        def state_dict(self):
+            raise NotImplementedError
+
+    def fit(model, callbacks, epochs):
+        torch.manual_seed(3)
+        loader = stateful.StatefulDataLoader(Pairs(), batch_size=4, shuffle=True)
+        return model.fit(loader, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    crash(fit, [ModelCheckpoint(path, save_freq=7, resume=True), CrashAt(batch=9)], epochs=2)
+    resumed = start(fit, [ModelCheckpoint(path, save_freq=7, resume=True)], epochs=2)
+    assert_alike(start(fit, [], other=False, epochs=2), resumed)
+
+
 def test_other_steps_per_execution_are_refused_where_they_cannot_go_on(tmp_path, data):
     if keras.backend.backend() == "torch":
         pytest.skip("torch runs one step at a time")

@@ -74,9 +74,15 @@ class Positions:
     def _drawn(self, iterator: Any, start: _Start) -> Iterator[Any]:
         yield from repeat((), start.count)
         for count, batch in enumerate(iterator, start.count + 1):
-            state = iterator.get_state() if self._loader is None else self._loader.state_dict()
-            self._latest.append((count, state))
+            self._latest.append((count, self._state(iterator)))
             yield batch
+
+    def _state(self, iterator: Any) -> Any:
+        """Return the position; None where the data set's own code has none: its batches will be drawn again."""
+        try:
+            return iterator.get_state() if self._loader is None else self._loader.state_dict()
+        except Exception:  # noqa: BLE001 - whatever it raises, training has its batch
+            return None
 
 
 @dataclass(frozen=True)
