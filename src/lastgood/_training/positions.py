@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .._layout.training_block import TrainingBlock, UnpackableError
 
-_ONE_AHEAD = 2  # Keras draws at most one batch before its turn, on jax with an accelerator
+_REMEMBERED = 4  # on jax Keras draws ahead: one batch where there is an accelerator, and two in 3.12
 
 
 class _Loader(Protocol):
@@ -36,7 +36,7 @@ class Positions:
         """Take what the user passed to ``fit``."""
         loader = all(callable(getattr(source, name, None)) for name in ("state_dict", "load_state_dict"))
         self._loader: _Loader | None = source if loader else None
-        self._latest: deque[tuple[int, Any]] = deque(maxlen=_ONE_AHEAD)
+        self._latest: deque[tuple[int, Any]] = deque(maxlen=_REMEMBERED)
         self._start = _Start()
 
     @staticmethod
@@ -58,8 +58,8 @@ class Positions:
         self._start = _Start(_from_plain(state), count)
 
     def note(self, batches: Iterable[Any]) -> Iterable[Any]:
-        """Return an iterable of the same batches whose positions are noted."""
-        return _Noted(self, batches)
+        """Return the same batches with their positions noted: an iterator for one, else what can be iterated anew."""
+        return self.iterate(batches) if isinstance(batches, Iterator) else _Noted(self, batches)
 
     def iterate(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Begin an iterator, at once: on torch that alone takes a random number."""
