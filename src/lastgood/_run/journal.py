@@ -93,12 +93,10 @@ class Notes:
     Attributes:
         pinned: The pinned checkpoints' paths in the run.
         late: Metrics that came after their save, by the checkpoint's path and the time of its making.
-        saves: The events of all saves, in their order, those of pruned checkpoints too.
     """
 
     pinned: set[str] = field(default_factory=set)
     late: dict[tuple[str, float], dict[str, float]] = field(default_factory=dict)
-    saves: list[Mapping[str, Any]] = field(default_factory=list)
 
     @classmethod
     def of(cls, journal: Journal) -> "Notes":
@@ -117,5 +115,3 @@ class Notes:
                 self.pinned.discard(event["path"])
             case "metrics":
                 self.late.setdefault((event["path"], event["created"]), {}).update(event["metrics"])
-            case "save":
-                self.saves.append(event)

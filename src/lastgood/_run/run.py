@@ -66,7 +66,7 @@ class Problem:
 
 
 class Run:
-    """The checkpoints in a directory, and below it. Nothing is kept: each question is answered by what is there now."""
+    """The checkpoints in a directory, and below it. Each question is answered by what is there now."""
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Take the directory; it need not exist yet."""

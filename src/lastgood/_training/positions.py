@@ -81,7 +81,7 @@ class Positions:
         """Return the position; None where the data set's own code has none: its batches will be drawn again."""
         try:
             return iterator.get_state() if self._loader is None else self._loader.state_dict()
-        except Exception:  # noqa: BLE001 - whatever it raises, training has its batch
+        except Exception:  # noqa: BLE001 - the data set's own code; training has its batch all the same
             return None
 
 
