@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -96,16 +97,19 @@ def build(given):
 
 
 class Killer(keras.callbacks.Callback):
-    """Kills its process at a batch."""
+    """Kills its process at a batch; in a first start, not before one save has reached the disk."""
 
-    def __init__(self, at, number):
+    def __init__(self, given, checkpoint):
         super().__init__()
-        self.left, self.number = at, number
+        self.left, self.number = given["kill_at"], given["signal"]
+        self.first, self.checkpoint = given["start"] == 0, checkpoint
 
     def on_train_batch_end(self, batch, logs=None):
         if self.left is not None:
             self.left -= 1
             if self.left == 0:
+                while self.first and not self.checkpoint.stats:
+                    time.sleep(0.01)  # without a checkpoint, a restart begins anew, with weights of its own
                 os.kill(os.getpid(), self.number)
 
 
@@ -136,9 +140,7 @@ def main():
     fit = arguments(given["data"], given["classes"]) | {"validation_data": (x[:32], y[:32])} | given["fit"]
     if "class_weight" in fit:  # JSON has no integers for keys
         fit["class_weight"] = {int(key): weight for key, weight in fit["class_weight"].items()}
-    history = model.fit(
-        **fit, epochs=given["epochs"], verbose=0, callbacks=[*members, Killer(given["kill_at"], given["signal"])]
-    )
+    history = model.fit(**fit, epochs=given["epochs"], verbose=0, callbacks=[*members, Killer(given, checkpoint)])
     values = [*model.variables, *model.optimizer.variables]
     np.savez(directory / "end.npz", *[keras.ops.convert_to_numpy(v) for v in values])
     (directory / "history.json").write_text(json.dumps({"epoch": history.epoch, "history": history.history}))

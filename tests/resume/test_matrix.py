@@ -45,7 +45,7 @@ def uninterrupted(tmp_path_factory):
 def killed_twice(directory, backend, seed, batches=BATCHES, **given):
     """Train, and be killed at two random batches; each start has other weights."""
     draw = random.Random(seed)
-    first = draw.randrange(batches // 3, batches - 8)  # by then there is a checkpoint
+    first = draw.randrange(batches // 3, batches - 8)  # by then a save has begun
     second = draw.randrange(1, 8)
     for start, kill_at in enumerate((first, second, None)):
         status, output = train(directory, backend, start=start, kill_at=kill_at, **given)
