@@ -23,10 +23,11 @@ from ._errors import (
     SaveError,
     TargetIsDirectoryError,
 )
+from ._switch import wants_tf_keras
 
 if TYPE_CHECKING:
-    from ._callback import ModelCheckpoint
     from ._custom_loop import Checkpointer
+    from ._model_checkpoint import ModelCheckpoint
     from ._policies.save import Budget
     from ._restore import Progress, load_weights, restore
     from ._run import Checkpoint, Problem, Run, open_run
@@ -70,7 +71,7 @@ _LAZY = {
     "Run": "_run",
     "open_run": "_run",
     "Checkpointer": "_custom_loop",
-    "ModelCheckpoint": "_callback",
+    "ModelCheckpoint": "_model_checkpoint",
     "Progress": "_restore",
     "load_weights": "_restore",
     "restore": "_restore",
@@ -82,8 +83,11 @@ def __getattr__(name: str) -> Any:
     """Import what needs more than the standard library when it is first asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module 'lastgood' has no attribute {name!r}")
+    module = _LAZY[name]
+    if name == "ModelCheckpoint" and wants_tf_keras():
+        module = "tf_keras"
     try:
-        globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
+        globals()[name] = getattr(import_module(f".{module}", __name__), name)
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_backend(error) from error
     return globals()[name]

@@ -41,7 +41,7 @@ def known_mode(mode: str, owner: str) -> str:
 
 
 def check_options(options: Any, file_format: Format, filepath: str, *, weights_only: bool) -> None:
-    """Check ``options`` as the contract's line 2 says; no format of Keras 3 has a use for them.
+    """Check ``options`` as the contract's line 2 says.
 
     Raises:
         ArgumentTypeError: They are of a wrong type.
@@ -56,10 +56,11 @@ def check_options(options: Any, file_format: Format, filepath: str, *, weights_o
             f"If save_weights_only is {weights_only}, then `options` must be either None or a "
             f"tf.{module}.{name}. Got {options!r} of type {type(options).__name__}."
         )
-    raise ArgumentError(
-        f"The format '{file_format.name}' of filepath {filepath!r} has no use for the `options` argument: "
-        "no format of Keras 3 has. Please remove it."
-    )
+    if not file_format.takes_options:
+        raise ArgumentError(
+            f"The format '{file_format.name}' of filepath {filepath!r} has no use for the `options` argument. Please "
+            "remove it. (TensorFlow's own formats have, which only tf_keras writes.)"
+        )
 
 
 def warn_of_deprecated(kwargs: dict[str, Any], owner: str) -> None:

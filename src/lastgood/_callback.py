@@ -1,4 +1,4 @@
-"""The face to Keras 3: which hook does what. The decisions are in ``_policies``, the saving in ``_checkpointer``."""
+"""Which hook of ``fit`` does what, for every Keras. Decisions are in ``_policies``, the saving in ``_checkpointer``."""
 
 import contextlib
 import logging
@@ -12,13 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from . import _arguments, _keras, _preflight
+from . import _arguments, _frameworks, _preflight
 from ._checkpointer import Save, Saver, SaveStats, describe, environment, state_bytes
 from ._errors import PlaceholderError
-from ._formats import choose_format
-from ._keras_fit import Fit
+from ._fit import Fit
+from ._formats import Format
+from ._frameworks import Hooks
 from ._layout.training_block import Training
 from ._neighbours import TensorBoardMarks
 from ._policies.monitor import Direction, Verdict, judge, resolve_direction
@@ -37,18 +36,11 @@ from ._training.ending import Ending
 _LOGGER = logging.getLogger("lastgood")
 
 
-class ModelCheckpoint(keras.callbacks.Callback):
-    """Save the model, or its weights, while ``fit()`` runs; a file that appears is whole and durable.
-
-    The first nine arguments and all that follows from them are those of ``tf.keras.callbacks.ModelCheckpoint``.
-
-    >>> ckpt = ModelCheckpoint("runs/{epoch:02d}-{val_loss:.2f}.keras", save_best_only=True)
-    >>> model.fit(x, y, validation_data=(xv, yv), epochs=10, callbacks=[ckpt])  # doctest: +SKIP
+class CheckpointCallback(Hooks):
+    """Saves the model, or its weights, while ``fit()`` runs; a face adds the base and the formats of one Keras.
 
     Attributes:
         best: The best monitored value of the saves so far; None before the first. It moves when a save has succeeded.
-
-    Source: the documentation of ``tf.keras.callbacks.ModelCheckpoint`` 2.9, and the code of Keras 3.15.
     """
 
     def __init__(
@@ -85,7 +77,8 @@ class ModelCheckpoint(keras.callbacks.Callback):
             mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the metric itself.
             save_freq: ``"epoch"``; after how many batches to save, counted across epochs; after how much time, a
                 ``timedelta``; or a :class:`Budget`, which chooses the time so that saves cost no more than a share.
-            options: Accepted for the formats of TensorFlow; no format of Keras 3 has a use for them.
+            options: For TensorFlow's own formats, which only tf_keras writes: a ``tf.train.CheckpointOptions`` with
+                ``save_weights_only``, else a ``tf.saved_model.SaveOptions``.
             initial_value_threshold: The value that the first save has to beat.
             background: Let training go on while a save is being written; it waits only for the copy of its state.
             keep_last: How many of the newest checkpoints to keep. With this or one of the next two, those that none of
@@ -115,7 +108,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self.best = initial_value_threshold
         self._promised = self.best  # what it will be when the save under way is durable
         self._template = Template(self.filepath)
-        self._format = choose_format(self.filepath, self._template.suffix, weights_only=save_weights_only)
+        self._format = self._choose_format(self.filepath, self._template.suffix, save_weights_only, options)
         self._storage = LocalStorage()
         self._saver = Saver(self._format, self._storage, background=background)
         self._keeper = Keeper(self._template, Retention.parse(keep_last, keep_best, keep_every), resumes=resume)
@@ -125,18 +118,31 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self.save_last = save_last
         self.on_error = parse_on_error(on_error)
         self.resume = resume
-        self._course = Course(Fit(None, None))
+        self._course = Course(Fit())
         self._saved_at: tuple[int, int | None] | None = None
         self._marks = TensorBoardMarks(())
         self._noted = self._begun = False
+        self._publishes = True
         self._direction: Direction | None = None
         self._batches = BatchCount()
         self._epoch = 0
-        self._epochs_since_save = 0
+        self.epochs_since_last_save = 0
         _arguments.check_options(options, self._format, self.filepath, weights_only=save_weights_only)
         _arguments.warn_of_deprecated(kwargs, type(self).__name__)
         self.period = parse_period(kwargs.get("period", 1))
         self.load_weights_on_restart = bool(kwargs.get("load_weights_on_restart", False))
+        self._settle()
+
+    def _choose_format(self, filepath: str, suffix: str, weights_only: bool, options: Any) -> Format:
+        """Return the format that a path asks for, of those that this Keras has.
+
+        Raises:
+            ArgumentError: It has none.
+        """
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """Do what a face has to do when all arguments are in place."""
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check, before the first epoch, what would fail after it; load weights if that was asked for.
@@ -149,14 +155,17 @@ class ModelCheckpoint(keras.callbacks.Callback):
             RunInUseError: An OSError: another process trains into these files, and this one would delete them or go on
                 from them.
         """
-        self._course = Course(Fit.around())
+        self._course = Course(_frameworks.fit_around(self.model))
+        self._take_part()
         self._tell(on_error="warn")  # of an earlier fit, which ended before it could
         for directory in matching_directories(self._template):
             self._storage.reclaim(directory)
         _preflight.check_target(self._template, self._format, self._storage)
         self._format.check_model(self.model)
         self._warn_ahead()
-        taken = _preflight.check_free(self._keeper, self.filepath, refuse=self.resume or self._keeper.retention.prunes)
+        taken = self._publishes and _preflight.check_free(
+            self._keeper, self.filepath, refuse=self.resume or self._keeper.retention.prunes
+        )
         if taken:
             warnings.warn(taken, stacklevel=2)
         if self.save_freq != "epoch" and not self._course.fit.dispatch_in_turn():
@@ -168,16 +177,21 @@ class ModelCheckpoint(keras.callbacks.Callback):
         if self.resume:
             self._resume()
         if self.save_last and self._course.fit.members:
-            self._course.fit.append(Ending(self._end))
+            self._course.fit.append(_frameworks.as_callback(Ending, _frameworks.of(self.model))(self._end))
         self._begun = False
         self._marks = TensorBoardMarks(self._course.fit.members)
+
+    def _take_part(self) -> None:
+        """Find out whether the checkpoints of this process are the ones that appear, of all that train in step."""
+        self._publishes = _frameworks.of(self.model).is_chief(self.model)
+        self._storage.publishes = self._keeper.publishes = self._publishes
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note which epoch it is, and where its batches begin."""
         self._tell()
         if not self._begun:  # by now a restart has said which run it goes on with
             self._begun = True
-            self._keeper.note("begin", resumed=self._course.resumed, environment=environment())
+            self._keeper.note("begin", resumed=self._course.resumed, environment=environment(self.model))
         self._epoch = epoch
         self._batches = self._batches.at_epoch_begin()
         if self._pace is not None:
@@ -225,10 +239,10 @@ class ModelCheckpoint(keras.callbacks.Callback):
         self._tell()
         self._epoch = epoch
         self._course.end_epoch()
-        self._epochs_since_save += 1
+        self.epochs_since_last_save += 1
         self._note_epoch(logs or {})
-        if self.save_freq == "epoch" and self._epochs_since_save >= self.period:
-            self._epochs_since_save = 0
+        if self.save_freq == "epoch" and self.epochs_since_last_save >= self.period:
+            self.epochs_since_last_save = 0
             self._save_if_due(None, logs or {})
         self._stop_if_asked(None, logs or {}, "epoch")
 
@@ -250,7 +264,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
             if self._begun:
                 self._keeper.note("end", stopped=bool(getattr(self.model, "stop_training", False)))
             self._keeper.release()
-            self._course = Course(Fit(None, None))  # lets go of the data
+            self._course = Course(Fit())  # lets go of the data
 
     def get_state(self) -> dict[str, Any]:
         """Return what this callback knows: ``best``, and what has been counted since the last save."""
@@ -258,7 +272,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         return {
             "best": self._promised,
             "batches": count,
-            "epochs_since_save": self._epochs_since_save,
+            "epochs_since_save": self.epochs_since_last_save,
             "run": self._keeper.name,
         }
 
@@ -266,7 +280,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         """Go on from what :meth:`get_state` returned."""
         self.best = self._promised = state["best"]
         self._batches = BatchCount(**state["batches"])
-        self._epochs_since_save = state["epochs_since_save"]
+        self.epochs_since_last_save = state["epochs_since_save"]
         self._keeper.name = state["run"]
 
     def wait(self) -> None:
@@ -300,12 +314,13 @@ class ModelCheckpoint(keras.callbacks.Callback):
             self._say(f"saving model to {path}")
             self._save(path, batch, logs)
             return
-        verdict, current = judge(self.monitor, logs, self.best, self._resolved_direction().mode)
+        mode = "min" if logs.get(self.monitor) is None else self._resolved_direction().mode
+        verdict, current = judge(self.monitor, logs, self.best, mode)
         if verdict is Verdict.IMPROVED and self._saver.under_way:
             # What is being written may be better still. It is so only if that save succeeds.
             self._saver.wait()
             self._tell()
-            verdict, current = judge(self.monitor, logs, self.best, self._resolved_direction().mode)
+            verdict, current = judge(self.monitor, logs, self.best, mode)
         so_far = self._promised if self._saver.under_way else self.best
         best = "None" if so_far is None else f"{so_far:.5f}"
         if verdict is Verdict.MISSING:
@@ -416,7 +431,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def _resume(self) -> None:
         """Go on from the newest checkpoint of all callbacks that resume; the first of them does so for all."""
-        alike = [m for m in self._course.fit.members if isinstance(m, ModelCheckpoint) and m.resume] or [self]
+        alike = [m for m in self._course.fit.members if isinstance(m, CheckpointCallback) and m.resume] or [self]
         if alike[0] is self:
             self._course.go_on(self.model, by_age((each._template, each._format) for each in alike))
 
@@ -465,12 +480,13 @@ class ModelCheckpoint(keras.callbacks.Callback):
 
     def _steps(self) -> int | None:
         """Return the batches of an epoch; None where Keras does not know them yet."""
-        return (self.params or {}).get("steps")
+        return (getattr(self, "params", None) or {}).get("steps")
 
     def _resolved_direction(self) -> Direction:
         """Return the way in which the monitored metric improves; asked once, when the metrics are built."""
         if self._direction is None:
-            self._direction = resolve_direction(self.monitor, self.mode, _keras.metric_directions(self.model))
+            known = _frameworks.of(self.model).metric_directions(self.model)
+            self._direction = resolve_direction(self.monitor, self.mode, known)
             if self._direction.guessed:
                 warnings.warn(
                     f"ModelCheckpoint takes less '{self.monitor}' to be better, since nothing says otherwise. "
@@ -482,7 +498,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
     def _warn_ahead(self) -> None:
         """Warn of names that will not be logged, and of a disk that is nearly full."""
         model = self.model
-        logged = _keras.log_names(model)
+        logged = _frameworks.of(model).log_names(model)
         if logged is not None:
             monitors = self.save_best_only or self._keeper.retention.keep_best
             names = ([self.monitor] if monitors else []) + list(self._template.fields)
@@ -503,7 +519,7 @@ class ModelCheckpoint(keras.callbacks.Callback):
         if self.verbose < 1:
             return
         line = f"\nEpoch {epoch or self._epoch + 1}: {text}"
-        if keras.config.is_interactive_logging_enabled():
+        if _frameworks.of(self.model).is_interactive():
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
         else:

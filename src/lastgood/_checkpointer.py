@@ -1,6 +1,7 @@
 """One save, from the model to a checkpoint that is visible and durable."""
 
 import logging
+import math
 import platform
 import threading
 import time
@@ -13,19 +14,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from . import _keras, _writer
+from . import _frameworks, _writer
 from ._errors import LastgoodError, SaveError, is_system_error
 from ._formats import Format
 from ._formats.base import Snapshot
+from ._frameworks import Framework
 from ._layout.training_block import Training
 from ._policies.monitor import as_scalar
 from ._preflight import check_replaceable
 from ._record import Record
 from ._snapshot import copier, staging
 from ._storage import Storage
-from ._storage.durable import tree_bytes
+from ._storage.entries import tree_bytes
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -135,8 +135,9 @@ class Saver:
         Raises:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
-        _keras.build_optimizer(model)
-        copier(keras.backend.backend())  # its module is imported now rather than at the first save
+        framework = _frameworks.of(model)
+        framework.build_optimizer(model)
+        copier(framework.backend())  # its module is imported now rather than at the first save
         with _explaining(path):
             size = self._format.prepare(model, training)
         if size:
@@ -188,8 +189,11 @@ class Saver:
         started = time.perf_counter()
         try:
             with self._storage.stage(Path(save.path), self._format.suffix) as temporary:
+                snapshot.before(Path(save.path))
                 snapshot.write(temporary, save.count)
                 size, written = tree_bytes(temporary), time.perf_counter()
+            if self._storage.publishes:
+                snapshot.after(Path(save.path))
             ended = time.perf_counter()
             save.stats = SaveStats(save.path, size, costs.wait, costs.snapshot, written - started, ended - written)
             self.stats.append(save.stats)
@@ -283,41 +287,42 @@ def describe(
         metrics=metrics,
         format=file_format.name,
         created=time.time(),
-        versions=_versions(),
+        versions=_versions(_frameworks.of(model)),
         run=run,
         template=template,
     )
 
 
-def environment() -> dict[str, str]:
-    """Return what trains here, by name."""
-    return {**_versions(), "python": platform.python_version(), "system": platform.platform()}
+def environment(model: Any) -> dict[str, str]:
+    """Return what trains ``model`` here, by name."""
+    return {**_versions(_frameworks.of(model)), "python": platform.python_version(), "system": platform.platform()}
+
+
+def _versions(framework: Framework) -> dict[str, str]:
+    return {"lastgood": _own_version(), framework.NAME: framework.version(), "backend": framework.backend()}
 
 
 @cache
-def _versions() -> dict[str, str]:
-    return {"lastgood": version("lastgood"), "keras": keras.version(), "backend": keras.backend.backend()}
+def _own_version() -> str:
+    return version("lastgood")
 
 
 def _step(model: Any, *, epoch: int, batch: int | None, steps: int) -> int:
     """Return the optimizer's step; a model that trains without one has its batches counted."""
     iterations = getattr(getattr(model, "optimizer", None), "iterations", None)
     if iterations is not None:
-        return int(keras.ops.convert_to_numpy(iterations))
+        return int(_frameworks.of(model).to_numpy(iterations))
     return epoch * steps if batch is None else (epoch - 1) * steps + batch
 
 
 def state_bytes(model: Any) -> int:
     """Return the size of what a save holds: weights, and the optimizer's state as far as it is built."""
-    variables = {id(v): v for v in [*model.variables, *getattr(getattr(model, "optimizer", None), "variables", ())]}
-    return sum(_size(v) for v in variables.values())
+    framework = _frameworks.of(model)
+    return sum(_size(framework, variable) for variable in framework.state_variables(model))
 
 
-def _size(variable: Any) -> int:
-    count = 1
-    for dimension in variable.shape:
-        count *= dimension
-    return count * max(1, _bits(keras.backend.standardize_dtype(variable.dtype)) // 8)
+def _size(framework: Framework, variable: Any) -> int:
+    return int(math.prod(variable.shape)) * max(1, _bits(framework.dtype_of(variable)) // 8)
 
 
 def _bits(dtype: str) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import _keras
+from . import _frameworks
 from ._checkpointer import Save, Saver, SaveStats, describe
 from ._errors import ArgumentError
 from ._formats import choose_format
@@ -106,7 +106,7 @@ class Checkpointer:
             PlaceholderError: A KeyError: the template has a placeholder that is in ``metrics`` nowhere.
         """
         self._tell()
-        _keras.build_optimizer(model)  # a restore has a place for its state, so the file has to hold it
+        _frameworks.of(model).build_optimizer(model)  # a restore has a place for its state, so the file has to hold it
         logs = {"step": step, **(metrics or {})}
         path = self._template.path(epoch=epoch, batch=None, logs=logs)
         owner = {"run": self._keeper.name, "template": self._keeper.template}

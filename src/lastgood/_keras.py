@@ -6,16 +6,96 @@ Read from Keras 3.15.1. Everything else in this package uses Keras's public inte
 import contextlib
 import importlib.util
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import keras
 import numpy as np
+import numpy.typing as npt
 
+from . import _frameworks
+from ._frameworks import SavedState
 from ._policies.monitor import Mode
+
+NAME = "keras"
+PASSING_GROUPS: tuple[str, ...] = ()
+Callback: type = keras.callbacks.Callback
+
+
+def version() -> str:
+    """Return Keras's version."""
+    return str(keras.version())
+
+
+def backend() -> str:
+    """Return Keras's backend."""
+    return str(keras.backend.backend())
+
+
+def is_interactive() -> bool:
+    """Tell whether Keras prints rather than logs."""
+    return bool(keras.config.is_interactive_logging_enabled())
+
+
+def is_chief(model: Any) -> bool:
+    """Return True: Keras 3 has no word for it."""
+    del model
+    return True
+
+
+def workers(model: Any) -> int:
+    """Return 1: Keras 3 has no word for it."""
+    del model
+    return 1
+
+
+def is_variable(value: Any) -> bool:
+    """Tell whether a value is a variable of Keras."""
+    return isinstance(value, keras.Variable)
+
+
+def path_of(variable: Any) -> str:
+    """Return a variable's path."""
+    return str(variable.path)
+
+
+def dtype_of(variable: Any) -> str:
+    """Return the name of a variable's or tensor's type, as Keras has it."""
+    return str(keras.backend.standardize_dtype(variable.dtype))
+
+
+def to_numpy(value: Any) -> npt.NDArray[Any]:
+    """Return the value of a variable or tensor."""
+    return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def obstacles(model: Any) -> list[str]:
+    """Return nothing: all generators of Keras 3 are variables."""
+    del model
+    return []
+
+
+def weights(model: Any) -> list[Any]:
+    """Return the model's weights; none if it is not built."""
+    return list(model.weights)
+
+
+def optimizer_variables(model: Any) -> list[Any]:
+    """Return the variables of the model's optimizer; none if it has none."""
+    return list(getattr(getattr(model, "optimizer", None), "variables", ()))
+
+
+def metrics_variables(model: Any) -> list[Any]:
+    """Return the variables that the model's metrics accumulate in."""
+    return list(model.metrics_variables)
+
+
+def metrics_are_built(model: Any) -> bool:
+    """Tell whether the compiled metrics have their variables, which the first batch makes."""
+    compiled = getattr(model, "_compile_metrics", None)
+    return compiled is None or bool(getattr(compiled, "built", True))
 
 
 def save_legacy_model(model: Any, path: Path) -> None:
@@ -61,15 +141,12 @@ def build_optimizer(model: Any) -> None:
 
 def state_variables(model: Any) -> list[Any]:
     """Return all variables that training changes, each once: weights, seeds of random layers, the optimizer's."""
-    optimizer = getattr(model, "optimizer", None)
-    found = [*model.variables, *(optimizer.variables if optimizer is not None else ())]
-    return list({id(variable): variable for variable in found}.values())
+    return _frameworks.once([*model.variables, *optimizer_variables(model)])
 
 
-def variables_not_in(state: "SavedState", variables: Iterable[Any]) -> list[Any]:
-    """Return those of the variables whose values a saved state is not made of."""
-    saved = {id(array.value) for array in state.arrays}
-    return [variable for variable in variables if id(variable) not in saved]
+def planned_variables(model: Any) -> list[Any]:
+    """Return the variables that decide on the layout of a file."""
+    return state_variables(model)
 
 
 def unsaved_variables(model: Any, *, optimizer: bool) -> list[Any]:
@@ -79,13 +156,10 @@ def unsaved_variables(model: Any, *, optimizer: bool) -> list[Any]:
         model: The model.
         optimizer: Whether the format has a place for the optimizer's.
     """
-    variables = state_variables(model)
     state = saved_state(model, assets=False) if model.built and optimizer else None
     if state is not None:
-        return variables_not_in(state, variables)
-    own = getattr(model, "optimizer", None) if optimizer else None
-    saved = {id(variable) for variable in [*model.weights, *(own.variables if own is not None else ())]}
-    return [variable for variable in variables if id(variable) not in saved]
+        return _frameworks.variables_not_in(state, state_variables(model))
+    return list(_frameworks.unsaved(_frameworks.of(model), model, optimizer=optimizer))
 
 
 def reads_orbax() -> bool:
@@ -98,11 +172,10 @@ def state_tree(model: Any) -> dict[str, Any]:
 
     The variables' paths are its keys, so no two may be the same.
     """
-    optimizer = getattr(model, "optimizer", None)
     return {
         "trainable_variables": _nested(model.trainable_variables),
         "non_trainable_variables": _nested(model.non_trainable_variables),
-        "optimizer_variables": _nested(optimizer.variables if optimizer is not None else ()),
+        "optimizer_variables": _nested(optimizer_variables(model)),
     }
 
 
@@ -185,36 +258,6 @@ def tensor_of(variable: Any) -> Any:
     return variable.value if held is None else held
 
 
-@dataclass(frozen=True)
-class SavedArray:
-    """One array of a weights file, as stock saving would write it.
-
-    Attributes:
-        group: Path of its HDF5 group.
-        key: Its name in the group.
-        value: The Keras variable that it is the value of; an array or tensor where a layer computes what it saves.
-    """
-
-    group: str
-    key: str
-    value: Any
-
-
-@dataclass(frozen=True)
-class SavedState:
-    """What stock saving would write of a model.
-
-    Attributes:
-        groups: Attributes of each HDF5 group, by path.
-        arrays: The arrays, in the order in which they are saved.
-        assets: Contents of the asset files, by path below ``assets/``.
-    """
-
-    groups: Mapping[str, Mapping[str, str]]
-    arrays: Sequence[SavedArray]
-    assets: Mapping[str, bytes]
-
-
 def saved_state(model: Any, *, assets: bool) -> SavedState | None:
     """Return what stock saving would write of ``model``; None where this Keras does not let that be seen.
 
@@ -229,10 +272,10 @@ def saved_state(model: Any, *, assets: bool) -> SavedState | None:
     except ImportError:
         return None
 
-    class Notes(_Notes, H5IOStore):  # type: ignore[misc] # Keras checks the type of the store
+    class Notes(_frameworks.Notes, H5IOStore):  # type: ignore[misc] # Keras checks the type of the store
         pass
 
-    class Assets(_Assets, DiskIOStore):  # type: ignore[misc]
+    class Assets(_frameworks.Assets, DiskIOStore):  # type: ignore[misc]
         pass
 
     notes = Notes()
@@ -242,8 +285,7 @@ def saved_state(model: Any, *, assets: bool) -> SavedState | None:
             _save_state(model, weights_store=notes, assets_store=store, inner_path="", visited_saveables=set())
         except Exception:  # noqa: BLE001 - a layer asks the store for more than notes: stock saving knows, or says why not
             return None
-        files = [path for path in Path(directory).rglob("*") if path.is_file()]
-        contents = {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
+        contents = store.contents() if store is not None else {}
     return SavedState(notes.groups, notes.arrays, contents)
 
 
@@ -262,43 +304,6 @@ def _optimizers_hand_over_variables() -> Iterator[None]:
         yield
     finally:
         owner.save_own_variables = stock
-
-
-class _Notes:
-    """Stands in for the store of a weights file; notes what would be written."""
-
-    def __init__(self) -> None:
-        self.groups: dict[str, dict[str, str]] = {}
-        self.arrays: list[SavedArray] = []
-        self._group = ""
-
-    def __bool__(self) -> bool:
-        return True
-
-    def make(self, path: str, metadata: Mapping[str, str] | None = None) -> "_Notes":
-        self._group = f"{path}/vars" if path else "vars"
-        if metadata:
-            self.groups[self._group] = dict(metadata)
-        return self
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.groups.setdefault(self._group, {})
-        self.arrays.append(SavedArray(self._group, key, value))
-
-
-class _Assets:
-    """Stands in for the store of assets; gives each layer a directory."""
-
-    def __init__(self, directory: str) -> None:
-        self._root = Path(directory)
-
-    def __bool__(self) -> bool:
-        return True
-
-    def make(self, path: str) -> str:
-        made = self._root / path
-        made.mkdir(parents=True, exist_ok=True)
-        return str(made)
 
 
 def serialized(model: Any) -> tuple[bytes, bytes] | None:

@@ -3,15 +3,15 @@
 Read from Keras 3.15.1. What it holds of the saving of models is in ``_keras``.
 """
 
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
+
+from ._fit import Fit, frames, lineage
 
 _ADAPTERS = {
     "ArrayDataAdapter": "arrays",
@@ -22,77 +22,41 @@ _ADAPTERS = {
     "GrainDatasetAdapter": "grain",
 }
 _SOURCES = ("py_dataset", "_dataloader", "_dataset", "generator")
-_FRAMES = 12
-_MARK = "_lastgood_fit"
 
 
-class Fit:
-    """A ``fit`` that is running, seen from a hook that it called.
+def around(frame: FrameType | None) -> Fit:
+    """Return the ``fit`` that a hook was called in, whose frame it is."""
+    callbacks = None
+    for each in frames(frame):
+        owner = each.f_locals.get("self")
+        if callbacks is None and isinstance(owner, keras.callbacks.CallbackList):
+            callbacks = owner
+        elif callbacks is not None and "epoch_iterator" in each.f_locals:
+            return KerasFit.of(callbacks, _usable(each.f_locals["epoch_iterator"]))
+    return KerasFit.of(callbacks, None)
 
-    Attributes:
-        callbacks: Its list of callbacks; None where a hook was called by hand.
-        epochs: Its iterator over the batches of an epoch; None where this Keras hides it.
-        session: What our callbacks in it share.
-        before_making: Called before each iterator of the data is made.
-    """
 
-    def __init__(self, callbacks: Any, epochs: Any) -> None:
+class KerasFit(Fit):
+    """A ``fit`` of Keras 3; ``epochs`` is its iterator over the batches of an epoch."""
+
+    def __init__(self, callbacks: Any = None, epochs: Any = None) -> None:
         """Keep what was found."""
-        self.callbacks = callbacks
-        self.epochs = epochs
-        self.session: Any = None
-        self.before_making: Callable[[], None] = _nothing
+        super().__init__(callbacks, epochs)
         self._made = 0
         if epochs is not None:
             self._count_iterators()
-
-    @classmethod
-    def around(cls) -> "Fit":
-        """Return the ``fit`` that has called the caller's hook ``on_train_begin``."""
-        callbacks = None
-        for frame in _frames(sys._getframe(1)):
-            owner = frame.f_locals.get("self")
-            if callbacks is None and isinstance(owner, keras.callbacks.CallbackList):
-                callbacks = owner
-            elif callbacks is not None and "epoch_iterator" in frame.f_locals:
-                return cls._of(callbacks, _usable(frame.f_locals["epoch_iterator"]))
-        return cls._of(callbacks, None)
-
-    @classmethod
-    def _of(cls, callbacks: Any, epochs: Any) -> "Fit":
-        """Return the one that other callbacks of the same ``fit`` have, if there is one."""
-        known = vars(callbacks).get(_MARK) if callbacks is not None else None
-        if isinstance(known, Fit) and known.epochs is epochs:
-            return known
-        made = cls(callbacks, epochs)
-        if callbacks is not None:
-            setattr(callbacks, _MARK, made)
-        return made
-
-    @property
-    def members(self) -> list[Any]:
-        """The callbacks, in the order of their hooks."""
-        return list(getattr(self.callbacks, "callbacks", ()))
-
-    @property
-    def has_restored_weights(self) -> bool:
-        """Whether an ``EarlyStopping`` has put earlier weights back, when it stopped training."""
-        return any(
-            isinstance(member, keras.callbacks.EarlyStopping)
-            and member.restore_best_weights
-            and member.stopped_epoch > 0
-            for member in self.members
-        )
 
     def build(self, model: Any) -> None:
         """Build a model that has no variables yet, as its first batch would: the TensorFlow backend waits for that."""
         data = getattr(self.epochs, "_distributed_dataset", None)
         if not model.built and data is not None:
-            build_metrics(model, data.element_spec)
+            self.build_metrics(model, data.element_spec)
 
-    def append(self, member: Any) -> None:
-        """Add a callback behind all others; called from a hook, it gets that hook too."""
-        self.callbacks.callbacks.append(member)
+    def build_metrics(self, model: Any, batch: Any) -> None:
+        """Make the variables of metrics and losses, which the TensorFlow backend makes with the first step."""
+        empty = batch is None or (isinstance(batch, list | tuple) and not batch)
+        if not empty and hasattr(model, "_symbolic_build"):
+            model._symbolic_build(data_batch=batch)
 
     @property
     def kind(self) -> str:
@@ -107,6 +71,21 @@ class Fit:
         return next((found for name in _SOURCES if (found := getattr(adapter, name, None)) is not None), None)
 
     @property
+    def moves_between_epochs(self) -> bool:
+        """Whether a ``PyDataset`` has hooks of its own."""
+        if self.kind != "PyDataset":
+            return False
+        own, stock = type(self.source), keras.utils.PyDataset
+        return own.on_epoch_end is not stock.on_epoch_end or own.on_epoch_begin is not stock.on_epoch_begin
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether TensorFlow draws the order of the batches."""
+        if self.kind == "arrays" and keras.backend.backend() == "tensorflow":
+            return bool(getattr(self.epochs.data_adapter, "_shuffle", True))
+        return self.kind == "tf.data" and "shuffle" in lineage(self.source).lower()
+
+    @property
     def batches(self) -> int | None:
         """Batches of an epoch, where that is known by now."""
         return None if self.epochs is None else self.epochs.num_batches
@@ -116,6 +95,10 @@ class Fit:
         """Batches between two hooks."""
         return int(getattr(self.epochs, "steps_per_execution", 1))
 
+    def batches_of_step(self, model: Any) -> int:
+        """Return how many batches the step takes that is due."""
+        return int(model.steps_per_execution)
+
     @property
     def spans_epochs(self) -> bool:
         """Whether the epoch that begins goes on with the iterator of the epoch before it."""
@@ -124,9 +107,9 @@ class Fit:
             return False
         return epochs._current_iterator is not None and epochs._steps_seen > 0
 
-    @property
-    def has_made_ahead(self) -> bool:
-        """Whether the epoch that begins draws from an iterator that was made at the end of the one before it."""
+    def has_made_ahead(self, *, begun: bool) -> bool:
+        """Tell whether the epoch that begins draws from an iterator that was made at the end of the one before it."""
+        del begun
         epochs = self.epochs
         return bool(epochs is not None and epochs.steps_per_epoch) and epochs._current_iterator is not None
 
@@ -136,9 +119,9 @@ class Fit:
         self.epochs._steps_seen = 0
 
     @property
-    def iterators(self) -> int:
-        """How many iterators have been made of the data since training began, started or not."""
-        return self._made
+    def iterators(self) -> int | None:
+        """How many iterators have been made of the data on TensorFlow, started or not; None elsewhere."""
+        return self._made if keras.backend.backend() == "tensorflow" else None
 
     def _count_iterators(self) -> None:
         make = self.epochs._get_iterator
@@ -182,9 +165,7 @@ class Fit:
 
     def skip(self, iterator: Any, count: int) -> Any:
         """Draw batches that earlier epochs have used, and return the last; ``iterator`` is what ``fit`` draws from."""
-        batch = None
-        for _ in range(count):
-            batch = next(iterator)
+        batch = super().skip(iterator, count)
         self.epochs._steps_seen += count
         return batch
 
@@ -217,88 +198,10 @@ class Fit:
         return undo
 
 
-def _nothing() -> None:
-    pass
-
-
-def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    for _ in range(_FRAMES):
-        if frame is None:
-            return
-        yield frame
-        frame = frame.f_back
-
-
 def _usable(epochs: Any) -> Any:
     """Return Keras's iterator over epochs if it is one of the kind that is known here."""
     names = ("_current_iterator", "_steps_seen", "steps_per_epoch", "num_batches", "_get_iterator", "data_adapter")
     return epochs if all(hasattr(epochs, name) for name in names) else None
-
-
-def is_inside_fit(model: Any, frame: FrameType | None) -> bool:
-    """Tell whether a frame of the stack, or one that called it, is ``model.fit``."""
-    while frame is not None:
-        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
-            return True
-        frame = frame.f_back
-    return False
-
-
-@dataclass
-class DrawnBatches:
-    """What stands in for the training step while batches are drawn that were computed before.
-
-    Attributes:
-        last: The batch that was drawn last; None where there was none.
-    """
-
-    fit: Fit
-    model: Any
-    skipped: int
-    logs: dict[str, Any]
-    last: Any = None
-
-    def step(self, *arguments: Any) -> Any:
-        """Do as a training step does, with whatever this backend hands to it, and compute nothing."""
-        backend = keras.backend.backend()
-        iterator = self.fit.current_iterator if backend == "torch" else arguments[-1]
-        skipped, self.skipped = self.skipped, 0
-        self.fit.skip(iterator, skipped)
-        if backend == "torch":
-            self.last = arguments[0][0]
-            return self.logs
-        self.last = next(iterator)
-        for _ in range(self.model.steps_per_execution - 1):
-            self.last = next(iterator, self.last)
-        return (self.logs, arguments[0]) if backend == "jax" else self.logs
-
-    def step_after_skipping(self, compute: Callable[..., Any], then: Callable[[], None], *arguments: Any) -> Any:
-        """Draw what earlier epochs have used of an iterator that spans them, and compute the first batch behind it."""
-        if keras.backend.backend() == "torch":
-            batch = self.fit.skip(self.fit.current_iterator, self.skipped)
-            then()
-            return compute([batch])
-        self.fit.skip(arguments[-1], self.skipped)
-        then()
-        return compute(*arguments)
-
-
-def build_metrics(model: Any, batch: Any) -> None:
-    """Make the variables of the compiled metrics and losses, which the TensorFlow backend makes with the first step.
-
-    Args:
-        model: The model; it is built too, if it is not.
-        batch: A batch, or something of its structure, shapes and types; None, or an empty one, if there is none.
-    """
-    empty = batch is None or (isinstance(batch, list | tuple) and not batch)
-    if not empty and hasattr(model, "_symbolic_build"):
-        model._symbolic_build(data_batch=batch)
-
-
-def metrics_are_built(model: Any) -> bool:
-    """Tell whether the compiled metrics have their variables, which the first batch makes."""
-    compiled = getattr(model, "_compile_metrics", None)
-    return compiled is None or bool(getattr(compiled, "built", True))
 
 
 def global_seed() -> npt.NDArray[Any] | None:

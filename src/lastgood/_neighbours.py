@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import keras
-
+from ._frameworks import callback_classes
 from ._record import Record
 
 _RUN = "checkpoints"
@@ -16,7 +15,7 @@ class TensorBoardMarks:
 
     def __init__(self, members: Iterable[Any]) -> None:
         """Take the callbacks; a writer is made with the first mark."""
-        boards = [member for member in members if isinstance(member, keras.callbacks.TensorBoard)]
+        boards = [member for member in members if isinstance(member, callback_classes("TensorBoard"))]
         self._directories = sorted({str(Path(board.log_dir, _RUN)) for board in boards})
         self._writers: list[Any] = []
 

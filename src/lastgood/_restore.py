@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import _keras_fit
+from . import _frameworks
 from ._errors import ArgumentError, LastgoodError, RestoreError
 from ._formats import Format, format_at
+from ._storage import entries
 from ._training import randomness
 from ._training.resume import Found, open_checkpoint, put_back_variables
 
@@ -60,9 +61,12 @@ def restore(model: Any, path: str | os.PathLike[str]) -> Progress:
 def put_in_place(found: Found, model: Any) -> Progress:
     """Put a checkpoint that was found into a model."""
     found.restore(model)
-    if _keras_fit.metrics_are_built(model):  # else they begin with the next batch
+    framework = _frameworks.of(model)
+    if framework.metrics_are_built(model):  # else they begin with the next batch
         try:
-            put_back_variables(model.metrics_variables, found.state["metrics"], "the checkpoint's metrics")
+            put_back_variables(
+                framework, framework.metrics_variables(model), found.state["metrics"], "the checkpoint's metrics"
+            )
         except RestoreError as error:
             warnings.warn(f"{error} The metrics start anew.", stacklevel=3)
     randomness.put_back(found.state["randomness"])
@@ -95,7 +99,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
 
 def _existing(model: Any, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    if not path.exists():
+    if not entries.exists(path):
         raise RestoreError(f"There is no checkpoint at {os.fspath(path)!r}. Check the path.")
     if not model.built:
         raise ArgumentError(

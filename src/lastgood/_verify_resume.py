@@ -7,12 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from . import _keras
-from ._callback import ModelCheckpoint
+from . import _frameworks
 from ._errors import NotExactError
+from ._frameworks import Hooks
 from ._training import randomness
 
 Train = Callable[[list[Any]], object]
@@ -24,7 +23,7 @@ class _EndError(Exception):
     """Ends a training where it was to end."""
 
 
-class _Watch(keras.callbacks.Callback):
+class _Watch(Hooks):
     """Notes the digest of every variable at every step, and ends training after the last that is wanted."""
 
     def __init__(self, last: int) -> None:
@@ -35,10 +34,11 @@ class _Watch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         del batch, logs
         model = self.model
-        step = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+        framework = _frameworks.of(model)
+        step = int(framework.to_numpy(model.optimizer.iterations))
         self.seen[step] = [
-            (variable.path, zlib.crc32(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes()))
-            for variable in _keras.state_variables(model)
+            (framework.path_of(variable), zlib.crc32(np.ascontiguousarray(framework.to_numpy(variable)).tobytes()))
+            for variable in framework.state_variables(model)
         ]
         if step >= self._last:
             raise _EndError
@@ -65,18 +65,21 @@ def verify_resume(train: Train, *, steps: int = 12, interrupt_after: int | None 
     Raises:
         NotExactError: An AssertionError: it does not; names the first step and variable that differ.
     """
+    from . import ModelCheckpoint  # of the Keras that is in use
+
     middle = steps // 2 if interrupt_after is None else interrupt_after
     before = randomness.capture()
     with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
 
         def run(last: int, name: str) -> Steps:
             randomness.put_back(before)
-            watch = _Watch(last)
+            watch = _frameworks.as_callback(_Watch, _frameworks.default())(last)
             checkpoint = ModelCheckpoint(Path(directory, name, "{epoch}-{batch}.keras"), save_freq=1, resume=True)
             with contextlib.suppress(_EndError):
                 train([checkpoint, watch])
             checkpoint.wait()
-            return watch.seen
+            seen: Steps = watch.seen
+            return seen
 
         whole, first, second = run(steps, "whole"), run(middle, "cut"), run(steps, "cut")
     _compare(whole, first, "in a second run, before any interruption: the training itself is not deterministic")

@@ -21,59 +21,12 @@ def pytest_configure(config):
 
 with warnings.catch_warnings():  # what the backends warn of while they are imported is not ours
     warnings.simplefilter("ignore")
-    import keras
+    from kit import TF_KERAS, keras
 
-    keras.ops.zeros((1,))
+    if not TF_KERAS:
+        keras.ops.zeros((1,))
 
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    keras.utils.set_random_seed(7)
-
-
-@pytest.fixture
-def make_model():
-    """Make a small classifier of two classes, compiled."""
-
-    def make(metrics=("accuracy",), **compile_options):
-        model = keras.Sequential(
-            [keras.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(1, activation="sigmoid", name="b")],
-            name="small",
-        )
-        model.compile(optimizer="adam", loss="binary_crossentropy", metrics=list(metrics), **compile_options)
-        return model
-
-    return make
-
-
-@pytest.fixture
-def data():
-    """40 rows of 4 features, and their class."""
-    x = np.random.default_rng(3).normal(size=(40, 4)).astype("float32")
-    return x, (x.sum(axis=1, keepdims=True) > 0).astype("float32")
-
-
-@pytest.fixture
-def fit(data):
-    """Fit a model silently on the data, 10 batches an epoch."""
-
-    def run(model, callbacks, epochs=1, validate=False, **options):
-        x, y = data
-        if validate:
-            options["validation_data"] = (x, y)
-        return model.fit(x, y, batch_size=4, epochs=epochs, verbose=0, callbacks=callbacks, **options)
-
-    return run
-
-
-@pytest.fixture
-def names():
-    """List what lies in a directory, hidden files too."""
-
-    def listing(directory):
-        return sorted(path.name for path in Path(directory).iterdir())
-
-    return listing
+    from fixtures import _seeded, data, fit, make_model, names  # noqa: F401 - pytest finds them here
 
 
 @pytest.fixture(scope="session")

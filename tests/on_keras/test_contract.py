@@ -1,18 +1,19 @@
 """The numbered lines of ModelCheckpoint's contract, a test (or more) each, through the public class and ``fit``.
 
-Line 23 is about tf_keras under ``tf.distribute``, which this class is not for.
+They are run on Keras 3 and on tf_keras. Line 23 is about ``tf.distribute``: ``tests/on_tf_keras/test_distributed.py``.
 """
 
+import math
 import os
 import re
 import sys
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
+from kit import TF_KERAS, keras
 from lastgood import (
     ArgumentError,
     ArgumentTypeError,
@@ -34,6 +35,9 @@ class FixedLogs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs.update({name: series[epoch] for name, series in self.values.items()})
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
 
 
 def _weights(model):
@@ -72,7 +76,7 @@ def test_line_02_options_of_another_type_are_a_type_error(tmp_path, weights_only
     assert ModelCheckpoint(tmp_path / "ck", save_weights_only=weights_only, options=None)
 
 
-@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5", "ck"])
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", *([] if TF_KERAS else ["m.h5", "ck"])])
 def test_line_02_options_that_the_format_has_no_use_for_are_a_value_error(tmp_path, name):
     tf = pytest.importorskip("tensorflow")
     weights_only = name == "m.weights.h5"
@@ -131,7 +135,7 @@ def test_line_05_numpy_integers_count_too(fit, make_model, tmp_path, names):
 
 
 def test_line_06_best_starts_at_the_threshold_or_at_nothing(fit, make_model, tmp_path, names):
-    assert ModelCheckpoint(tmp_path / "m.keras").best is None
+    assert ModelCheckpoint(tmp_path / "m.keras").best == (math.inf if TF_KERAS else None)
     checkpoint = ModelCheckpoint(tmp_path / "m.keras", "loss", save_best_only=True, initial_value_threshold=0.0)
     assert checkpoint.best == 0.0
     fit(make_model(), [checkpoint], epochs=2)
@@ -224,7 +228,8 @@ def test_line_13_an_existing_directory_is_an_io_error(fit, make_model, tmp_path,
     assert (target / "precious").read_text() == "mine"
 
 
-@pytest.mark.parametrize("weights_only", [True, False])
+# A checkpoint of TensorFlow is a group of files, which a directory of its name does not stand in the way of.
+@pytest.mark.parametrize("weights_only", [False] if TF_KERAS else [True, False])
 def test_line_13_a_directory_format_never_replaces_a_directory_that_is_no_checkpoint(
     fit, make_model, tmp_path, weights_only
 ):
@@ -259,7 +264,7 @@ def _scored(fit, model, tmp_path, scores, **options):
         ("max", [1.0, 1.0, 2.0, 0.0], ["1.keras", "3.keras"], 2.0),
         ("min", [1.0, 1.0, 2.0, 0.0], ["1.keras", "4.keras"], 0.0),
         ("max", [float("nan"), 1.0, float("nan")], ["2.keras"], 1.0),
-        ("min", [float("nan"), float("nan")], [], None),
+        ("min", [float("nan"), float("nan")], [], math.inf if TF_KERAS else None),
     ],
 )
 def test_line_14_strictly_better_and_never_nan(fit, make_model, tmp_path, mode, scores, saved, best):
@@ -298,7 +303,8 @@ def test_line_17_a_monitored_value_that_is_no_scalar_is_an_error(fit, make_model
 
 
 def test_line_17_an_array_of_size_one_counts_as_its_value(fit, make_model, tmp_path):
-    checkpoint, found = _scored(fit, make_model(), tmp_path, [np.array([0.5]), keras.ops.ones((1, 1)) * 2])
+    ones = keras.backend.ones if TF_KERAS else keras.ops.ones
+    checkpoint, found = _scored(fit, make_model(), tmp_path, [np.array([0.5]), ones((1, 1)) * 2])
     assert found == ["1.keras", "2.keras"]
     assert checkpoint.best == 2.0
 
@@ -318,6 +324,7 @@ def test_line_18_mode_auto_goes_by_name(fit, make_model, tmp_path, names, monito
     assert names(tmp_path) == saved
 
 
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras asks no metric")
 def test_line_18_mode_auto_asks_the_metric_then_warns(fit, make_model, tmp_path, names):
     up = ModelCheckpoint(tmp_path / "up-{epoch}.keras", "val_auc", save_best_only=True, initial_value_threshold=2.0)
     down = ModelCheckpoint(
@@ -334,6 +341,18 @@ def test_line_18_mode_auto_asks_the_metric_then_warns(fit, make_model, tmp_path,
     assert sum(guess in str(w.message) for w in caught) == 1
 
 
+@pytest.mark.skipif(not TF_KERAS, reason="Keras 3 asks the metric")
+def test_line_18_mode_auto_is_min_with_a_warning_where_that_is_hardly_right(fit, make_model, tmp_path, names):
+    area = ModelCheckpoint(tmp_path / "{epoch}", "auc", save_best_only=True, save_weights_only=True)
+    error = ModelCheckpoint(tmp_path / "e-{epoch}.keras", "mean_absolute_error", save_best_only=True)
+    metrics = [keras.metrics.AUC(name="auc"), keras.metrics.MeanAbsoluteError()]
+    with pytest.warns(UserWarning, match=r"takes less 'auc' to be better.* Pass mode='min' or mode='max'") as caught:
+        fit(make_model(metrics), [area, error])
+    assert len(caught) == 1
+    assert "e-1.keras" in names(tmp_path)
+
+
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras asks no metric")
 def test_line_18_mode_auto_asks_the_metric_of_the_right_output(tmp_path, names):
     x = keras.Input((2,))
     model = keras.Model(x, {"a": keras.layers.Dense(1, name="a")(x), "b": keras.layers.Dense(1, name="b")(x)})
@@ -354,7 +373,7 @@ def test_line_19_what_is_printed(fit, make_model, tmp_path, capsys):
     checkpoint, _ = _scored(fit, make_model(), tmp_path, [0.5, 0.25, 0.75], verbose=1)
     d = tmp_path
     assert capsys.readouterr().out == (
-        f"\nEpoch 1: score improved from None to 0.50000, saving model to {d}/1.keras\n"
+        f"\nEpoch 1: score improved from {'-inf' if TF_KERAS else None} to 0.50000, saving model to {d}/1.keras\n"
         f"\nEpoch 1: finished saving model to {d}/1.keras\n"
         "\nEpoch 2: score did not improve from 0.50000\n"
         f"\nEpoch 3: score improved from 0.50000 to 0.75000, saving model to {d}/3.keras\n"
@@ -375,12 +394,13 @@ def test_line_19_what_is_printed_for_each_save(fit, make_model, tmp_path, capsys
 
 
 def test_line_19_goes_to_the_log_where_interactive_logging_is_off(fit, make_model, tmp_path, capsys, caplog):
-    keras.config.disable_interactive_logging()
+    switch = keras.utils if TF_KERAS else keras.config
+    switch.disable_interactive_logging()
     try:
         with caplog.at_level("INFO", logger="lastgood"):
             fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras", verbose=1)])
     finally:
-        keras.config.enable_interactive_logging()
+        switch.enable_interactive_logging()
     assert "finished saving model to" in caplog.text
     assert "finished saving" not in capsys.readouterr().out
 
@@ -388,6 +408,7 @@ def test_line_19_goes_to_the_log_where_interactive_logging_is_off(fit, make_mode
 # Metric names
 
 
+@pytest.mark.filterwarnings("ignore:ModelCheckpoint takes less '(val_)?area' to be better" if TF_KERAS else "error")
 def test_line_20_every_key_of_the_history_is_a_valid_monitor(fit, make_model, tmp_path):
     metrics = ["accuracy", "mae", keras.metrics.AUC(name="area")]
     keys = list(fit(make_model(metrics), [], validate=True).history)
@@ -395,7 +416,7 @@ def test_line_20_every_key_of_the_history_is_a_valid_monitor(fit, make_model, tm
     model = make_model(["accuracy", "mae", keras.metrics.AUC(name="area")])
     watchers = [ModelCheckpoint(tmp_path / key, key, save_best_only=True, save_weights_only=True) for key in keys]
     fit(model, watchers, validate=True)  # with warnings as errors: none is unknown, none is guessed
-    assert all((tmp_path / key).is_dir() for key in keys)
+    assert all((tmp_path / f"{key}.index").is_file() if TF_KERAS else (tmp_path / key).is_dir() for key in keys)
 
 
 def test_line_20_names_of_several_outputs_have_a_prefix(tmp_path, names):

@@ -1,10 +1,10 @@
 """Training loops of one's own: restore, and Checkpointer."""
 
-import keras
 import numpy as np
 
 import lastgood
 from crashing import build, start
+from kit import keras
 from lastgood import ModelCheckpoint
 
 

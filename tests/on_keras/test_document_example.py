@@ -4,10 +4,10 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
 
+from kit import keras
 from lastgood import ModelCheckpoint
 
 EXAMPLE = """

@@ -14,13 +14,13 @@ import zipfile
 from pathlib import Path
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
 import counting
 import lastgood
 import zoo
+from kit import keras
 from lastgood import ModelCheckpoint, SaveError
 
 BACKEND = keras.backend.backend()

@@ -4,11 +4,11 @@ import warnings
 import zipfile
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
 import zoo
+from kit import keras
 from lastgood import ArgumentError, MissingExtraError, ModelCheckpoint
 from lastgood._formats import choose_format
 from lastgood._policies.naming import Template

@@ -5,10 +5,10 @@ import importlib.util
 import warnings
 from pathlib import Path
 
-import keras
 import keras.src.callbacks.model_checkpoint as stock
 import pytest
 
+from kit import keras
 from lastgood import ModelCheckpoint
 
 SUITE = Path(stock.__file__).with_name("model_checkpoint_test.py")

@@ -6,10 +6,10 @@ import subprocess
 import sys
 import textwrap
 
-import keras
 import numpy as np
 import pytest
 
+from kit import keras
 from lastgood import ModelCheckpoint, SaveError
 
 

@@ -3,12 +3,12 @@
 import warnings
 from contextlib import contextmanager
 
-import keras
 import numpy as np
 import pytest
 
 import lastgood
 import zoo
+from kit import keras
 from lastgood import ArgumentError, CorruptCheckpointError, ModelCheckpoint, RestoreError
 
 FORMATS = {"m.keras": False, "m.weights.h5": True, "m.h5": False, "w.hdf5": True, "orbax": True, "directory": False}

@@ -3,12 +3,12 @@
 import shutil
 
 import h5py
-import keras
 import numpy as np
 import pytest
 import torch
 
 from crashing import CrashAt, CrashError, assert_alike, build, crash, start
+from kit import keras
 from lastgood import ModelCheckpoint, RestoreError
 
 

@@ -7,10 +7,10 @@ import textwrap
 import time
 from datetime import timedelta
 
-import keras
 import pytest
 
 from crashing import CrashAt, build, crash, start
+from kit import keras
 from lastgood import Budget, ModelCheckpoint, open_run
 
 

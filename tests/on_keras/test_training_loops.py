@@ -1,9 +1,9 @@
 """The ways in which people run ``fit``."""
 
-import keras
 import pytest
 
 import counting
+from kit import keras
 from lastgood import ModelCheckpoint
 
 BACKEND = keras.backend.backend()

@@ -1,10 +1,10 @@
 """Does a training go on exactly: said, or told of by step and variable."""
 
-import keras
 import pytest
 
 import lastgood
 from crashing import build
+from kit import keras
 
 
 def test_a_training_that_goes_on_exactly_is_said_to(fit, capsys):

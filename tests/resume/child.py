@@ -11,10 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 import lastgood
+from kit import TF_KERAS, keras
 
 ROWS, BATCH, EPOCHS = 96, 8, 4
 DEFAULTS = {
@@ -43,7 +44,7 @@ def rows(classes=False):
     return x, (y > 0).astype("int32") if classes else y
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(getattr(keras.utils, "PyDataset", object)):  # tf_keras has none
     """The rows, batch by batch."""
 
     def __len__(self):
@@ -116,6 +117,8 @@ class Killer(keras.callbacks.Callback):
 def main():
     directory = Path(sys.argv[1])
     given = DEFAULTS | json.loads(sys.argv[2])
+    if TF_KERAS:  # else Dropout draws from a state that nothing can see
+        keras.backend.experimental.enable_tf_random_generator()
     keras.utils.set_random_seed(3)
     model = build(given)
     model.set_weights([weight + given["start"] for weight in model.get_weights()])
@@ -133,7 +136,7 @@ def main():
         keras.callbacks.EarlyStopping("val_loss", patience=50, restore_best_weights=True),
         keras.callbacks.CSVLogger(directory / "log.csv"),
     ]
-    if given["optimizer"].get("use_ema"):
+    if given["optimizer"].get("use_ema") and not TF_KERAS:  # which has no such callback
         others.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     members = [checkpoint, *others] if given["callbacks"] == "behind" else [*others, checkpoint]
     x, y = rows(given["classes"])
@@ -142,7 +145,7 @@ def main():
         fit["class_weight"] = {int(key): weight for key, weight in fit["class_weight"].items()}
     history = model.fit(**fit, epochs=given["epochs"], verbose=0, callbacks=[*members, Killer(given, checkpoint)])
     values = [*model.variables, *model.optimizer.variables]
-    np.savez(directory / "end.npz", *[keras.ops.convert_to_numpy(v) for v in values])
+    np.savez(directory / "end.npz", *[v.numpy() if TF_KERAS else keras.ops.convert_to_numpy(v) for v in values])
     (directory / "history.json").write_text(json.dumps({"epoch": history.epoch, "history": history.history}))
 
 

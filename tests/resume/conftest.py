@@ -14,6 +14,8 @@ CHILD = Path(__file__).with_name("child.py")
 def train(directory, backend, **given):
     """Run the script; return (exit status, its output)."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    if backend == "tf_keras":
+        environment |= {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1"}
     command = [sys.executable, str(CHILD), str(directory), json.dumps(given)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     return done.returncode, done.stdout + done.stderr

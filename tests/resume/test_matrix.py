@@ -14,16 +14,18 @@ from conftest import assert_same, train
 BACKENDS = ("jax", "torch", "tensorflow")
 DATA = ("arrays", "PyDataset", "tf.data", "DataLoader")
 CELLS = list(itertools.product(BACKENDS, DATA, ("epoch", 3), (True, False)))
+TF_KERAS_CELLS = list(itertools.product(("tf_keras",), ("arrays", "tf.data"), ("epoch", 3), (True, False)))
 BATCHES = 48
 
 
 def _chosen():
     """Return all cells, or two for each backend, in which each kind of data comes at least once."""
     if os.environ.get("LASTGOOD_MATRIX") == "whole":
-        return CELLS
+        return CELLS + TF_KERAS_CELLS
     draw = random.Random(0)
     pairs = [(backend, DATA[(2 * i + j) % len(DATA)]) for i, backend in enumerate(BACKENDS) for j in range(2)]
-    return [draw.choice([cell for cell in CELLS if cell[:2] == pair]) for pair in pairs]
+    chosen = [draw.choice([cell for cell in CELLS if cell[:2] == pair]) for pair in pairs]
+    return chosen + draw.sample(TF_KERAS_CELLS, 2)
 
 
 @pytest.fixture(scope="session")
@@ -100,6 +102,21 @@ CASES = {
     },
     "several steps at once": {"save_freq": 4, "compile": {"steps_per_execution": 2}},
 }
+ON_TF_KERAS = (
+    "weights",
+    "one path",
+    "legacy file",
+    "legacy weights",
+    "directory",  # a SavedModel
+    "directory of weights",  # a TensorFlow checkpoint
+    "callbacks before",
+    "best only",
+    "steps of a longer epoch",
+    "validation now and then",
+    "averaged weights",
+    "weights of classes",
+    "several steps at once",
+)
 # torch runs one step at a time; and Keras's validation of a loop that skips epochs is the same everywhere.
 NOT_ON_TORCH = ("several steps at once",)
 
@@ -112,6 +129,11 @@ NOT_ON_TORCH = ("several steps at once",)
         for j, backend in enumerate(BACKENDS)
         if not (backend == "torch" and name in NOT_ON_TORCH)
         and (os.environ.get("LASTGOOD_MATRIX") == "whole" or i % 3 == j)
+    ]
+    + [
+        ("tf_keras", name)
+        for i, name in enumerate(ON_TF_KERAS)
+        if os.environ.get("LASTGOOD_MATRIX") == "whole" or i % 4 == 1
     ],
 )
 def test_what_else_fit_can_do(tmp_path, uninterrupted, backend, name):

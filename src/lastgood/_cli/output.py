@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from .._storage.durable import tree_bytes
+from .._storage.entries import tree_bytes
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 

@@ -2,16 +2,20 @@
 
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from .._errors import ArgumentError
+from .._storage import entries
 from .base import Format
 from .keras_archive import KerasArchive
 from .keras_directory import KerasDirectory
 from .legacy_h5 import LegacyModel, LegacyWeights
 from .orbax_directory import OrbaxDirectory
+from .saved_model import SavedModel
+from .tf_checkpoint import TFCheckpoint
 from .weights_h5 import WeightsH5
 
-__all__ = ["Format", "choose_format", "format_at", "holds_checkpoint"]
+__all__ = ["Format", "choose_format", "choose_format_of_tf_keras", "format_at", "holds_checkpoint"]
 
 # The endings of other tools' files. A path that ends so is a mistake, not a directory's name.
 _FOREIGN = {
@@ -68,16 +72,56 @@ def choose_format(text: str, suffix: str, *, weights_only: bool) -> Format:
     return OrbaxDirectory() if weights_only else KerasDirectory()
 
 
+def choose_format_of_tf_keras(text: str, suffix: str, *, weights_only: bool, options: Any) -> Format:
+    """Return the format of tf_keras 2 that a path asks for.
+
+    Args:
+        text: The path, or a template of one.
+        suffix: Its literal ending from the last dot on; empty if there is none.
+        weights_only: Whether only the weights are to be saved.
+        options: What TensorFlow's own formats are written with; None for their defaults.
+
+    Raises:
+        ArgumentError: The ending contradicts ``weights_only``, or looks like a mistake for one that there is.
+    """
+    if suffix in (".h5", ".hdf5") and not text.endswith(".weights.h5"):
+        return LegacyWeights(takes_options=True) if weights_only else LegacyModel(takes_options=True)
+    if suffix == ".keras" and weights_only:
+        return LegacyWeights(".keras")
+    if suffix == ".keras" or text.endswith(".weights.h5"):
+        return choose_format(text, suffix, weights_only=weights_only)
+    likely = get_close_matches(suffix.lower(), _OURS, n=1) if suffix else []
+    if likely:
+        raise ArgumentError(
+            f"filepath {text!r} ends in '{suffix}'. Did you mean '{likely[0]}'? TensorFlow's own formats take any "
+            "other ending, or none."
+        )
+    return TFCheckpoint(options) if weights_only else SavedModel(options)
+
+
 def format_at(path: Path) -> Format:
     """Return the format of what is at ``path``, as far as loading its weights is concerned."""
+    if entries.is_group(path):
+        return TFCheckpoint()
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        return SavedModel()
     if path.is_dir():
         return KerasDirectory() if KerasDirectory().may_replace(path) else OrbaxDirectory()
     if path.name.endswith(".weights.h5"):
         return WeightsH5()
-    return KerasArchive() if path.suffix == ".keras" else LegacyWeights()
+    return KerasArchive() if path.suffix == ".keras" and not _is_hdf5(path) else LegacyWeights()
+
+
+def _is_hdf5(path: Path) -> bool:
+    """Tell whether a file is one of HDF5: tf_keras writes weights alone to a ``.keras`` file so."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    except OSError:
+        return False
 
 
 def holds_checkpoint(directory: Path) -> bool:
     """Tell whether a directory is a checkpoint itself, rather than one that checkpoints are in."""
-    known: tuple[Format, ...] = (KerasDirectory(), OrbaxDirectory())
+    known: tuple[Format, ...] = (KerasDirectory(), OrbaxDirectory(), SavedModel())
     return any(directory.iterdir()) and any(each.may_replace(directory) for each in known)

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
+from .. import _frameworks
 from .._layout.training_block import Training, TrainingBlock
 from .._record import Record
-from .._storage.durable import tree_bytes
+from .._snapshot import copier
+from .._storage.entries import tree_bytes
 
 BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
 # Bytes to have ready for a record whose length is not known yet.
@@ -19,6 +21,10 @@ Report = Callable[[int], None]
 """Told, while a file is written, how many bytes of it have been."""
 
 
+def _nothing(path: Path) -> None:
+    del path
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """A save whose state is taken and that is still to be written.
@@ -27,6 +33,8 @@ class Snapshot:
         write: Writes the checkpoint to a path where nothing is yet; raises OSError where the storage refuses.
         size: Bytes to be written; 0 where only the writing will tell.
         live: The writing reads the model itself, so training must wait for it.
+        before: Told, before it is written, where the checkpoint is to appear.
+        after: Told where it has appeared.
         note: What the user should know of it, once; empty if nothing.
     """
 
@@ -34,15 +42,13 @@ class Snapshot:
     size: int = 0
     live: bool = False
     note: str = ""
+    before: Callable[[Path], None] = _nothing
+    after: Callable[[Path], None] = _nothing
 
 
-def to_bytes(training: TrainingBlock) -> bytes:
-    """Return a training state as it is now."""
-    import keras  # here, because looking at checkpoints must not import Keras
-
-    from .._snapshot import copier
-
-    return training.to_bytes(copier(keras.backend.backend()))
+def to_bytes(model: Any, training: TrainingBlock) -> bytes:
+    """Return the training state of ``model`` as it is now."""
+    return training.to_bytes(copier(_frameworks.of(model).backend()))
 
 
 def live(write: Callable[[Path], None], note: str = "") -> Snapshot:
@@ -61,10 +67,12 @@ class Format(Protocol):
     Attributes:
         name: The format's name, as records have it.
         suffix: The ending that its writer insists on; empty for a directory.
+        takes_options: Whether stock tf_keras hands ``options`` to its writer.
     """
 
-    name: ClassVar[str]
-    suffix: ClassVar[str]
+    name: str
+    suffix: str
+    takes_options: bool
 
     def check_model(self, model: Any) -> None:
         """Raise before anything is written if this format cannot hold ``model``.

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
+from .. import _frameworks
 from .._layout import digests, weights_file, zip_layout
 from .._layout.training_block import Training
 from .._record import Record, RecordText
@@ -30,18 +31,17 @@ class KerasArchive:
     it loads it, which would double what loading costs.
     """
 
-    name: ClassVar[str] = "keras"
-    suffix: ClassVar[str] = ".keras"
+    name = "keras"
+    takes_options = False
+    suffix = ".keras"
 
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
 
     def prepare(self, model: Any, training: Training) -> int:
         """Plan the layout, and return about the length of the archive."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
         found = self._plans.get(model, training)
-        texts = _keras.serialized(model) if found else None  # the first time, it imports what it needs
+        texts = _frameworks.of(model).serialized(model) if found else None  # the first time, it imports what it needs
         if found is None or texts is None:
             return 0
         plan, state, _ = found
@@ -49,24 +49,20 @@ class KerasArchive:
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
         found = self._plans.get(model, training)
-        texts = _keras.serialized(model) if found else None
+        texts = _frameworks.of(model).serialized(model) if found else None
         if found is None or texts is None:
-            content = to_bytes(training(self.unsaved_variables(model)))
+            content = to_bytes(model, training(self.unsaved_variables(model)))
             return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
         plan, state, block = found
         image = _image(plan.layout, texts, state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(image.longest)
-        plan.copy_into(memory[image.start :], state, block)
+        plan.copy_into(memory[image.start :], model, state, block)
         return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-        return _keras.unsaved_variables(model, optimizer=True)
+        return _frameworks.of(model).unsaved_variables(model, optimizer=True)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write with stock Keras; the training state is a member, since the weights file is in the archive by then."""

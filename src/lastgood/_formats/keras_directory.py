@@ -1,8 +1,9 @@
 """No ending, whole model: Keras 3's model archive as a directory."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from .. import _frameworks
 from .._layout import directory_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
@@ -15,8 +16,9 @@ _MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
 class KerasDirectory:
     """A whole model as ``config.json``, ``metadata.json``, ``model.weights.h5`` and ``assets/``."""
 
-    name: ClassVar[str] = "keras directory"
-    suffix: ClassVar[str] = ""
+    name = "keras directory"
+    takes_options = False
+    suffix = ""
 
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
@@ -28,7 +30,7 @@ class KerasDirectory:
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
-        content = to_bytes(training(self.unsaved_variables(model)))
+        content = to_bytes(model, training(self.unsaved_variables(model)))
         return live(lambda path: self._write(model, path, record, content))
 
     def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
@@ -45,9 +47,7 @@ class KerasDirectory:
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-        return _keras.unsaved_variables(model, optimizer=True)
+        return _frameworks.of(model).unsaved_variables(model, optimizer=True)
 
     def read_training(self, path: Path) -> bytes | None:
         """Return the training state in the directory's own file."""

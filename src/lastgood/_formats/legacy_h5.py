@@ -1,8 +1,9 @@
 """``*.h5`` and ``*.hdf5``: the HDF5 files of Keras 2, which Keras 3 still reads."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
+from .. import _frameworks
 from .._errors import ArgumentError, CorruptCheckpointError
 from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
@@ -16,16 +17,22 @@ _UNREADABLE = ("bfloat16", "float8")
 class LegacyModel:
     """A whole model in one HDF5 file."""
 
-    name: ClassVar[str] = "h5"
-    suffix: ClassVar[str] = ".h5"
+    name = "h5"
+
+    def __init__(self, suffix: str = ".h5", *, takes_options: bool = False) -> None:
+        """Take the ending that its writer insists on, and whether stock hands ``options`` on, which it ignores."""
+        self.suffix = suffix
+        self.takes_options = takes_options
 
     def check_model(self, model: Any) -> None:
         """Check that every variable's type is one that HDF5 has: others are written, and cannot be read."""
-        for variable in model.variables:
-            if str(variable.dtype).startswith(_UNREADABLE):
+        framework = _frameworks.of(model)
+        for variable in framework.weights(model):
+            dtype = framework.dtype_of(variable)
+            if dtype.startswith(_UNREADABLE):
                 raise ArgumentError(
-                    f"The variable '{variable.path}' is of type {variable.dtype}, which stock Keras writes to a legacy "
-                    "HDF5 file but cannot read from it. End the path in '.weights.h5' or '.keras'."
+                    f"The variable '{framework.path_of(variable)}' is of type {dtype}, which stock Keras writes to a "
+                    "legacy HDF5 file but cannot read from it. End the path in '.weights.h5' or '.keras'."
                 )
 
     def prepare(self, model: Any, training: Training) -> int:
@@ -35,14 +42,12 @@ class LegacyModel:
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
-        content = to_bytes(training(self.unsaved_variables(model)))
+        content = to_bytes(model, training(self.unsaved_variables(model)))
         return live(lambda path: self._write(model, path, record, content))
 
     def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write with stock Keras, then add the record."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-        _keras.save_legacy_model(model, path)
+        _frameworks.of(model).save_legacy_model(model, path)
         trailing_record.append(path, record, training)
 
     def read_record(self, path: Path) -> Record | None:
@@ -51,9 +56,7 @@ class LegacyModel:
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return all but the weights: stock loading takes no optimizer state from this layout."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-        return _keras.unsaved_variables(model, optimizer=False)
+        return _frameworks.of(model).unsaved_variables(model, optimizer=False)
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is."""
@@ -85,11 +88,9 @@ class LegacyModel:
 class LegacyWeights(LegacyModel):
     """Weights alone, by layer name; the legacy layout has no place for the optimizer."""
 
-    name: ClassVar[str] = "h5 weights"
+    name = "h5 weights"
 
     def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         """Write the layout that stock ``load_weights`` reads, then add the record."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-        _keras.save_legacy_weights(model, path)
+        _frameworks.of(model).save_legacy_weights(model, path)
         trailing_record.append(path, record, training)

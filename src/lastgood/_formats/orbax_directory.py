@@ -2,13 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from .._errors import ArgumentError, MissingExtraError
 from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
-from .._storage.durable import tree_bytes
+from .._storage.entries import tree_bytes
 from .base import Report, Snapshot, WhenAlike, to_bytes
 
 _MARKERS = {"orbax.checkpoint", "pytree"}
@@ -17,8 +17,9 @@ _MARKERS = {"orbax.checkpoint", "pytree"}
 class OrbaxDirectory:
     """Weights and optimizer as an Orbax directory of arrays, by variable path."""
 
-    name: ClassVar[str] = "orbax directory"
-    suffix: ClassVar[str] = ""
+    name = "orbax directory"
+    takes_options = False
+    suffix = ""
 
     def check_model(self, model: Any) -> None:
         """Check that stock Keras can read it, and that no two variables have the one path that tells them apart."""
@@ -59,7 +60,7 @@ class OrbaxDirectory:
                 "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"
             ) from error
         tree = _keras.state_tree(model)
-        content = to_bytes(training(self.unsaved_variables(model)))
+        content = to_bytes(model, training(self.unsaved_variables(model)))
 
         def write(path: Path, report: Report) -> None:
             ocp.save_checkpointables(path, {"pytree": tree})

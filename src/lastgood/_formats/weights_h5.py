@@ -2,10 +2,11 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import _frameworks
 from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record, RecordText
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class WeightsH5:
     """Weights and optimizer state; the record is behind the HDF5 file's end."""
 
-    name: ClassVar[str] = "weights.h5"
-    suffix: ClassVar[str] = ".weights.h5"
+    name = "weights.h5"
+    takes_options = False
+    suffix = ".weights.h5"
 
     def check_model(self, model: Any) -> None:
         """Do nothing: this format holds whatever Keras can train."""
@@ -37,20 +39,18 @@ class WeightsH5:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
         found = self._plans.get(model, training)
         if found is None:
-            content = to_bytes(training(self.unsaved_variables(model)))
+            content = to_bytes(model, training(self.unsaved_variables(model)))
             return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
         plan, state, block = found
         text = record.to_text(plan.layout.digests)
         size = plan.layout.size + len(trailing_record.encode(text))
         memory = staging.shared(size)[: direct.whole_blocks(size)]
-        plan.copy_into(memory, state, block)
+        plan.copy_into(memory, model, state, block)
         return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
-        from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-        return _keras.unsaved_variables(model, optimizer=True)
+        return _frameworks.of(model).unsaved_variables(model, optimizer=True)
 
     def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
         model.save_weights(path)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from .._errors import CorruptCheckpointError
 from .._record import RecordText
@@ -55,14 +54,12 @@ def contents(file: PositionedFile, place: Place, record: FoundRecord) -> Content
 
 
 def damage_error(
-    path: Path, damaged: tuple[int, int], contents: Contents, variables: Mapping[str, Any]
+    path: Path, damaged: tuple[int, int], contents: Contents, paths: Mapping[str, str]
 ) -> CorruptCheckpointError:
     """Return the error about a damaged tensor, with the name of the variable that it is of."""
     places = {(array.offset, array.length): name for name, array in contents.arrays.items() if array}
     if contents.training and damaged == (contents.training.offset, contents.training.length):
         return CorruptCheckpointError(path, "its training state")
     name = places.get(damaged, "?")
-    region = (
-        f"the variable '{variables[name].path}' (the array '{name}')" if name in variables else f"the array '{name}'"
-    )
+    region = f"the variable '{paths[name]}' (the array '{name}')" if name in paths else f"the array '{name}'"
     return CorruptCheckpointError(path, region, array=name)

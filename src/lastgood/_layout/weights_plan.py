@@ -1,13 +1,12 @@
 """The weights of one model, laid out: which variable's bytes go where in a file. Made once, kept from save to save."""
 
-import operator
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
-from .. import _keras
+from .. import _frameworks
+from .._frameworks import Framework, SavedArray, SavedState
 from .._snapshot import copier
 from .._snapshot.staging import Memory
 from .hdf5_layout import Dataset, Hdf5Layout, plan
@@ -23,16 +22,17 @@ class WeightsPlan:
     """
 
     def __init__(
-        self, model: Any, state: _keras.SavedState, datasets: list[Dataset], layout: Hdf5Layout, *, assets: bool
+        self, model: Any, state: SavedState, datasets: list[Dataset], layout: Hdf5Layout, *, assets: bool
     ) -> None:
         """Keep a layout and what it was made from; use :meth:`of`."""
         self.layout = layout
         self._datasets = datasets
         self._assets = assets
-        self._variables = _keras.state_variables(model)
-        self.unsaved = _keras.variables_not_in(state, self._variables)
+        framework = _frameworks.of(model)
+        self._variables = framework.planned_variables(model)
+        self.unsaved = _frameworks.variables_not_in(state, framework.state_variables(model))
         # A layer that computes what it saves, and one with assets, has to be asked at each save.
-        settled = not state.assets and all(isinstance(array.value, keras.Variable) for array in state.arrays)
+        settled = not state.assets and all(framework.is_variable(array.value) for array in state.arrays)
         self._state = state if settled else None
 
     @classmethod
@@ -47,32 +47,38 @@ class WeightsPlan:
         Returns:
             None where stock Keras has to write.
         """
-        state = _keras.saved_state(model, assets=assets)
+        framework = _frameworks.of(model)
+        state = framework.saved_state(model, assets=assets)
         if state is None:
             return None
-        datasets = [_describe(array) for array in state.arrays]
+        datasets = [_describe(framework, array) for array in state.arrays]
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
             return None
-        block = training(_keras.variables_not_in(state, _keras.state_variables(model)))
+        block = training(_frameworks.variables_not_in(state, framework.state_variables(model)))
         made = cls(model, state, known, plan(state.groups, known, block.capacity), assets=assets)
         return Filled(made, state, block)
 
-    def current(self, model: Any) -> _keras.SavedState | None:
+    def current(self, model: Any) -> SavedState | None:
         """Return what is to be saved of ``model`` now; None where it is not what this plan was made for."""
-        variables = _keras.state_variables(model)
-        if len(variables) != len(self._variables) or any(map(operator.is_not, variables, self._variables)):
+        framework = _frameworks.of(model)
+        if not _frameworks.are_the_same(framework.planned_variables(model), self._variables):
             return None
         if self._state is not None:
             return self._state
-        state = _keras.saved_state(model, assets=self._assets)
-        return state if state and [_describe(array) for array in state.arrays] == self._datasets else None
+        state = framework.saved_state(model, assets=self._assets)
+        return state if state and [_describe(framework, array) for array in state.arrays] == self._datasets else None
 
-    def copy_into(self, memory: Memory, state: _keras.SavedState, block: TrainingBlock) -> None:
-        """Copy the data of ``state``, and the training state, to their places in ``memory``."""
-        copy = copier(keras.backend.backend())
+    def copy_into(self, memory: Memory, model: Any, state: SavedState, block: TrainingBlock) -> None:
+        """Copy the data of ``state``, which is that of ``model``, and the training state to their places in memory."""
+        framework = _frameworks.of(model)
+        copy = copier(framework.backend())
         places = zip(state.arrays, self._datasets, self.layout.extents, strict=True)
-        full = [(_tensor(array.value), _place(memory, data, offset)) for array, data, (offset, size) in places if size]
+        full = [
+            (_tensor(framework, array.value), _place(memory, data, offset))
+            for array, data, (offset, size) in places
+            if size
+        ]
         copy([tensor for tensor, _ in full], [place for _, place in full])
         offset, length = self.layout.training
         block.write_into(memory[offset : offset + length], copy)
@@ -88,7 +94,7 @@ class Filled(NamedTuple):
     """
 
     plan: WeightsPlan
-    state: _keras.SavedState
+    state: SavedState
     block: TrainingBlock
 
 
@@ -127,18 +133,16 @@ def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:
     return np.ndarray(dataset.shape, dtype, memory.data, offset)
 
 
-def _tensor(value: Any) -> Any:
+def _tensor(framework: Framework, value: Any) -> Any:
     """Return what the backend holds for a variable; what a layer has computed comes as an array."""
-    if isinstance(value, keras.Variable):
-        return _keras.tensor_of(value)
-    return np.asarray(keras.ops.convert_to_numpy(value))
+    return framework.tensor_of(value) if framework.is_variable(value) else framework.to_numpy(value)
 
 
-def _describe(array: _keras.SavedArray) -> Dataset | None:
+def _describe(framework: Framework, array: SavedArray) -> Dataset | None:
     """Return the data set that stock saving would make of ``array``; None for a type that is not known here."""
     try:
         shape = tuple(int(length) for length in array.value.shape)
-        dtype = keras.backend.standardize_dtype(array.value.dtype)
+        dtype = framework.dtype_of(array.value)
         known = np.dtype("uint16" if dtype == "bfloat16" else dtype)
     except (AttributeError, TypeError, ValueError):
         return None

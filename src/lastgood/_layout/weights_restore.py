@@ -9,10 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from .. import _keras
+from .. import _frameworks
 from .._errors import RestoreError
+from .._frameworks import Framework
 from .._snapshot.filling import fill
 from .._storage.positioned import PositionedFile
 from .._threads import cores, spread
@@ -43,48 +42,61 @@ def load(
     """
     damaged = digests.find_damage(file, place[0], *record) if record and when_alike is None else None
     contents = weights_file.contents(file, place, record)
-    _build_optimizer(model, contents)
-    variables = _variables_by_path(model)
+    framework = _frameworks.of(model)
+    _build_optimizer(framework, model, contents)
+    variables = _variables_by_path(framework, model)
     if damaged:
-        raise weights_file.damage_error(file.path, damaged, contents, variables or {})
+        paths = {name: framework.path_of(variable) for name, variable in (variables or {}).items()}
+        raise weights_file.damage_error(file.path, damaged, contents, paths)
+    if variables is not None and when_alike is not None:
+        variables = {name: v for name, v in variables.items() if not name.startswith(framework.PASSING_GROUPS)}
     if variables is not None:
-        _check_shapes(file.path, variables, contents, exact=when_alike is not None)
+        _check_shapes(framework, file.path, variables, contents, exact=when_alike is not None)
     if when_alike is not None:
         when_alike()
-    if variables is not None and _is_complete(variables, contents):
-        _read(file, variables, contents.arrays)
+    if variables is not None and _is_complete(framework, variables, contents):
+        _read(framework, file, variables, contents.arrays)
         return
     model.load_weights(file.path)
 
 
-def _build_optimizer(model: Any, contents: Contents) -> None:
+def _build_optimizer(framework: Framework, model: Any, contents: Contents) -> None:
     """Make room for the optimizer's state, where the file has more of it than an optimizer that was never used."""
     saved = sum(name.startswith("optimizer/vars/") for name in contents.arrays)
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is not None and saved > len(optimizer.variables):
-        _keras.build_optimizer(model)
+    if saved > len(framework.optimizer_variables(model)):
+        framework.build_optimizer(model)
 
 
-def _variables_by_path(model: Any) -> dict[str, Any] | None:
+def _variables_by_path(framework: Framework, model: Any) -> dict[str, Any] | None:
     """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say."""
-    state = _keras.saved_state(model, assets=False) if model.built else None
-    if state is None or not all(isinstance(array.value, keras.Variable) for array in state.arrays):
+    state = framework.saved_state(model, assets=False) if model.built else None
+    if state is None or not all(framework.is_variable(array.value) for array in state.arrays):
         return None
     return {f"{array.group}/{array.key}": array.value for array in state.arrays}
 
 
-def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents, *, exact: bool) -> None:
+def _check_shapes(
+    framework: Framework, path: Path, variables: Mapping[str, Any], contents: Contents, *, exact: bool
+) -> None:
     """Check, before anything is overwritten, that the file is of a model of these shapes, and these variables."""
     wrong = [
-        f"'{variable.path}' has the shape {tuple(variable.shape)} in the model and {stored.shape} in the file"
+        f"'{framework.path_of(variable)}' has the shape {tuple(variable.shape)} in the model and {stored.shape} in the "
+        "file"
         for name, variable in variables.items()
         if (stored := contents.arrays.get(name)) and stored.shape != tuple(variable.shape)
     ]
     if exact:
+        passing = framework.PASSING_GROUPS
         wrong += [
-            f"'{v.path}' is not in the file ('{name}')" for name, v in variables.items() if name not in contents.arrays
+            f"'{framework.path_of(variable)}' is not in the file ('{name}')"
+            for name, variable in variables.items()
+            if name not in contents.arrays
         ]
-        wrong += [f"the file has '{name}', and the model has not" for name in contents.arrays if name not in variables]
+        wrong += [
+            f"the file has '{name}', and the model has not"
+            for name in contents.arrays
+            if name not in variables and not name.startswith(passing)
+        ]
     if wrong:
         more = f", and {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
@@ -93,23 +105,26 @@ def _check_shapes(path: Path, variables: Mapping[str, Any], contents: Contents, 
         )
 
 
-def _is_complete(variables: Mapping[str, Any], contents: Contents) -> bool:
+def _is_complete(framework: Framework, variables: Mapping[str, Any], contents: Contents) -> bool:
     """Tell whether the file has each of the variables, and nothing more in the same groups, as they are in memory."""
     groups = {name.rpartition("/")[0] for name in variables}
     stored = {name for name in contents.arrays if name.rpartition("/")[0] in groups}
     return stored == variables.keys() and all(
-        (array := contents.arrays[name]) is not None and array.dtype == keras.backend.standardize_dtype(variable.dtype)
+        (array := contents.arrays[name]) is not None and array.dtype == framework.dtype_of(variable)
         for name, variable in variables.items()
     )
 
 
-def _read(file: PositionedFile, variables: Mapping[str, Any], arrays: Mapping[str, StoredArray | None]) -> None:
+def _read(
+    framework: Framework, file: PositionedFile, variables: Mapping[str, Any], arrays: Mapping[str, StoredArray | None]
+) -> None:
     stored = [(variables[name], array) for name in variables if (array := arrays[name]) and array.length]
     stored.sort(key=lambda each: each[1].length)  # so that threads get shares of about the same size
-    backend = keras.backend.backend()
+    backend = framework.backend()
 
     def fill_each(share: Sequence[tuple[Any, StoredArray]]) -> None:
         for variable, array in share:
-            fill(variable, partial(file.read_into, offset=array.offset), backend)
+            tensor, dtype = framework.tensor_of(variable), framework.dtype_of(variable)
+            fill(variable, tensor, dtype, partial(file.read_into, offset=array.offset), backend)
 
     spread(fill_each, stored, cores())

@@ -29,6 +29,7 @@ class Keeper:
     Attributes:
         run: The directory.
         name: Which run it is: a new one for each fresh start; a restart goes on with the one that it found.
+        publishes: Whether checkpoints of this process appear; if not, another one's do, and it keeps the run.
         template: The template, below the directory.
     """
 
@@ -46,12 +47,13 @@ class Keeper:
         self._template = template
         self.retention = retention
         self._wanted = resumes or retention.prunes
+        self.publishes = True
         self._occupancy: Occupancy | None = None
 
     @property
     def is_kept(self) -> bool:
         """Whether the run has a journal, or is to have one."""
-        return self._wanted or self.run.journal.exists
+        return self.publishes and (self._wanted or self.run.journal.exists)
 
     def occupy(self) -> str | None:
         """Take the template's files for this process; return who has them, in words, if another has."""
@@ -87,7 +89,7 @@ class Keeper:
         """
         place = {"step": record.step, "epoch": record.epoch, "batch": record.batch, "created": record.created}
         self.note("save", path=self._name_of(path), **place, metrics=dict(record.metrics), costs=dict(costs))
-        if self.retention.prunes:
+        if self.retention.prunes and self.publishes:
             with _never_failing("prune", self.run.directory):
                 prune(self.run, self._look, self.retention, monitor, mode, owner=(self.name, self.template))
 

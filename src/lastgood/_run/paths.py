@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .._formats import Format
 from .._policies.naming import Template
+from .._storage import entries
 from .._storage.local import TEMPORARY_PREFIX
 
 _CORRUPT = ".corrupt"
@@ -33,9 +34,9 @@ def by_age(templates: Iterable[tuple[Template, Format]]) -> list[tuple[Path, For
     found: dict[Path, tuple[int | None, int, Format]] = {}
     for template, file_format in templates:
         beside = [Path(template.beside(prefix)) for prefix in ("interrupted", "last")]
-        for path in [*matching_paths(template), *filter(Path.exists, beside)]:
+        for path in [*matching_paths(template), *filter(entries.exists, beside)]:
             record = file_format.read_record(path)
-            found[path] = (record.step if record else None, path.stat().st_mtime_ns, file_format)
+            found[path] = (record.step if record else None, entries.anchor(path).stat().st_mtime_ns, file_format)
     known = {path: (step, written) for path, (step, written, _) in found.items() if step is not None}
     newest = max((written for _, written in known.values()), default=0)
     unknown = {path: written for path, (step, written, _) in found.items() if step is None}
@@ -57,7 +58,7 @@ def newest_checkpoint(template: Template, file_format: Format) -> Path | None:
 def _age_key(path: Path, file_format: Format) -> tuple[int, int, str]:
     record = file_format.read_record(path)
     step = record.step if record else -1
-    return step, path.stat().st_mtime_ns, os.fspath(path)
+    return step, entries.anchor(path).stat().st_mtime_ns, os.fspath(path)
 
 
 def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
@@ -66,17 +67,26 @@ def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
         return
     if not directory.is_dir():
         return
-    for path in sorted(directory.iterdir()):
+    for path in sorted(_checkpoint_paths(directory)):
         if patterns[0].fullmatch(path.name) and not path.name.startswith(TEMPORARY_PREFIX) and not is_aside(path):
             yield from _walk(path, patterns[1:])
+
+
+def _checkpoint_paths(directory: Path) -> Iterator[Path]:
+    """Yield the files and directories in a directory; of a group of files, its path."""
+    for path in directory.iterdir():
+        if path.suffix == entries.INDEX:
+            yield path.with_suffix("")
+        elif not entries.belongs_to_group(path.name):
+            yield path
 
 
 def set_aside(path: Path) -> Path:
     """Rename a checkpoint that is damaged, so that nothing takes it for one; return its new path."""
     aside, number = path.with_name(path.name + _CORRUPT), 1
-    while aside.exists():
+    while entries.exists(aside):
         aside, number = path.with_name(f"{path.name}{_CORRUPT}-{number}"), number + 1
-    path.rename(aside)
+    entries.rename(path, aside)
     return aside
 
 

@@ -12,7 +12,7 @@ from .._formats import Format, format_at, holds_checkpoint
 from .._policies.monitor import resolve_direction
 from .._policies.retention import Retention, rank
 from .._record import Record
-from .._storage.durable import tree_bytes
+from .._storage import entries
 from .journal import Journal, Notes
 from .paths import is_aside
 from .pruning import prune
@@ -241,8 +241,11 @@ class Run:
             raise MissingExtraError.for_feature("Logging to MLflow", "mlflow", "mlflow") from error
         mlflow.log_dict({"checkpoints": self.listing()}, "lastgood/checkpoints.json")
         for each in self.checkpoints if files else ():
-            log = mlflow.log_artifacts if each.path.is_dir() else mlflow.log_artifact
-            log(str(each.path), "lastgood")
+            if each.path.is_dir():
+                mlflow.log_artifacts(str(each.path), "lastgood")
+                continue
+            for file in entries.members(each.path) if entries.is_group(each.path) else [each.path]:
+                mlflow.log_artifact(str(file), "lastgood")
 
     @property
     def journal(self) -> Journal:
@@ -253,9 +256,9 @@ class Run:
         """Return what is at ``path``, or None if it is no checkpoint, or is gone."""
         try:
             file_format = format_at(path)
-            stat = path.stat()
+            stat = entries.anchor(path).stat()
             record = self._record(path, file_format, (stat.st_mtime_ns, stat.st_size))
-            size = tree_bytes(path)
+            size = entries.tree_bytes(path)
         except OSError:
             return None
         name = path.relative_to(self.directory).as_posix()
@@ -294,7 +297,7 @@ class Run:
         """
         path = checkpoint.path if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
         for candidate in (path, self.directory / path):
-            if candidate.exists() and candidate.absolute().is_relative_to(self.directory.absolute()):
+            if entries.exists(candidate) and candidate.absolute().is_relative_to(self.directory.absolute()):
                 return candidate.absolute().relative_to(self.directory.absolute()).as_posix()
         raise ArgumentError(f"There is no checkpoint {str(path)!r} in the run {str(self.directory)!r}.")
 
@@ -318,16 +321,18 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
 def _walk(directory: Path, depth: int) -> Iterator[Path]:
     """Yield what may be a checkpoint, in ``directory`` and below it."""
     try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        there = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError:
         return
-    for entry in entries:
+    for entry in there:
         path = Path(entry.path)
         if entry.name.startswith(".") or is_aside(path):
             continue
         if not entry.is_dir():
             if path.suffix in _ENDINGS:
                 yield path
+            elif path.suffix == entries.INDEX:
+                yield path.with_suffix("")
         elif holds_checkpoint(path):
             yield path
         elif depth < _DEEPEST:

@@ -13,22 +13,24 @@ Read = Callable[[npt.NDArray[np.uint8]], None]
 _ALIGNED = 64  # what jax and TensorFlow want of memory that they take over
 
 
-def fill(variable: Any, read: Read, backend: str) -> None:
+def fill(variable: Any, tensor: Any, dtype: str, read: Read, backend: str) -> None:
     """Give a variable of Keras the value that ``read`` reads.
 
     Args:
         variable: The variable; not empty.
+        tensor: What the backend holds for it.
+        dtype: The name of its type.
         read: Reads its value.
         backend: The backend that it is of: ``jax``, ``torch`` or ``tensorflow``.
     """
     tensors = importlib.import_module(f"{__package__}.on_{backend}")
-    live = tensors.live_bytes(variable.value)
+    live = tensors.live_bytes(tensor)
     if live is not None:
         read(live)
         return
-    memory = _new_memory(np.dtype(variable.dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64)))
+    memory = _new_memory(np.dtype(dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64)))
     read(memory)
-    tensors.hand_over(variable, np.ndarray(variable.shape, np.dtype(variable.dtype), memory.data))
+    tensors.hand_over(variable, np.ndarray(tuple(variable.shape), np.dtype(dtype), memory.data))
 
 
 def _new_memory(size: int) -> npt.NDArray[np.uint8]:

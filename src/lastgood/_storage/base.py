@@ -6,7 +6,13 @@ from typing import Protocol
 
 
 class Storage(Protocol):
-    """Temporary, then durable, then visible: what is at a checkpoint's path is whole, or it is not there."""
+    """Temporary, then durable, then visible: what is at a checkpoint's path is whole, or it is not there.
+
+    Attributes:
+        publishes: Whether what is staged becomes visible; if not, it is removed when the block is left.
+    """
+
+    publishes: bool
 
     def stage(self, target: Path, suffix: str) -> AbstractContextManager[Path]:
         """Give a temporary path to write to; leaving the block commits it to ``target``, an exception removes it.

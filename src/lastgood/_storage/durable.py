@@ -40,12 +40,6 @@ def fsync_tree(path: Path) -> None:
         fsync_path(path)
 
 
-def tree_bytes(path: Path) -> int:
-    """Return the length of a file, or of all files below a directory."""
-    files = [path] if path.is_file() else [child for child in path.rglob("*") if child.is_file()]
-    return sum(file.stat().st_size for file in files)
-
-
 def make_directories(path: Path) -> None:
     """Make ``path`` and its missing parents, durably.
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import entries
 from .durable import exchange, fsync_path, fsync_tree, make_directories
 
 TEMPORARY_PREFIX = ".lastgood-tmp-"
@@ -28,7 +29,16 @@ _ABANDONED_SECONDS = 24 * 3600.0
 
 
 class LocalStorage:
-    """Files and directories reached by path."""
+    """Files and directories reached by path, and groups of files whose names begin with it.
+
+    Attributes:
+        publishes: Whether what is staged becomes visible. If not, it is written, since the writing may need every
+            worker of a distributed training, and removed.
+    """
+
+    def __init__(self) -> None:
+        """Publish."""
+        self.publishes = True
 
     @contextmanager
     def stage(self, target: Path, suffix: str) -> Iterator[Path]:
@@ -38,11 +48,12 @@ class LocalStorage:
             temporary = stem.with_name(stem.name + suffix)
             try:
                 yield temporary
-                fsync_tree(temporary)
-                _put_in_place(temporary, target, stem.with_name(stem.name + ".old"))
-                fsync_path(target.parent)
+                if self.publishes:
+                    _publish(temporary, target, stem.with_name(stem.name + ".old"))
             finally:
-                _remove(temporary)
+                entries.remove(temporary)
+                if not suffix:
+                    entries.remove_group(temporary)  # parts of one that did not come to its index
 
     def reclaim(self, directory: Path) -> list[Path]:
         """Remove what dead processes left in ``directory``. See :meth:`Storage.reclaim`."""
@@ -56,7 +67,7 @@ class LocalStorage:
 
     def discard(self, path: Path) -> None:
         """Remove a checkpoint that is needed no more, if it is there. See :meth:`Storage.discard`."""
-        _remove(path)
+        entries.remove(path)
 
     def check_writable(self, directory: Path) -> None:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
@@ -104,6 +115,16 @@ def _locked_token(target: Path) -> Iterator[Path]:
             os.close(descriptor)
 
 
+def _publish(temporary: Path, target: Path, aside: Path) -> None:
+    """Make what was written durable, then visible, then that durable."""
+    if entries.is_group(temporary):
+        entries.publish(temporary, target)
+        return
+    fsync_tree(temporary)
+    _put_in_place(temporary, target, aside)
+    fsync_path(target.parent)
+
+
 def _put_in_place(temporary: Path, target: Path, aside: Path) -> None:
     """Make ``temporary`` visible as ``target``; an older checkpoint there is replaced, never mixed with."""
     if not temporary.is_dir() or not target.is_dir():
@@ -134,7 +155,7 @@ def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
                 return []
             _restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096)))
         for path in mine:
-            _remove(path)
+            entries.remove(path)
         lock.unlink(missing_ok=True)
     finally:
         if descriptor is not None:
@@ -174,11 +195,3 @@ def _restore_replaced(stem: Path, target_name: str) -> None:
         if not target.exists():
             aside.rename(target)
             fsync_path(target.parent)
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or a directory, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras
-
+from .._frameworks import callback_classes
 from .._layout.training_block import TrainingBlock, UnpackableError
 
 _Names = tuple[str, ...]
@@ -49,7 +48,7 @@ def behind(members: Sequence[Any], saved: Sequence[State], saver: int) -> list[A
 
 def counts(member: Any) -> bool:
     """Tell whether a callback keeps a state that an epoch's end, or a batch's, changes."""
-    return _has_own_state(member) or any(isinstance(member, _class(name)) for name in _COUNTING)
+    return _has_own_state(member) or any(isinstance(member, callback_classes(name)) for name in _COUNTING)
 
 
 def _pairs(members: Sequence[Any], saved: Sequence[State]) -> Iterator[tuple[Any, State]]:
@@ -73,11 +72,6 @@ def _class_of(member: Any) -> str:
     return f"{type(member).__module__}.{type(member).__qualname__}"
 
 
-def _class(name: str) -> type:
-    found: type = getattr(keras.callbacks, name, type(None))
-    return found
-
-
 def _has_own_state(member: Any) -> bool:
     return callable(getattr(member, "get_state", None)) and callable(getattr(member, "set_state", None))
 
@@ -85,14 +79,14 @@ def _has_own_state(member: Any) -> bool:
 def _state_of(member: Any) -> Any:
     if _has_own_state(member):
         return packable(_class_of(member), member.get_state())
-    if isinstance(member, keras.callbacks.CSVLogger):
+    if isinstance(member, callback_classes("CSVLogger")):
         return _csv_rows(member)
     names = _names(member)
     return {name: _own(getattr(member, name)) for name in names if hasattr(member, name)} if names else None
 
 
 def _names(member: Any) -> _Names:
-    return next((names for name, names in _KNOWN if isinstance(member, _class(name))), ())
+    return next((names for name, names in _KNOWN if isinstance(member, callback_classes(name))), ())
 
 
 def _own(value: Any) -> Any:
@@ -119,7 +113,7 @@ def packable(name: str, state: Any) -> Any:
 def _set_state(member: Any, state: Any) -> None:
     if _has_own_state(member):
         member.set_state(state)
-    elif isinstance(member, keras.callbacks.CSVLogger):
+    elif isinstance(member, callback_classes("CSVLogger")):
         _put_back_csv(member, state)
     else:
         for name in _names(member):

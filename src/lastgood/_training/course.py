@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .. import _frameworks
 from .._errors import ArgumentError
+from .._fit import Fit, is_inside_fit
 from .._formats import Format
-from .._keras_fit import Fit, is_inside_fit
 from .exactness import obstacles
 from .resume import Resumption, newest_intact
 from .session import Session
@@ -43,15 +44,18 @@ class Course:
             RestoreError: There are some, and none can be used.
             ArgumentError: There are some, and this is no ``fit``.
         """
-        for text in obstacles(self.fit):
+        for text in obstacles(self.fit, model):
             warnings.warn(f"A restart of this training will not be exact: {text}", stacklevel=4)
         found = newest_intact(candidates)
         if found is not None and self.fit.callbacks is None:
             raise ArgumentError("resume=True works inside model.fit(). In a loop of your own, use a Checkpointer.")
         if found is not None:
             self.fit.build(model)
-            self._resumption = Resumption(self.fit, self.session, found, model)
+            resumption = _frameworks.as_callback(Resumption, _frameworks.of(model))
+            self._resumption = resumption(self.fit, self.session, found, model)
             self.resumed = str(found.path)
+        if _frameworks.of(model).workers(model) > 1:
+            return  # one worker that stops by itself would leave the others waiting for it
         self._interruption = Interruption(self.fit.dispatch_in_turn, lambda frame: is_inside_fit(model, frame))
         self._interruption.hold()
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
+from .._frameworks import Hooks
 
 
-class Ending(keras.callbacks.Callback):
-    """Calls what is to be done last."""
+class Ending(Hooks):
+    """Calls what is to be done last; made a callback by ``_frameworks.as_callback``."""
 
     def __init__(self, end: Callable[[Mapping[str, Any] | None], None]) -> None:
         """Take what to call with the logs."""

@@ -4,13 +4,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import keras
+from .. import _frameworks
+from .._fit import Fit
 
-from .._keras_fit import Fit
 
-
-def obstacles(fit: Fit) -> Iterator[str]:
-    """Yield a sentence for each thing about a ``fit`` that cannot be made to go on exactly."""
+def obstacles(fit: Fit, model: Any) -> Iterator[str]:
+    """Yield a sentence for each thing about a ``fit`` of ``model`` that cannot be made to go on exactly."""
+    yield from _frameworks.of(model).obstacles(model)
     if fit.callbacks is None or fit.epochs is None:
         yield (
             "this Keras does not show what its fit() is doing, so a restart goes on at the beginning of an epoch, and "
@@ -22,7 +22,7 @@ def obstacles(fit: Fit) -> Iterator[str]:
             "exact only if it yields the same batches each time. Pass a keras.utils.PyDataset, or a data set with "
             "get_state() and set_state()."
         )
-    elif fit.kind == "PyDataset" and _moves_between_epochs(fit.source):
+    elif fit.moves_between_epochs and not callable(getattr(fit.source, "get_state", None)):
         yield (
             f"{type(fit.source).__name__} has its own on_epoch_begin() or on_epoch_end(), which may change its order. "
             "Give it get_state() and set_state(), or let fit(shuffle=True) shuffle."
@@ -34,32 +34,9 @@ def obstacles(fit: Fit) -> Iterator[str]:
         )
 
 
-def _moves_between_epochs(source: Any) -> bool:
-    own = type(source)
-    stock = keras.utils.PyDataset
-    moves = own.on_epoch_end is not stock.on_epoch_end or own.on_epoch_begin is not stock.on_epoch_begin
-    return moves and not callable(getattr(source, "get_state", None))
-
-
 def _draws_without_seed(fit: Fit) -> bool:
     """Tell whether ``tf.data`` may shuffle, and nobody has said how: an own seed of a data set cannot be seen."""
-    in_tensorflow = fit.kind == "tf.data" or (fit.kind == "arrays" and keras.backend.backend() == "tensorflow")
-    if not in_tensorflow or not _shuffles(fit):
+    if not fit.shuffles:
         return False
     context = sys.modules.get("tensorflow.python.eager.context")
     return context is not None and getattr(context, "global_seed", lambda: 0)() is None
-
-
-def _shuffles(fit: Fit) -> bool:
-    if fit.kind == "arrays":
-        return bool(getattr(fit.epochs.data_adapter, "_shuffle", True))
-    return "shuffle" in _lineage(fit.source).lower()
-
-
-def _lineage(dataset: Any) -> str:
-    """Return the classes that a ``tf.data`` set is made of, from the last to the first."""
-    names: list[str] = []
-    while dataset is not None and len(names) < 100:
-        names.append(type(dataset).__name__)
-        dataset = getattr(dataset, "_input_dataset", None)
-    return " ".join(names)

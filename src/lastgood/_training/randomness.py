@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _keras_fit
-
 
 def capture() -> dict[str, Any]:
     """Return the state of every global generator, as plain values and arrays.
@@ -18,7 +16,7 @@ def capture() -> dict[str, Any]:
     state: dict[str, Any] = {
         "python": {"version": version, "words": np.array(words, np.uint32), "gauss": gauss},
         "numpy": np.random.get_state(legacy=False),
-        "keras": _keras_fit.global_seed(),
+        "keras": _keras_fit().global_seed() if "keras" in sys.modules else None,
     }
     if torch := sys.modules.get("torch"):
         state["torch"] = torch.get_rng_state().numpy()
@@ -34,8 +32,8 @@ def put_back(state: dict[str, Any]) -> None:
     python = state["python"]
     random.setstate((python["version"], tuple(int(word) for word in python["words"]), python["gauss"]))
     np.random.set_state(state["numpy"])
-    if state.get("keras") is not None:
-        _keras_fit.set_global_seed(state["keras"])
+    if state.get("keras") is not None and "keras" in sys.modules:
+        _keras_fit().set_global_seed(state["keras"])
     torch = sys.modules.get("torch")
     if torch and "torch" in state:
         torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
@@ -68,3 +66,9 @@ def _tensorflow_generator() -> random.Random | None:
     except (ImportError, AttributeError):  # TensorFlow has it under another name
         return None
     return generator if isinstance(generator, random.Random) else None
+
+
+def _keras_fit() -> Any:
+    from .. import _keras_fit as found  # here, because where tf_keras trains, Keras 3 need not be imported
+
+    return found

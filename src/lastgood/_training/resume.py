@@ -12,16 +12,16 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import keras
-
-from .. import _keras, _keras_fit
+from .. import _frameworks
 from .._errors import CorruptCheckpointError, RestoreError
+from .._fit import Fit
 from .._formats import Format
-from .._keras_fit import DrawnBatches, Fit
+from .._frameworks import Framework, Hooks
 from .._layout.training_block import read_block
 from .._record import Record
 from .._run import set_aside
 from . import callback_states, randomness
+from .drawing import DrawnBatches
 from .session import Origin, Session, put_back_source
 
 
@@ -47,11 +47,12 @@ class Found:
         Raises:
             RestoreError: The checkpoint is not one of this model; nothing was overwritten.
         """
-        _keras.build_optimizer(model)
+        framework = _frameworks.of(model)
+        framework.build_optimizer(model)
         unsaved, saved = self.format.unsaved_variables(model), self.state["variables"]
 
         def check() -> None:
-            _check_alike(unsaved, saved, f"the checkpoint {str(self.path)!r}")
+            _check_alike(framework, unsaved, saved, f"the checkpoint {str(self.path)!r}")
 
         self.format.load_weights(model, self.path, when_alike=check)
         _assign(unsaved, saved)
@@ -107,18 +108,22 @@ def open_checkpoint(path: Path, file_format: Format) -> Found:
         raise CorruptCheckpointError(path, "its training state", str(error)) from error
 
 
-def put_back_variables(variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str) -> None:
+def put_back_variables(
+    framework: Framework, variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str
+) -> None:
     """Give variables the values that were saved of them.
 
     Raises:
         RestoreError: They are not the same ones; nothing was overwritten.
     """
-    _check_alike(variables, saved, source)
+    _check_alike(framework, variables, saved, source)
     _assign(variables, saved)
 
 
-def _check_alike(variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str) -> None:
-    there = [(v.path.rpartition("/")[2], tuple(v.shape)) for v in variables]
+def _check_alike(
+    framework: Framework, variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str
+) -> None:
+    there = [(framework.path_of(v).rpartition("/")[2], tuple(v.shape)) for v in variables]
     wanted = [(entry["path"].rpartition("/")[2], tuple(entry["value"].shape)) for entry in saved]
     if there != wanted:
         has, had = next((a, b) for a, b in zip_longest(there, wanted) if a != b)
@@ -133,8 +138,10 @@ def _assign(variables: Sequence[Any], saved: Sequence[Mapping[str, Any]]) -> Non
         variable.assign(entry["value"])
 
 
-class Resumption(keras.callbacks.Callback):
-    """Brings a ``fit`` to where a checkpoint was made. It is the last of the callbacks: it sees what all have done.
+class Resumption(Hooks):
+    """Brings a ``fit`` to where a checkpoint was made; made a callback by ``_frameworks.as_callback``.
+
+    It is the last of the callbacks: it sees what all have done.
 
     Attributes:
         drawing: Whether batches are being drawn that were computed before.
@@ -189,6 +196,9 @@ class Resumption(keras.callbacks.Callback):
         epochs = self.params["epochs"]
         stopped = self._state["stopped"] or model.stop_training
         finished = self._position["epoch"] >= epochs or stopped
+        if not finished:
+            origin = self._position["origin"]
+            self._fit.go_on_from(origin["iterators"], made_ahead=origin["made_ahead"])
         self._undo = self._fit.start_at(model, max(epochs, 1) if finished else self._position["epoch"])
         print(self._describe(finished=finished, stopped=stopped))  # said whatever verbose is: it happens once
 
@@ -276,10 +286,13 @@ class Resumption(keras.callbacks.Callback):
     def _put_in_place(self, batch: Any) -> None:
         """Put back all that the save held, now that the next batch is one to compute."""
         model = self.model
-        _keras_fit.build_metrics(model, batch)
+        self._fit.build_metrics(model, batch)
         self._found.restore(model)
         try:
-            put_back_variables(model.metrics_variables, self._state["metrics"], "the checkpoint's metrics")
+            framework = _frameworks.of(model)
+            put_back_variables(
+                framework, framework.metrics_variables(model), self._state["metrics"], "the checkpoint's metrics"
+            )
         except RestoreError as error:
             warnings.warn(f"{error} This epoch's metrics leave out the batches before.", stacklevel=2)
         callback_states.put_back(self._fit.members, self._state["callbacks"])

@@ -5,10 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-import keras
-
-from .. import _keras
-from .._keras_fit import Fit
+from .. import _frameworks
+from .._fit import Fit
 from .._layout.training_block import Tensor, TrainingBlock, UnpackableError
 from .._policies.monitor import as_scalar
 from . import callback_states, randomness
@@ -86,12 +84,12 @@ class Session:
             self._origin = replace(self._origin, drawn=self._origin.drawn + (self.fit.batches or 0))
             return
         else:
-            self._origin = self._here()
+            self._origin = self._here(begun=True)
         self.iterators += 1
 
     def begin_validation(self, model: Any) -> None:
         """Keep what validation overwrites, in case that training has to stop in the middle of it."""
-        self._before_validation = _Moment(randomness.capture(), _arrays(model.metrics_variables))
+        self._before_validation = _Moment(randomness.capture(), _arrays(model))
 
     def block(
         self,
@@ -150,10 +148,10 @@ class Session:
         """Return where training goes on: an epoch, the batches of it that are done, and how to come to the next."""
         if self._given is not None:
             return self._given
-        origin = self._origin or self._here()
+        origin = self._origin or self._here(begun=False)
         if batch is None:
             spans = self.fit.spans_epochs
-            origin = replace(origin, drawn=origin.drawn + (self.fit.batches or 0)) if spans else self._here()
+            origin = replace(origin, drawn=origin.drawn + (self.fit.batches or 0)) if spans else self._here(begun=False)
         drawn = origin.drawn + (batch or 0)
         return {
             "epoch": epoch + (batch is None),
@@ -163,10 +161,10 @@ class Session:
             "origin": {each.name: getattr(origin, each.name) for each in fields(origin)},
         }
 
-    def _here(self) -> Origin:
-        on_tensorflow = keras.backend.backend() == "tensorflow"
-        iterators = self.fit.iterators if on_tensorflow else self.iterators
-        ahead = self.fit.has_made_ahead
+    def _here(self, *, begun: bool) -> Origin:
+        """Return where an epoch that begins now, or has just done so, draws its batches from."""
+        iterators = self.iterators if self.fit.iterators is None else self.fit.iterators
+        ahead = self.fit.has_made_ahead(begun=begun)
         return Origin(randomness.capture(), iterators, self._state_of_source(ahead=ahead), ahead)
 
     def _state_of_source(self, *, ahead: bool) -> Any:
@@ -197,8 +195,8 @@ def loop_state(model: Any, unsaved: Sequence[Any], extra: Any) -> TrainingBlock:
 
 def _state_of_model(model: Any, unsaved: Sequence[Any]) -> dict[str, Any]:
     return {
-        "variables": _tensors(unsaved),
-        "metrics": _tensors(model.metrics_variables),
+        "variables": _tensors(model, unsaved),
+        "metrics": _tensors(model, _frameworks.of(model).metrics_variables(model)),
     }
 
 
@@ -235,19 +233,22 @@ def put_back_source(source: Any, state: Any) -> None:
             generator.set_state(torch.from_numpy(words.copy()))
 
 
-def _tensors(variables: Any) -> list[dict[str, Any]]:
+def _tensors(model: Any, variables: Sequence[Any]) -> list[dict[str, Any]]:
     """Return variables as the block takes them: copied when it is filled."""
+    framework = _frameworks.of(model)
     return [
         {
-            "path": variable.path,
-            "value": Tensor(
-                _keras.tensor_of(variable), tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype)
-            ),
+            "path": framework.path_of(each),
+            "value": Tensor(framework.tensor_of(each), tuple(each.shape), framework.dtype_of(each)),
         }
-        for variable in variables
+        for each in variables
     ]
 
 
-def _arrays(variables: Any) -> list[dict[str, Any]]:
-    """Return variables with the values that they have now."""
-    return [{"path": variable.path, "value": keras.ops.convert_to_numpy(variable) * 1} for variable in variables]
+def _arrays(model: Any) -> list[dict[str, Any]]:
+    """Return the variables of metrics with the values that they have now."""
+    framework = _frameworks.of(model)
+    return [
+        {"path": framework.path_of(each), "value": framework.to_numpy(each) * 1}
+        for each in framework.metrics_variables(model)
+    ]

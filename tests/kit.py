@@ -1,0 +1,7 @@
+"""The Keras that a test session is about: Keras 3 or, with TensorFlow's own switch, tf_keras 2."""
+
+import importlib
+import os
+
+TF_KERAS = os.environ.get("TF_USE_LEGACY_KERAS") == "1"
+keras = importlib.import_module("tf_keras" if TF_KERAS else "keras")

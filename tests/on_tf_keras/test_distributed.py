@@ -1,0 +1,84 @@
+"""Under ``tf.distribute``: all workers take part, the chief's checkpoints alone appear, and all go on from them."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CHILD = Path(__file__).with_name("distributed_child.py")
+FORMATS = [
+    ("{epoch}.keras", False, ["1.keras", "2.keras"]),
+    ("{epoch}.weights.h5", True, ["1.weights.h5", "2.weights.h5"]),
+    ("ck{epoch}", False, ["ck1", "ck2"]),
+]
+ENDINGS = (".data-00000-of-00002", ".data-00001-of-00002", ".index")
+CHECKPOINT = ("ck{epoch}", True, ["checkpoint", *(f"ck{i}{ending}" for i in (1, 2) for ending in ENDINGS)])
+
+
+def start(given, cluster=None, index=0):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    if cluster:
+        environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    command = [sys.executable, "-W", "ignore", str(CHILD), json.dumps(given)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process, status=0):
+    output, errors = process.communicate(timeout=240)
+    assert process.returncode == status, errors[-3000:]
+    return json.loads(output.splitlines()[-1]) if status == 0 else None
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("localhost", 0))
+        return listening.getsockname()[1]
+
+
+def two_workers(given, status=0):
+    cluster = {"worker": [f"localhost:{free_port()}" for _ in range(2)]}
+    workers = [start({**given, "strategy": "workers"}, cluster, index) for index in range(2)]
+    return [end(worker, status) for worker in workers]
+
+
+@pytest.mark.parametrize(("name", "weights_only", "names"), [*FORMATS, CHECKPOINT])
+def test_two_replicas_in_one_process_save(tmp_path, name, weights_only, names):
+    given = {"strategy": "mirrored", "path": str(tmp_path / name), "weights_only": weights_only, "epochs": 2}
+    assert end(start(given))["names"] == names
+
+
+def test_two_replicas_in_one_process_resume(tmp_path):
+    given = {"strategy": "mirrored", "resume": True, "epochs": 3, "save_freq": 3}
+    whole = end(start({**given, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras")}))
+    cut = {**given, "path": str(tmp_path / "b" / "{epoch}-{batch}.keras")}
+    end(start({**cut, "die_after": 2}), status=9)
+    again = end(start({**cut, "seed": 5}))
+    assert again["step"] == whole["step"]
+    for a, b in zip(again["weights"], whole["weights"], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(("name", "weights_only", "names"), [FORMATS[0], FORMATS[2], CHECKPOINT])
+def test_two_workers_save_and_only_the_chiefs_file_appears(tmp_path, name, weights_only, names):
+    given = {"path": str(tmp_path / name), "weights_only": weights_only, "epochs": 2}
+    chief, other = two_workers(given)
+    assert sorted(path.name for path in tmp_path.iterdir()) == names  # also nothing hidden
+    assert chief["weights"] == other["weights"]
+
+
+def test_two_workers_resume(tmp_path):
+    given = {"resume": True, "epochs": 3, "keep_last": 2}
+    whole = two_workers({**given, "path": str(tmp_path / "a" / "{epoch}.keras")})
+    cut = {**given, "path": str(tmp_path / "b" / "{epoch}.keras")}
+    two_workers({**cut, "die_after": 2}, status=9)
+    again = two_workers({**cut, "seed": 5})
+    for worker, uninterrupted in zip(again, whole, strict=True):
+        assert worker["step"] == uninterrupted["step"]
+        assert worker["weights"] == uninterrupted["weights"]
+    kept = sorted(path.name for path in (tmp_path / "b").iterdir() if not path.name.startswith("."))
+    assert set(kept) >= {"2.keras", "3.keras"}
