@@ -3,8 +3,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
+# The tests of Keras 3 that are run on tf_keras 2, too.
+ON_BOTH := $(addprefix tests/on_keras/test_,contract.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
 
-.PHONY: help demo test test-quick test-resume lint types check bench bench-disk bench-hooks bench-state bench-command screenshot clean
+.PHONY: help demo test test-quick test-resume lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +33,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest tests/framework_free
 	set -e; for backend in $(BACKENDS); do \
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
+	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs
 
@@ -52,6 +55,9 @@ check: lint types test  ## all that has to hold before a change lands
 
 bench: .venv/bench.stamp  ## measure what saves cost, against stock Keras, Orbax and the machine (BENCH="--size 0.1" for less)
 	$(BIN)/python benchmarks/saves.py $(BENCH)
+
+bench-tf-keras: .venv/bench.stamp  ## measure what saves cost on tf_keras 2, stock and ours
+	$(BIN)/python benchmarks/tf_keras_saves.py $(BENCH)
 
 bench-disk: .venv/bench.stamp  ## measure ways to write a file
 	$(BIN)/python benchmarks/disk_writes.py

@@ -1,7 +1,8 @@
 """A model that knows how often it was trained: each of its weights equals minus the number of its steps."""
 
-import keras
 import numpy as np
+
+from kit import keras
 
 
 @keras.saving.register_keras_serializable("counting")

@@ -1,9 +1,9 @@
 """Runs of a training within one process: a crash is an exception, a restart a new model and new callbacks."""
 
-import keras
 import numpy as np
 import pytest
 
+from kit import keras, to_numpy
 from lastgood import ModelCheckpoint
 
 
@@ -39,7 +39,7 @@ def build(**options):
             keras.layers.Dense(1, activation="sigmoid"),
         ]
     )
-    model.compile("adam", "binary_crossentropy", metrics=["accuracy", "auc"], **options)
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy", keras.metrics.AUC(name="auc")], **options)
     return model
 
 
@@ -65,7 +65,7 @@ def crash(fit, callbacks, **options):
 
 
 def values(model):
-    return [np.array(keras.ops.convert_to_numpy(v)) for v in [*model.variables, *model.optimizer.variables]]
+    return [np.array(to_numpy(v)) for v in [*model.variables, *model.optimizer.variables]]
 
 
 def assert_alike(a, b):

@@ -408,7 +408,7 @@ def test_line_19_goes_to_the_log_where_interactive_logging_is_off(fit, make_mode
 # Metric names
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint takes less '(val_)?area' to be better" if TF_KERAS else "error")
+@pytest.mark.filterwarnings(f"{'ignore' if TF_KERAS else 'error'}:ModelCheckpoint takes less '(val_)?area'")
 def test_line_20_every_key_of_the_history_is_a_valid_monitor(fit, make_model, tmp_path):
     metrics = ["accuracy", "mae", keras.metrics.AUC(name="area")]
     keys = list(fit(make_model(metrics), [], validate=True).history)

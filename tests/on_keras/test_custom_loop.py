@@ -4,7 +4,7 @@ import numpy as np
 
 import lastgood
 from crashing import build, start
-from kit import keras
+from kit import keras, to_numpy
 from lastgood import ModelCheckpoint
 
 
@@ -20,7 +20,7 @@ def test_restore_puts_everything_back_that_a_model_has(fit, tmp_path):
     for a, b in zip(
         [*model.variables, *model.optimizer.variables], [*other.variables, *other.optimizer.variables], strict=True
     ):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(a), keras.ops.convert_to_numpy(b))
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
 
 def test_a_loop_of_ones_own(tmp_path, data):

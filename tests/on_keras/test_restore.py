@@ -8,7 +8,7 @@ import pytest
 
 import lastgood
 import zoo
-from kit import keras
+from kit import keras, to_numpy
 from lastgood import ArgumentError, CorruptCheckpointError, ModelCheckpoint, RestoreError
 
 FORMATS = {"m.keras": False, "m.weights.h5": True, "m.h5": False, "w.hdf5": True, "orbax": True, "directory": False}
@@ -112,7 +112,7 @@ def test_a_changed_byte_of_a_tensor_names_the_variable_and_nothing_is_loaded(tmp
     path = tmp_path / f"m{ending}"
     _save(model, path)
     content = bytearray(path.read_bytes())
-    kernel = np.asarray(keras.ops.convert_to_numpy(model.get_layer("last").kernel)).tobytes()
+    kernel = np.asarray(to_numpy(model.get_layer("last").kernel)).tobytes()
     content[content.index(kernel) + 5] ^= 0x10
     path.write_bytes(content)
     before = zoo.state(other)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from crashing import CrashAt, CrashError, assert_alike, build, crash, start
-from kit import keras
+from kit import TF_KERAS, keras
 from lastgood import ModelCheckpoint, RestoreError
 
 
@@ -240,6 +240,7 @@ def test_another_model_is_refused_before_anything_is_overwritten(fit, tmp_path):
     np.testing.assert_array_equal(before[0], other.get_weights()[0])
 
 
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
 def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
     x, y = data
 
@@ -269,6 +270,7 @@ def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
         (tmp_path / "a.keras").unlink()
 
 
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
 def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
     x, y = data
 
@@ -308,6 +310,7 @@ def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
 @pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
 def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, workers):
     if workers and keras.backend.backend() != "torch":
         pytest.skip("workers are forked processes, which jax and TensorFlow do not bear")
@@ -338,6 +341,7 @@ def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, w
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
 def test_a_loader_whose_position_cannot_be_told_is_drawn_from_again(tmp_path, data):
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     x, y = data

@@ -134,7 +134,7 @@ def _csv_rows(logger: Any) -> dict[str, Any] | None:
 
 def _put_back_csv(logger: Any, state: State) -> None:
     """Have the file hold the rows that it had, and go on behind them: none is lost, none comes twice."""
-    if logger.csv_file and not logger.csv_file.closed:
+    if logger.csv_file and not getattr(logger.csv_file, "closed", False):
         logger.csv_file.close()
     Path(logger.filename).write_bytes(state["text"])
     logger.csv_file = Path(logger.filename).open("a")  # noqa: SIM115 - it closes it when training ends
