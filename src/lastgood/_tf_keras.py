@@ -121,7 +121,15 @@ def weights(model: Any) -> list[Any]:
 
 def state_variables(model: Any) -> list[Any]:
     """Return all variables that training changes, each once: weights, the optimizer's, states of generators."""
-    return _frameworks.once([*weights(model), *optimizer_variables(model), *_generator_states(model)])
+    return _frameworks.once([*weights(model), *optimizer_variables(model), *_rates(model), *_generator_states(model)])
+
+
+def _rates(model: Any) -> list[Any]:
+    """Return the variable that holds the learning rate: callbacks change it, and it is none of the optimizer's list."""
+    optimizer = getattr(model, "optimizer", None)
+    hypers = getattr(optimizer, "_hyper", None) or {}  # of legacy optimizers
+    found = getattr(optimizer, "_learning_rate", None)
+    return [each for each in (found, hypers.get("learning_rate")) if isinstance(each, tf.Variable)]
 
 
 def planned_variables(model: Any) -> list[Any]:

@@ -58,7 +58,7 @@ def test_a_restart_goes_on_inside_the_epoch(fit, tmp_path, capsys, ending, valid
     resumed = start(fit, [ModelCheckpoint(path, **options)], validate=validate)
     assert f"resumed from {tmp_path / f'2-5{ending}'}: epoch 2, batch 5 of 10" in capsys.readouterr().out
     assert_alike(start(fit, [], other=False, validate=validate), resumed)
-    assert resumed[0]._initial_epoch is None
+    assert TF_KERAS or resumed[0]._initial_epoch is None
 
 
 def test_a_restart_goes_on_behind_an_epoch(fit, tmp_path, capsys):

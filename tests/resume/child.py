@@ -146,7 +146,8 @@ def main():
     history = model.fit(**fit, epochs=given["epochs"], verbose=0, callbacks=[*members, Killer(given, checkpoint)])
     values = [*model.variables, *model.optimizer.variables]
     np.savez(directory / "end.npz", *[v.numpy() if TF_KERAS else keras.ops.convert_to_numpy(v) for v in values])
-    (directory / "history.json").write_text(json.dumps({"epoch": history.epoch, "history": history.history}))
+    told = {"epoch": history.epoch, "history": history.history}
+    (directory / "history.json").write_text(json.dumps(told, default=float))  # of tf_keras a rate is NumPy's
 
 
 if __name__ == "__main__":
