@@ -122,7 +122,6 @@ class CheckpointCallback(Hooks):
         self._saved_at: tuple[int, int | None] | None = None
         self._marks = TensorBoardMarks(())
         self._noted = self._begun = False
-        self._publishes = True
         self._direction: Direction | None = None
         self._batches = BatchCount()
         self._epoch = 0
@@ -163,7 +162,7 @@ class CheckpointCallback(Hooks):
         _preflight.check_target(self._template, self._format, self._storage)
         self._format.check_model(self.model)
         self._warn_ahead()
-        taken = self._publishes and _preflight.check_free(
+        taken = self._keeper.publishes and _preflight.check_free(
             self._keeper, self.filepath, refuse=self.resume or self._keeper.retention.prunes
         )
         if taken:
@@ -183,8 +182,7 @@ class CheckpointCallback(Hooks):
 
     def _take_part(self) -> None:
         """Find out whether the checkpoints of this process are the ones that appear, of all that train in step."""
-        self._publishes = _frameworks.of(self.model).is_chief(self.model)
-        self._storage.publishes = self._keeper.publishes = self._publishes
+        self._storage.publishes = self._keeper.publishes = _frameworks.of(self.model).is_chief(self.model)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note which epoch it is, and where its batches begin."""

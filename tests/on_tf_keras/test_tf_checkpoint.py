@@ -1,0 +1,48 @@
+"""A checkpoint of TensorFlow: its files, what takes its place, and what damage does."""
+
+import pytest
+import tensorflow as tf
+
+from lastgood import CorruptCheckpointError, ModelCheckpoint, load_weights, open_run
+
+
+def test_one_path_is_replaced_and_no_part_stays(fit, make_model, tmp_path, names):
+    model, counts = make_model(), set()
+    checkpoint = ModelCheckpoint(tmp_path / "ck", save_weights_only=True)
+    for _ in range(3):
+        fit(model, [checkpoint])
+        assert len(names(tmp_path)) == 2 + len(list(tmp_path.glob("ck.data-*")))
+        counts.add(len(list(tmp_path.glob("ck.data-*"))))
+        loaded = make_model()
+        loaded.load_weights(str(tmp_path / "ck"))  # stock
+        assert all((a == b).all() for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))
+        assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ck")
+    assert counts == {2, 3}  # an other number of parts each time, so that new ones lie beside the old ones
+
+
+def test_training_goes_on_while_it_is_written(fit, make_model, tmp_path):
+    """Saves of every batch, written from copies: each holds the values of its own step."""
+    model, seen = make_model(), {}
+    watch = tf.keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.update({batch + 1: [w.copy() for w in model.get_weights()]})
+    )
+    fit(model, [watch, ModelCheckpoint(tmp_path / "{batch}", save_weights_only=True, save_freq=1)])
+    for batch, weights in seen.items():
+        loaded = make_model()
+        loaded.load_weights(str(tmp_path / str(batch)))
+        assert all((a == b).all() for a, b in zip(loaded.get_weights(), weights, strict=True))
+
+
+@pytest.mark.parametrize("ending", [".index", ".data-00000-of-00002", ".data-00001-of-00002"])
+def test_damage_in_any_of_its_files_is_found(fit, make_model, tmp_path, ending):
+    fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
+    run = open_run(tmp_path)
+    assert [each.path.name for each in run.checkpoints] == ["ck"]
+    assert run.verify() == []
+    path = tmp_path / f"ck{ending}"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert len(run.verify(tmp_path / "ck")) == 1
+    with pytest.raises(CorruptCheckpointError):
+        load_weights(make_model(), tmp_path / "ck")
