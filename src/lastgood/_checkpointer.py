@@ -6,7 +6,7 @@ import platform
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -39,7 +39,8 @@ class SaveStats:
         size: Its length in bytes.
         wait: How long training waited for the save before it.
         snapshot: How long training waited for the copy of its state.
-        write: How long the writing took, behind training's back unless the format or ``background=False`` forbids it.
+        write: How long the writing took, behind training's back unless stock Keras writes the format, or with
+            ``background=False``.
         fsync: How long it took after that until the checkpoint was durable and visible.
     """
 
@@ -174,23 +175,32 @@ class Saver:
                 snapshot = self._format.snapshot(model, record, training)
             costs = _Costs(wait=started - asked, snapshot=time.perf_counter() - started)
             save = Save(path, record, snapshot)
-            write = partial(self._write, save, snapshot, costs, on_commit)
+            steps = self._write(save, snapshot, costs, on_commit)
             try:
                 self._untold.append(save)
-                _writer.run(write, background=self._background and not snapshot.live)
+                if snapshot.live:
+                    next(steps, None)
+                _writer.run(partial(_finish, save, steps), background=self._background)
             except BaseException:  # an interrupt: what has begun in the background goes on, and what has not never will
                 if not save.begun:
                     self._untold.remove(save)
                 raise
 
-    def _write(self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[Save], None]) -> None:
-        """Write a snapshot and commit it; whatever goes wrong is kept in ``save``."""
-        save.begun = True
+    def _write(
+        self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[Save], None]
+    ) -> Generator[None, None, None]:
+        """Write a snapshot, and commit it; whatever goes wrong is kept in ``save``.
+
+        Yields:
+            Once, when the model itself is not read any more: what is left can be done in another thread.
+        """
         started = time.perf_counter()
         try:
             with self._storage.stage(Path(save.path), self._format.suffix) as temporary:
                 snapshot.before(Path(save.path))
                 snapshot.write(temporary, save.count)
+                yield
+                snapshot.seal(temporary)
                 size, written = tree_bytes(temporary), time.perf_counter()
             if self._storage.publishes:
                 snapshot.after(Path(save.path))
@@ -231,6 +241,13 @@ class _Costs:
 
     wait: float
     snapshot: float
+
+
+def _finish(save: Save, steps: Generator[None, None, None]) -> None:
+    """Do what is left of a save."""
+    save.begun = True
+    for _ in steps:
+        pass
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A run's directory: what is listed, and any sequence of what can happen to it against a model of it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from lastgood._layout import trailing_record
 from lastgood._policies.naming import Template
 from lastgood._policies.retention import Retention
 from lastgood._record import Record
-from lastgood._run import Run, occupancy
+from lastgood._run import Run, journal, occupancy
 from lastgood._run.journal import Journal
 from lastgood._run.keeper import Keeper
 from lastgood._run.occupancy import Occupancy
@@ -368,3 +369,14 @@ class RunMachine(RuleBasedStateMachine):
 
 TestRunMachine = RunMachine.TestCase
 TestRunMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_a_stopped_process_that_prunes_does_not_hold_another_ones_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "_PATIENCE", 0.1)
+    (tmp_path / ".lastgood").mkdir()
+    with (tmp_path / ".lastgood" / "journal.lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="another process"), journal.Journal(tmp_path).alone():
+            pass
+    with journal.Journal(tmp_path).alone():
+        pass

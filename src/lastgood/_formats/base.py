@@ -10,6 +10,7 @@ from .._layout.training_block import Training, TrainingBlock
 from .._record import Record
 from .._snapshot import copier
 from .._storage.entries import tree_bytes
+from .._storage.in_memory import FileInMemory
 
 BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
 # Bytes to have ready for a record whose length is not known yet.
@@ -31,14 +32,16 @@ class Snapshot:
 
     Attributes:
         write: Writes the checkpoint to a path where nothing is yet; raises OSError where the storage refuses.
+        seal: Completes what was written: it gets its record.
         size: Bytes to be written; 0 where only the writing will tell.
-        live: The writing reads the model itself, so training must wait for it.
+        live: The writing reads the model itself, so training must wait for it; for the rest it need not.
         before: Told, before it is written, where the checkpoint is to appear.
         after: Told where it has appeared.
         note: What the user should know of it, once; empty if nothing.
     """
 
     write: Callable[[Path, Report], None]
+    seal: Callable[[Path], None] = _nothing
     size: int = 0
     live: bool = False
     note: str = ""
@@ -51,14 +54,32 @@ def to_bytes(model: Any, training: TrainingBlock) -> bytes:
     return training.to_bytes(copier(_frameworks.of(model).backend()))
 
 
-def live(write: Callable[[Path], None], note: str = "") -> Snapshot:
-    """Return the snapshot of what stock Keras writes, from the model itself: nothing is taken beforehand."""
+def live(
+    write: Callable[[Path], None], seal: Callable[[Path], None] = _nothing, *, note: str = "", hdf5: bool = False
+) -> Snapshot:
+    """Return the snapshot of what stock Keras writes, from the model itself: nothing is taken beforehand.
+
+    Args:
+        write: Has stock Keras write to a path.
+        seal: Completes what it wrote.
+        note: What the user should know of it.
+        hdf5: Whether the path becomes an HDF5 file: stock then writes to memory, and the disk gets it behind training's
+            back.
+    """
+    memory: list[FileInMemory | None] = []
 
     def write_and_report(path: Path, report: Report) -> None:
+        memory.append(FileInMemory.at(path) if hdf5 else None)
         write(path)
         report(tree_bytes(path))
 
-    return Snapshot(write_and_report, live=True, note=note)
+    def seal_and_put_on_disk(path: Path) -> None:
+        seal(path)
+        file = memory.pop()
+        if file is not None:
+            file.put_on_disk()
+
+    return Snapshot(write_and_report, seal_and_put_on_disk, live=True, note=note)
 
 
 class Format(Protocol):

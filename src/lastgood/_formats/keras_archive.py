@@ -53,25 +53,16 @@ class KerasArchive:
         texts = _frameworks.of(model).serialized(model) if found else None
         if found is None or texts is None:
             content = to_bytes(model, training(self.unsaved_variables(model)))
-            return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
+            return live(model.save, lambda path: _complete(path, record, content), note=BY_STOCK)
         plan, state, block = found
         image = _image(plan.layout, texts, state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(image.longest)
         plan.copy_into(memory[image.start :], model, state, block)
-        return Snapshot(lambda path, report: image.write(path, report, memory), image.longest)
+        return Snapshot(lambda path, report: image.write(path, report, memory), size=image.longest)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
         return _frameworks.of(model).unsaved_variables(model, optimizer=True)
-
-    def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
-        """Write with stock Keras; the training state is a member, since the weights file is in the archive by then."""
-        model.save(path)
-        text = _comment(record, None)
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(_TRAINING, training)
-            archive.comment = text.text.encode()
-        digests.seal_file(path, path.stat().st_size - len(archive.comment), text)
 
     @cached_property
     def _plans(self) -> "PlanCache":
@@ -117,6 +108,15 @@ class KerasArchive:
 
 def _record_of(file: PositionedFile, comment: bytes) -> tuple[int, RecordText] | None:
     return (file.size - len(comment), RecordText(comment.decode(errors="replace"))) if comment else None
+
+
+def _complete(path: Path, record: Record, training: bytes) -> None:
+    """Add to what stock Keras wrote; the training state is a member, since the weights file is in the archive by then."""
+    text = _comment(record, None)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(_TRAINING, training)
+        archive.comment = text.text.encode()
+    digests.seal_file(path, path.stat().st_size - len(archive.comment), text)
 
 
 def _comment(record: Record, table: tuple[int, int] | None) -> RecordText:

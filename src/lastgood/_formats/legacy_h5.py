@@ -43,12 +43,11 @@ class LegacyModel:
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
         content = to_bytes(model, training(self.unsaved_variables(model)))
-        return live(lambda path: self._write(model, path, record, content))
+        return live(lambda path: self._write(model, path), lambda path: trailing_record.append(path, record, content))
 
-    def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
-        """Write with stock Keras, then add the record."""
+    def _write(self, model: Any, path: Path) -> None:
+        """Write with stock Keras."""
         _frameworks.of(model).save_legacy_model(model, path)
-        trailing_record.append(path, record, training)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record at the file's end."""
@@ -90,7 +89,6 @@ class LegacyWeights(LegacyModel):
 
     name = "h5 weights"
 
-    def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
-        """Write the layout that stock ``load_weights`` reads, then add the record."""
+    def _write(self, model: Any, path: Path) -> None:
+        """Write the layout that stock ``load_weights`` reads."""
         _frameworks.of(model).save_legacy_weights(model, path)
-        trailing_record.append(path, record, training)

@@ -40,21 +40,22 @@ class WeightsH5:
         found = self._plans.get(model, training)
         if found is None:
             content = to_bytes(model, training(self.unsaved_variables(model)))
-            return live(lambda path: self._write_with_stock(model, path, record, content), BY_STOCK)
+            return live(
+                model.save_weights,
+                lambda path: trailing_record.append(path, record, content),
+                note=BY_STOCK,
+                hdf5=True,
+            )
         plan, state, block = found
         text = record.to_text(plan.layout.digests)
         size = plan.layout.size + len(trailing_record.encode(text))
         memory = staging.shared(size)[: direct.whole_blocks(size)]
         plan.copy_into(memory, model, state, block)
-        return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size)
+        return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size=size)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
         return _frameworks.of(model).unsaved_variables(model, optimizer=True)
-
-    def _write_with_stock(self, model: Any, path: Path, record: Record, training: bytes) -> None:
-        model.save_weights(path)
-        trailing_record.append(path, record, training)
 
     @cached_property
     def _plans(self) -> "PlanCache":

@@ -5,9 +5,11 @@ what the report tells of the past; a line that is damaged is passed over.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from .._record import number_from_json, number_to_json, refuse_constant
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
 _LOCK = "journal.lock"
+_PATIENCE = 10.0  # seconds
 
 
 class Journal:
@@ -77,13 +80,39 @@ class Journal:
         """Keep others out of this block, such as a pin while checkpoints are being pruned.
 
         Raises:
+            TimeoutError: An OSError: another process has been in such a block for long; it may be stopped.
             OSError: The storage refused.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / _LOCK).open("a") as lock:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            _lock(lock.fileno())
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(lock, fcntl.LOCK_UN)  # before it is closed, which may fail
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file, unless the file system has no locks.
+
+    Raises:
+        TimeoutError: Another has held it for too long: nobody is to wait for a process that may never go on.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    errno.ETIMEDOUT, f"another process has held {_LOCK!r} in it for {_PATIENCE:g} s"
+                ) from None
+            time.sleep(0.01)
+        except OSError:
+            return
+        else:
+            return
 
 
 @dataclass
