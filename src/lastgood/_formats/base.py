@@ -10,7 +10,6 @@ from .._layout.training_block import Training, TrainingBlock
 from .._record import Record
 from .._snapshot import copier
 from .._storage.entries import tree_bytes
-from .._storage.in_memory import FileInMemory
 
 BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
 # Bytes to have ready for a record whose length is not known yet.
@@ -54,32 +53,70 @@ def to_bytes(model: Any, training: TrainingBlock) -> bytes:
     return training.to_bytes(copier(_frameworks.of(model).backend()))
 
 
-def live(
-    write: Callable[[Path], None], seal: Callable[[Path], None] = _nothing, *, note: str = "", hdf5: bool = False
-) -> Snapshot:
+def live(write: Callable[[Path], None], seal: Callable[[Path], None] = _nothing, *, note: str = "") -> Snapshot:
     """Return the snapshot of what stock Keras writes, from the model itself: nothing is taken beforehand.
 
     Args:
         write: Has stock Keras write to a path.
         seal: Completes what it wrote.
         note: What the user should know of it.
-        hdf5: Whether the path becomes an HDF5 file: stock then writes to memory, and the disk gets it behind training's
-            back.
     """
-    memory: list[FileInMemory | None] = []
 
     def write_and_report(path: Path, report: Report) -> None:
-        memory.append(FileInMemory.at(path) if hdf5 else None)
-        write(path)
+        with _errors_of_hdf5_are_raised():
+            write(path)
         report(tree_bytes(path))
 
-    def seal_and_put_on_disk(path: Path) -> None:
-        seal(path)
-        file = memory.pop()
-        if file is not None:
-            file.put_on_disk()
+    return Snapshot(write_and_report, seal, live=True, note=note)
 
-    return Snapshot(write_and_report, seal_and_put_on_disk, live=True, note=note)
+
+@contextmanager
+def _errors_of_hdf5_are_raised() -> Iterator[None]:
+    """Raise at the block's end what h5py could only mention: that a data set's last bytes were not written."""
+    lost: list[BaseException] = []
+    thread, before = threading.get_ident(), sys.unraisablehook
+
+    def keep(unraisable: Any) -> None:
+        if threading.get_ident() == thread and "h5py" in str(unraisable.object):
+            lost.append(unraisable.exc_value)
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = keep
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+    if lost:
+        raise OSError(errno.EIO, f"HDF5 could not write all of it: {lost[0]}")
+
+
+def in_memory(
+    write: Callable[[h5py.File], None], size: int, record: Record, training: bytes
+) -> Snapshot:
+    """Return the snapshot of an HDF5 file that stock Keras writes into the staging buffer.
+
+    Args:
+        write: Has stock Keras write to an open HDF5 file.
+        size: About how many bytes it will write.
+        record: The record that the file gets.
+        training: The training state.
+    """
+    staged = StagedFile(size)
+    with h5py.File(staged, "w") as file:
+        write(file)
+        trailing_record.mark(file, training)
+    text = record.to_text()
+    at = staged.seek(0, io.SEEK_END)
+    staged.write(trailing_record.encode(text))
+    length = staged.length
+    memory = staged.memory[: direct.whole_blocks(length)]
+
+    def seal() -> tuple[int, list[direct.Place]]:
+        digests.seal(memory[:length], [], at, text)
+        return length, [(at, length - at)]
+
+    return Snapshot(lambda path, report: direct.write_file(path, memory, (0, at), seal, report), size=length)
 
 
 class Format(Protocol):

@@ -54,6 +54,15 @@ def shared(size: int) -> Memory:
         return _shared
 
 
+def grown(size: int) -> Memory:
+    """Return the buffer, ``size`` bytes long at least, with what it holds: for a moment there are two."""
+    before = shared(0)
+    memory = shared(size)
+    if memory is not before:
+        memory[: len(before)] = before
+    return memory
+
+
 def pin_with(pinning: Pinning) -> None:
     """Have the buffer locked in memory, for a backend whose GPUs then write to it directly."""
     global _pinning
