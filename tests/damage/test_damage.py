@@ -1,0 +1,141 @@
+"""Damage of every kind in every region of every format: found, told where, loaded by nothing, survived by a restart.
+
+``LASTGOOD_DAMAGE`` is how many times each format is damaged, and has the summary say what was tried.
+"""
+
+import os
+import re
+import zipfile
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from mutator import damages
+from samples import CASES, SINGLE_FILES, quietly, read, same, values, write
+
+import lastgood
+from kit import TF_KERAS
+
+WHOLE = "LASTGOOD_DAMAGE" in os.environ
+EXAMPLES = int(os.environ.get("LASTGOOD_DAMAGE", "60"))
+EACH = 1 if WHOLE else 41  # of the bytes of a file, where all are meant
+
+thorough = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+only_some = settings(thorough, max_examples=2, phases=[Phase.generate])  # to make an example smaller takes long
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_damage_is_found_and_told_where_and_nothing_is_loaded(sample, counts, name):
+    found = sample(name)
+    path, model = found.path(2), found.other_model
+    assert lastgood.open_run(found.directory).verify() == []
+
+    @thorough
+    @given(st.data())
+    def damage_is_found(data):
+        damage = data.draw(damages(found.second, found.first))
+        counts[name, damage.region.kind, "tried"] += 1
+        before = values(model)
+        try:
+            write(path, damage.files)
+            problems = lastgood.open_run(found.directory).verify()
+            with pytest.raises(lastgood.RestoreError) as caught:
+                quietly(lambda: lastgood.load_weights(model, path))
+        finally:
+            write(path, found.second.files)
+        assert [problem.path for problem in problems] == [path]
+        assert re.search(damage.told, problems[0].region), problems[0].region
+        assert problems[0].region
+        assert isinstance(caught.value, lastgood.CorruptCheckpointError)
+        assert same(values(model), before)
+        counts[name, damage.region.kind, "detected"] += 1
+
+    damage_is_found()
+    assert lastgood.open_run(found.directory).verify() == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_restart_goes_on_from_the_checkpoint_before_and_the_damaged_one_is_kept(sample, tmp_path_factory, name):
+    found = sample(name)
+
+    @only_some
+    @given(st.data())
+    def restart(data):
+        damage = data.draw(damages(found.second, found.first))
+        directory = tmp_path_factory.mktemp("restart") / "run"
+        found.copy_to(directory)
+        path = directory / found.path(2).name
+        write(path, damage.files)
+        evidence = read(path)
+        with pytest.warns(UserWarning, match="is used instead"):
+            model = quietly(lambda: found.case.fit(directory, epochs=2, build_other=True))
+        assert same(values(model), values(found.model))  # the epoch was trained again, from the checkpoint before
+        assert read(path.with_name(f"{path.name}.corrupt")) == evidence
+        assert lastgood.open_run(directory).verify() == []
+
+    restart()
+
+
+@pytest.mark.parametrize("name", SINGLE_FILES)
+def test_no_byte_of_a_file_can_change_unseen(sample, name):
+    """One bit of each byte in turn; which bit goes round."""
+    found = sample(name)
+    path, whole = found.path(2), found.second.files[""]
+    run, missed = lastgood.open_run(found.directory), []
+    content = bytearray(whole)
+    try:
+        for at in range(0, len(whole), EACH):
+            content[at] ^= 1 << at % 8
+            path.write_bytes(content)
+            missed += [] if run.verify(path) else [at]
+            content[at] = whole[at]
+    finally:
+        path.write_bytes(whole)
+    assert not missed
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_checkpoints_that_swapped_names_are_gone_on_with_by_step(sample, tmp_path, capsys, name):
+    """Their contents are intact, and say themselves of which step they are; the name decides nothing."""
+    found = sample(name)
+    found.copy_to(tmp_path / "run")
+    paths = [tmp_path / "run" / found.path(epoch).name for epoch in (1, 2)]
+    for path, files in zip(paths, [found.second.files, found.first.files], strict=True):
+        write(path, dict.fromkeys(read(path)))
+        write(path, files)
+    run = lastgood.open_run(tmp_path / "run")
+    assert run.verify() == []
+    assert [each.path for each in run.checkpoints] == paths[::-1]
+    model = quietly(lambda: found.case.fit(tmp_path / "run", epochs=2, build_other=True))
+    assert f"resumed from {paths[0]}" in capsys.readouterr().out
+    assert same(values(model), values(found.model))
+
+
+@pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
+@pytest.mark.parametrize("name", ["keras", "keras, by stock"])
+def test_a_member_of_another_steps_archive_is_found(sample, tmp_path, name):
+    """An archive that is whole for zip, with a digest that is right, and weights of another step."""
+    found = sample(name)
+    with zipfile.ZipFile(found.path(1)) as one, zipfile.ZipFile(found.path(2)) as two:
+        for swapped in two.namelist():
+            path = tmp_path / "m.keras"
+            with zipfile.ZipFile(path, "w") as made:
+                for member in two.namelist():
+                    made.writestr(member, (one if member == swapped else two).read(member))
+                made.comment = two.comment
+            assert lastgood.open_run(tmp_path).verify(path), swapped
+
+
+@pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
+@pytest.mark.parametrize("name", ["keras directory", "orbax directory"])
+def test_what_other_tools_add_to_a_directory_does_no_harm(sample, tmp_path, name):
+    found = sample(name)
+    found.copy_to(tmp_path / "run")
+    (tmp_path / "run" / "02" / ".DS_Store").write_bytes(b"seen")
+    assert lastgood.open_run(tmp_path / "run").verify() == []
+    lastgood.load_weights(found.case.model(), tmp_path / "run" / "02")
