@@ -73,7 +73,7 @@ class Case:
 
     def model(self) -> Any:
         model = self.build()
-        model.compile("adam", "mse")
+        model.compile(keras.optimizers.Adam(name="adam"), "mse")  # Orbax tells variables apart by name
         return model
 
 

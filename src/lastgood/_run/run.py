@@ -326,13 +326,13 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         return
     for entry in there:
         path = Path(entry.path)
+        if path.suffix == entries.INDEX and not entry.is_dir():
+            path = path.with_suffix("")  # a group's
         if entry.name.startswith(".") or is_aside(path):
             continue
         if not entry.is_dir():
-            if path.suffix in _ENDINGS:
+            if path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX):
                 yield path
-            elif path.suffix == entries.INDEX:
-                yield path.with_suffix("")
         elif holds_checkpoint(path):
             yield path
         elif depth < _DEEPEST:
