@@ -13,7 +13,6 @@ from .._storage.entries import tree_bytes
 from .base import Report, Snapshot, WhenAlike, to_bytes
 
 _MARKERS = {"orbax.checkpoint", "pytree"}
-_OPTIMIZER = "optimizer_variables/"
 
 
 class OrbaxDirectory:
@@ -116,7 +115,8 @@ def _check_alike(model: Any, path: Path, *, exact: bool) -> None:
         return
     saved = dict(_shapes(ocp.checkpointables_metadata(path).metadata["pytree"]))
     there = _keras.state_shapes(model)
-    needed = saved.keys() | there if exact else {name for name in there if not name.startswith(_OPTIMIZER)}
+    weights = {weight.path for weight in model.weights}
+    needed = saved.keys() | there if exact else {name for name in there if name.partition("/")[2] in weights}
     wrong = sorted(name for name in needed if saved.get(name) != there.get(name))
     if wrong:
         name = wrong[0]
