@@ -6,7 +6,10 @@
 import json
 import os
 import re
+import shutil
+import threading
 import zipfile
+import zlib
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -16,6 +19,7 @@ from samples import CASES, SINGLE_FILES, quietly, read, same, values, write
 
 import lastgood
 from kit import TF_KERAS
+from lastgood._storage.local import LocalStorage
 
 WHOLE = "LASTGOOD_DAMAGE" in os.environ
 EXAMPLES = int(os.environ.get("LASTGOOD_DAMAGE", "40"))
@@ -120,16 +124,48 @@ def test_checkpoints_that_swapped_names_are_gone_on_with_by_step(sample, tmp_pat
 @pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
 @pytest.mark.parametrize("name", ["keras", "keras, by stock"])
 def test_a_member_of_another_steps_archive_is_found(sample, tmp_path, name):
-    """An archive that is whole for zip, with a digest that is right, and weights of another step."""
+    """One that is whole for zip: its weights, with all of their digests, are of another step."""
     found = sample(name)
+    content, path = bytearray(found.second.files[""]), tmp_path / "m.keras"
     with zipfile.ZipFile(found.path(1)) as one, zipfile.ZipFile(found.path(2)) as two:
-        for swapped in two.namelist():
-            path = tmp_path / "m.keras"
-            with zipfile.ZipFile(path, "w") as made:
-                for member in two.namelist():
-                    made.writestr(member, (one if member == swapped else two).read(member))
-                made.comment = two.comment
-            assert lastgood.open_run(tmp_path).verify(path), swapped
+        weights, was = one.read("model.weights.h5"), two.getinfo("model.weights.h5")
+        at = content.index(two.read("model.weights.h5"))
+    assert len(weights) == was.file_size
+    content[at : at + len(weights)] = weights
+    in_directory = content.index(b"PK\1\2", at + len(weights))
+    while content[in_directory + 46 : in_directory + 46 + len(was.filename)] != was.filename.encode():
+        in_directory = content.index(b"PK\1\2", in_directory + 1)
+    for place in (was.header_offset + 14, in_directory + 16):
+        content[place : place + 4] = zlib.crc32(weights).to_bytes(4, "little")
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+    assert lastgood.open_run(tmp_path).verify(path)
+    with pytest.raises(lastgood.CorruptCheckpointError):
+        lastgood.load_weights(found.other_model, path)
+
+
+@pytest.mark.skipif(TF_KERAS, reason="formats of Keras 3")
+def test_a_directory_that_is_replaced_while_it_is_checked_is_not_told_as_damaged(sample, tmp_path):
+    found = sample("keras directory")
+    found.copy_to(tmp_path / "run")
+    path, run = tmp_path / "run" / "02", lastgood.open_run(tmp_path / "run")
+    ended = threading.Event()
+
+    def replace():
+        for epoch in (1, 2) * 40:
+            with LocalStorage().stage(path, "") as new:
+                shutil.copytree(found.path(epoch), new)
+        ended.set()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    checked = 0
+    while not ended.is_set():
+        assert run.verify(path) == []
+        checked += 1
+    thread.join()
+    assert checked > 10
 
 
 @pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
