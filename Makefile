@@ -3,10 +3,11 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
+DAMAGE ?= 3000
 # The tests of Keras 3 that are run on tf_keras 2, too.
 ON_BOTH := $(addprefix tests/on_keras/test_,contract.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
 
-.PHONY: help demo test test-quick test-resume lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
+.PHONY: help demo test test-quick test-resume damage lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -35,7 +36,12 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage
+	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
+
+damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
+	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/damage
+	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
 
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/resume

@@ -6,7 +6,7 @@ Read from Keras 3.15.1. Everything else in this package uses Keras's public inte
 import contextlib
 import importlib.util
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -172,10 +172,19 @@ def state_tree(model: Any) -> dict[str, Any]:
 
     The variables' paths are its keys, so no two may be the same.
     """
+    return {kind: _nested(variables) for kind, variables in _state(model).items()}
+
+
+def state_shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each array in the tree of :func:`state_tree`, by its path there."""
+    return {f"{kind}/{v.path}": tuple(v.shape) for kind, variables in _state(model).items() for v in variables}
+
+
+def _state(model: Any) -> dict[str, Sequence[Any]]:
     return {
-        "trainable_variables": _nested(model.trainable_variables),
-        "non_trainable_variables": _nested(model.non_trainable_variables),
-        "optimizer_variables": _nested(optimizer_variables(model)),
+        "trainable_variables": model.trainable_variables,
+        "non_trainable_variables": model.non_trainable_variables,
+        "optimizer_variables": optimizer_variables(model),
     }
 
 

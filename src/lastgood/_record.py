@@ -39,14 +39,18 @@ class Record:
     run: str = ""
     template: str = ""
 
-    def to_text(self, table: tuple[int, int] | None = None) -> "RecordText":
+    def to_text(
+        self, table: tuple[int, int] | None = None, files: Mapping[str, tuple[int, int]] | None = None
+    ) -> "RecordText":
         """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes.
 
         Args:
             table: Place of the file's table of digests, (offset, length), if it has one.
+            files: Length and digest of each file of a directory, by its path in it; None for what is no directory.
         """
         values = asdict(self) | {"metrics": {name: number_to_json(v) for name, v in self.metrics.items()}}
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
+        own |= {} if files is None else {"files": files}
         return RecordText(json.dumps({**own, **values}, allow_nan=False, sort_keys=True))
 
     @classmethod
@@ -58,6 +62,7 @@ class Record:
                 return None
             for name in ("crc32", "table"):
                 values.pop(name)
+            values.pop("files", None)
             values["metrics"] = {name: number_from_json(v) for name, v in values["metrics"].items()}
             record = cls(**values)
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -101,10 +106,21 @@ class RecordText:
     @property
     def table(self) -> tuple[int, int] | None:
         """Place of the table of digests, (offset, length); None if there is none, or it is damaged."""
-        table = self.values.get("table")
-        if isinstance(table, list) and len(table) == 2 and all(type(number) is int for number in table):
-            return table[0], table[1]
-        return None
+        table: Any = self.values.get("table")
+        return (table[0], table[1]) if _is_pair(table) else None
+
+    @property
+    def files(self) -> dict[str, tuple[int, int]] | None:
+        """Length and digest of each file of a directory, by its path in it; None if there are none, or damaged ones."""
+        files = self.values.get("files")
+        if not isinstance(files, dict) or not all(map(_is_pair, files.values())):
+            return None
+        return {name: (length, digest) for name, (length, digest) in files.items()}
+
+
+def _is_pair(value: Any) -> bool:
+    """Tell whether ``value`` is a list of two integers."""
+    return isinstance(value, list) and [type(number) for number in value] == [int, int]
 
 
 def number_to_json(value: float) -> float | str:

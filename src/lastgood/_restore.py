@@ -78,9 +78,9 @@ def put_in_place(found: Found, model: Any) -> Progress:
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     """Load the weights of a checkpoint into ``model``, and the optimizer's state where the file has it.
 
-    A file of lastgood is checked against its digests first: if it is damaged, nothing is loaded. (Directories have no
-    digests.) Its tensors are then read straight into the model. Every other file that stock ``model.load_weights``
-    takes is loaded as well.
+    A checkpoint of lastgood is checked against its digests first: if it is damaged, nothing is loaded. The tensors of a
+    file are then read straight into the model. Every other file that stock ``model.load_weights`` takes is loaded as
+    well.
 
     >>> lastgood.load_weights(model, "runs/07-0.31.keras")  # doctest: +SKIP
 

@@ -6,7 +6,7 @@ Read from tf_keras 2.21. It answers what :class:`._frameworks.Framework` asks; w
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -347,20 +347,19 @@ def write_checkpoint(model: Any, path: Path, options: Any) -> None:
     tf.train.Checkpoint(root=model).write(str(path), options=options)
 
 
-def merge_checkpoints(directory: Path, name: str, count: int, path: Path) -> None:
-    """Make one checkpoint, at ``path``, of the one that is ``name`` in ``directory`` and of others that hold nothing.
+def merge_checkpoints(directory: Path, name: str, others: Sequence[str], path: Path) -> None:
+    """Make one checkpoint, at ``path``, of the one that is ``name`` in ``directory`` and of others of one tensor each.
 
     Args:
         directory: Where it is, and where the others are made.
         name: Its name there.
-        count: How many parts the result is to have.
+        others: The names of those tensors; each is a part of the result, behind that of the first.
         path: Where the result goes.
     """
-    others = [str(directory / f"part-{number}") for number in range(1, count)]
-    for prefix in others:
+    prefixes = [str(directory / name), *(str(directory / f"part-{i}") for i in range(len(others)))]
+    for prefix, other in zip(prefixes[1:], others, strict=True):
         tensor = tf.constant(1)
-        tf.raw_ops.SaveV2(prefix=prefix, tensor_names=[Path(prefix).name], shape_and_slices=[""], tensors=[tensor])
-    prefixes = [str(directory / name), *others]
+        tf.raw_ops.SaveV2(prefix=prefix, tensor_names=[other], shape_and_slices=[""], tensors=[tensor])
     tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=prefixes, destination_prefix=str(path), delete_old_dirs=False)
 
 

@@ -160,6 +160,29 @@ def test_a_model_of_other_shapes_is_told_by_name_before_anything_is_loaded(tmp_p
     assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))
 
 
+def test_a_directory_of_another_model_is_refused(tmp_path):
+    """Stock Keras loads nothing of it into a model whose layers have other names, and says nothing."""
+    _save(_trained(), tmp_path / "orbax")
+    other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, name="elsewhere")], name="norm_dropout")
+    with pytest.raises(RestoreError, match=r"'trainable_variables/norm_dropout/elsewhere/bias' has .* is not in the"):
+        lastgood.load_weights(other, tmp_path / "orbax")
+
+
+def test_a_load_that_fails_leaves_the_optimizer_as_it_was(tmp_path):
+    """It was built, to name its variables, though nothing was loaded."""
+    model, path = _trained(), tmp_path / "m.weights.h5"
+    _save(model, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(np.asarray(to_numpy(model.get_layer("last").kernel)).tobytes())] ^= 1
+    path.write_bytes(content)
+    other = keras.models.clone_model(model)
+    other.compile(keras.optimizers.Adam(name="adam"), keras.losses.MeanSquaredError())
+    before = len(other.optimizer.variables)
+    with pytest.raises(CorruptCheckpointError, match="last/kernel"):
+        lastgood.load_weights(other, path)
+    assert len(other.optimizer.variables) == before
+
+
 def test_what_stock_loading_refuses_is_a_restore_error_with_the_path(tmp_path):
     _save(_trained(), tmp_path / "m.weights.h5")
     other = keras.Sequential(

@@ -240,6 +240,20 @@ def test_another_model_is_refused_before_anything_is_overwritten(fit, tmp_path):
     np.testing.assert_array_equal(before[0], other.get_weights()[0])
 
 
+@pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
+def test_a_restart_does_not_leave_out_an_optimizer_of_another_name(fit, make_model, tmp_path):
+    """In a directory of Orbax: stock Keras loads what has the same path, and would leave its momentum at zero."""
+    options = {"save_weights_only": True, "resume": True}
+    for name in ("adam", "another"):
+        model = make_model()
+        model.compile(keras.optimizers.Adam(name=name), "binary_crossentropy")
+        if name == "adam":
+            fit(model, [ModelCheckpoint(tmp_path / "{epoch}", **options)])
+            continue
+        with pytest.raises(RestoreError, match="'optimizer_variables/adam/iteration' is not in the model"):
+            fit(model, [ModelCheckpoint(tmp_path / "{epoch}", **options)], epochs=2)
+
+
 @pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
 def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
     x, y = data

@@ -11,6 +11,7 @@ from rich.progress import track
 from .._errors import ArgumentError
 from .._formats import format_at, holds_checkpoint
 from .._run import Problem, Run, open_run
+from .._storage import entries
 from .._weights import comparing, reading
 from . import output
 
@@ -70,7 +71,7 @@ def verify(
 
 
 def _checkpoints_at(path: Path) -> list[Path]:
-    if not path.exists():
+    if not entries.exists(path):
         raise ArgumentError(f"There is no run or checkpoint {str(path)!r}.")
     if path.is_dir() and not holds_checkpoint(path):
         return [each.path for each in open_run(path).checkpoints]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import ArgumentError
+from .._layout import directory_record
 from .._storage import entries
 from .base import Format
 from .keras_archive import KerasArchive
@@ -122,6 +123,8 @@ def _is_hdf5(path: Path) -> bool:
 
 
 def holds_checkpoint(directory: Path) -> bool:
-    """Tell whether a directory is a checkpoint itself, rather than one that checkpoints are in."""
+    """Tell whether a directory is a checkpoint itself, whole or not, rather than one that checkpoints are in."""
+    if directory_record.is_ours(directory):
+        return True
     known: tuple[Format, ...] = (KerasDirectory(), OrbaxDirectory(), SavedModel())
     return any(directory.iterdir()) and any(each.may_replace(directory) for each in known)

@@ -1,13 +1,15 @@
 """``*.keras``: Keras 3's model archive, a zip, written in one pass from the staging buffer."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _frameworks
+from .._errors import CorruptCheckpointError
 from .._layout import digests, weights_file, zip_layout
 from .._layout.training_block import Training
 from .._record import Record, RecordText
@@ -71,12 +73,13 @@ class KerasArchive:
         return PlanCache(assets=True)
 
     def read_record(self, path: Path) -> Record | None:
-        """Return the record in the zip's comment."""
+        """Return the record in the zip's comment, whatever else of the archive is damaged."""
         try:
-            with zipfile.ZipFile(path) as archive:
-                return Record.from_text(RecordText(archive.comment.decode(errors="replace")))
-        except (OSError, zipfile.BadZipFile):
+            with PositionedFile(path) as file:
+                _, comment = zip_layout.find_comment(file)
+        except (OSError, CorruptCheckpointError):
             return None
+        return Record.from_text(RecordText(comment.decode(errors="replace")))
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is in the weights file, or the member where stock Keras wrote that."""
@@ -90,7 +93,7 @@ class KerasArchive:
     def verify(self, path: Path) -> None:
         """Check the archive against its digests."""
         place, comment = zip_layout.place_of_weights(path)
-        with PositionedFile(path) as file:
+        with _naming_members(path), PositionedFile(path) as file:
             weights_file.verify(file, place, _record_of(file, comment))
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
@@ -98,12 +101,24 @@ class KerasArchive:
         from .._layout import weights_restore
 
         place, comment = zip_layout.place_of_weights(path)
-        with PositionedFile(path) as file:
+        with _naming_members(path), PositionedFile(path) as file:
             weights_restore.load(model, file, place, _record_of(file, comment), when_alike=when_alike)
 
     def may_replace(self, path: Path) -> bool:
         """A file replaces anything but a directory."""
         return not path.is_dir()
+
+
+@contextmanager
+def _naming_members(path: Path) -> Iterator[None]:
+    """Have damage around the tensors told with the member of the archive that it is in, if it is in one."""
+    try:
+        yield
+    except CorruptCheckpointError as error:
+        member = zip_layout.damaged_member(path) if error.region == digests.AROUND else None
+        if member is None:
+            raise
+        raise CorruptCheckpointError(path, f"the member {member!r}") from None
 
 
 def _record_of(file: PositionedFile, comment: bytes) -> tuple[int, RecordText] | None:

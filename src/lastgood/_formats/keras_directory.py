@@ -54,14 +54,17 @@ class KerasDirectory:
         return directory_record.read_training(path)
 
     def verify(self, path: Path) -> None:
-        """Check that the weights file can be read; a directory has no digests."""
+        """Check every file against its digest, and that the weights file can be read."""
+        directory_record.verify(path)
         with PositionedFile(path / "model.weights.h5") as file:
             weights_file.verify(file, (0, file.size), None)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Load the directory's weights file; stock Keras takes no directory of this kind here."""
+        """Check the files, and load the weights file; stock Keras takes no directory of this kind here."""
         from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
 
+        if when_alike is None:
+            directory_record.verify(path)
         with PositionedFile(path / "model.weights.h5") as file:
             weights_restore.load(model, file, (0, file.size), None, when_alike=when_alike)
 

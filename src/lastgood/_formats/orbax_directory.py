@@ -1,10 +1,11 @@
 """No ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .._errors import ArgumentError, MissingExtraError
+from .._errors import ArgumentError, MissingExtraError, RestoreError
 from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
@@ -83,10 +84,14 @@ class OrbaxDirectory:
         return directory_record.read_training(path)
 
     def verify(self, path: Path) -> None:
-        """Check nothing: a directory has no digests."""
+        """Check every file against its digest."""
+        directory_record.verify(path)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Load with stock Keras."""
+        """Check the files, and load them with stock Keras, which leaves alone what is not of the path in the file."""
+        if when_alike is None:
+            self.verify(path)
+        _check_alike(model, path, exact=when_alike is not None)
         if when_alike is not None:
             when_alike()
         model.load_weights(path)
@@ -94,3 +99,40 @@ class OrbaxDirectory:
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""
         return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)
+
+
+def _check_alike(model: Any, path: Path, *, exact: bool) -> None:
+    """Check that a directory of ours has the model's weights, and if it is to be exact, all of its state and no more.
+
+    Raises:
+        RestoreError: It has not: stock Keras would load what is left, if anything, and not say so.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    from .. import _keras  # here, because looking at checkpoints must not import Keras
+
+    if not directory_record.is_ours(path):
+        return
+    saved = dict(_shapes(ocp.checkpointables_metadata(path).metadata["pytree"]))
+    there = _keras.state_shapes(model)
+    weights = {weight.path for weight in model.weights}
+    needed = saved.keys() | there if exact else {name for name in there if name.partition("/")[2] in weights}
+    wrong = sorted(name for name in needed if saved.get(name) != there.get(name))
+    if wrong:
+        name = wrong[0]
+        model_has, file_has = (f"has the shape {at[name]}" if name in at else "is not" for at in (there, saved))
+        raise RestoreError(
+            f"Error loading file from {path}. Reason: it is not of this model: '{name}' {model_has} in the model and "
+            f"{file_has} in the directory; {len(wrong)} of {len(needed)} arrays differ. Nothing was loaded. "
+            "A directory tells variables apart by path: build the model that was saved, with the names that its layers "
+            "and its optimizer had."
+        )
+
+
+def _shapes(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the path and the shape of each array in nested dictionaries."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _shapes(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", tuple(value.shape)

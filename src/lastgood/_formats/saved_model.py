@@ -54,11 +54,14 @@ class SavedModel:
         return directory_record.read_training(path)
 
     def verify(self, path: Path) -> None:
-        """Check nothing: a directory has no digests."""
+        """Check every file against its digest."""
+        directory_record.verify(path)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Load with stock tf_keras."""
-        if when_alike is not None:
+        """Check the files, and load them with stock tf_keras."""
+        if when_alike is None:
+            self.verify(path)
+        else:
             when_alike()
         model.load_weights(str(path))
 

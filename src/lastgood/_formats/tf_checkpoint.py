@@ -54,7 +54,7 @@ class TFCheckpoint:
             try:
                 write_weights(apart / "weights")
                 count = entries.free_count(target[0], 2)
-                _tf_keras.merge_checkpoints(apart, "weights", count, path)
+                _tf_keras.merge_checkpoints(apart, "weights", [f"{bundle.MARK}-{i}" for i in range(1, count)], path)
             finally:
                 shutil.rmtree(apart)
             bundle.append(path, count, record, content)

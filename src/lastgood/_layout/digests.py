@@ -1,8 +1,8 @@
 """CRC-32 of every tensor, and one of all else, kept in the file itself: so damage is found, and has a name.
 
-A file that was laid out here has a table of its tensors: where each is, and its digest. The record, which ends every
-file, has the place of the table and the digest of all bytes that belong to no tensor in it, its own eight digits taken
-as zeros. So a file is checked before anything but its record is read: one changed byte can make HDF5 hang.
+A file has a table of its tensors: where each is, and its digest. The record, which ends every file, has the place of
+the table and the digest of all bytes that belong to no tensor in it, its own eight digits taken as zeros. So a file is
+checked before anything but its record is read: one changed byte can make HDF5 hang.
 """
 
 import struct
@@ -22,6 +22,7 @@ from .._threads import cores, spread
 from .crc32_join import join
 
 VERSION = 1
+AROUND = "its structure or its record: what lies around the tensors"
 COLUMNS = 3  # offset, length and digest of a tensor, 8 bytes each
 _ROW = 8 * COLUMNS
 _WORTH_THREADS = 16 * 1024 * 1024
@@ -40,6 +41,18 @@ def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
     if extents:
         table[:, :2] = extents
         table[:, 2] = _of_extents(_in_memory(memory), extents)
+    return table.tobytes()
+
+
+def table_of_file(file: PositionedFile, extents: Extents) -> bytes:
+    """Return the table of the tensors that lie in a file at the extents.
+
+    Raises:
+        OSError: The storage refused.
+    """
+    table = np.empty((len(extents), COLUMNS), np.dtype("<u8"))
+    table[:, :2] = extents
+    table[:, 2] = _of_extents(file.parts, extents)
     return table.tobytes()
 
 
@@ -68,15 +81,21 @@ def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record
     memory[at : at + len(digest)] = np.frombuffer(digest.encode(), np.uint8)
 
 
-def seal_file(path: Path, record_at: int, record: RecordText) -> None:
-    """Put the digest of a finished file, which has no table, into its record.
+def seal_file(path: Path, record_at: int, record: RecordText, extents: Extents = ()) -> None:
+    """Put the digest of a finished file into its record.
+
+    Args:
+        path: The file.
+        record_at: Where its record begins.
+        record: Its record.
+        extents: The tensors that are in its table, if it has one.
 
     Raises:
         OSError: The storage refused.
     """
     with PositionedFile(path, writable=True) as file:
         at = record_at + record.digest_at
-        file.write(_of_rest(file.parts, file.size, [], at).encode(), at)
+        file.write(_of_rest(file.parts, file.size, extents, at).encode(), at)
 
 
 def find_damage(file: PositionedFile, start: int, record_at: int, record: RecordText) -> tuple[int, int] | None:
@@ -96,7 +115,7 @@ def find_damage(file: PositionedFile, start: int, record_at: int, record: Record
     table = _read_table(file, start, record)
     extents = [(start + int(offset), int(length)) for offset, length, _ in table]
     if _of_rest(file.parts, file.size, extents, record_at + record.digest_at) != record.digest:
-        raise CorruptCheckpointError(file.path, "its structure or its record: what lies around the tensors")
+        raise CorruptCheckpointError(file.path, AROUND)
     wrong = np.flatnonzero(_of_extents(file.parts, extents) != table[:, 2])
     return extents[wrong[0]] if len(wrong) else None
 
@@ -146,6 +165,25 @@ def _of_rest(parts: Parts, length: int, extents: Extents, digest_at: int) -> str
 def crc32(parts: Parts, start: int, stop: int, crc: int = 0) -> int:
     """Return the CRC-32 of the bytes from ``start`` to ``stop``, going on from that of what comes before them."""
     return reduce(lambda so_far, part: isal_zlib.crc32(part, so_far), parts(start, stop), crc)
+
+
+def of_files(paths: Sequence[Path]) -> list[tuple[int, int]]:
+    """Return the length and the CRC-32 of each of some files.
+
+    Raises:
+        OSError: The system refused.
+    """
+    sizes = [path.stat().st_size for path in paths]
+    found = [(0, 0)] * len(paths)
+
+    def compute(indices: Sequence[int]) -> None:
+        for i in indices:
+            with PositionedFile(paths[i]) as file:
+                found[i] = (file.size, crc32(file.parts, 0, file.size))
+
+    by_size = sorted(range(len(paths)), key=lambda i: sizes[i])
+    spread(compute, by_size, cores() if sum(sizes) > _WORTH_THREADS else 1)
+    return found
 
 
 def _in_memory(memory: npt.NDArray[np.uint8]) -> Parts:

@@ -20,7 +20,7 @@ _OPAQUE = {"bfloat16": np.dtype("V2")}
 # What is ours in the file: an attribute of the root that says so, and a group that no layer's name can be.
 MARK = "lastgood"
 GROUP = "_lastgood"
-_DIGESTS = "digests"
+DIGESTS = "digests"
 TRAINING = "training"
 
 
@@ -95,7 +95,7 @@ def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], t
             rows = sum(length > 0 for _, length in extents) + 1
             own = file.create_group(GROUP)
             training_at = _create(own, Dataset(GROUP, TRAINING, (training,), "uint8"))
-            table_at = _create(own, Dataset(GROUP, _DIGESTS, (rows, digests.COLUMNS), "uint64"))
+            table_at = _create(own, Dataset(GROUP, DIGESTS, (rows, digests.COLUMNS), "uint64"))
         size = path.stat().st_size
         metadata = _all_but(path, [*extents, training_at, table_at], size)
     return Hdf5Layout(size, tuple(metadata), tuple(extents), table_at, training_at)

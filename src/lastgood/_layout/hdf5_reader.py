@@ -12,6 +12,11 @@ from .._errors import CorruptCheckpointError
 from .._storage.positioned import PositionedFile
 from .hdf5_layout import GROUP, MARK, TRAINING
 
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# By the version of a superblock: where it says how many bytes an offset has, and where the file ends.
+_SUPERBLOCKS = {0: (13, 40), 1: (13, 44), 2: (9, 28), 3: (9, 28)}
+_SUPERBLOCK = 52
+
 
 @dataclass(frozen=True)
 class StoredArray:
@@ -44,6 +49,12 @@ class Contents:
     marked: bool
     training: StoredArray | None = None
 
+    @property
+    def extents(self) -> list[tuple[int, int]]:
+        """Places of all that are in one piece and not empty, the training state among them, by their offsets."""
+        found = [*self.arrays.values(), self.training]
+        return sorted((array.offset, array.length) for array in found if array and array.length)
+
 
 def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
     """Return what the HDF5 file holds that lies in ``file``, without reading the arrays.
@@ -74,6 +85,18 @@ def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
     if any(a[1] > b[0] for a, b in pairwise([*spans, (start + size, start + size)])):
         raise CorruptCheckpointError(file.path, "its structure", "an array lies outside of its place")
     return Contents(arrays, marked, own.get(f"{GROUP}/{TRAINING}"))
+
+
+def stated_end(file: PositionedFile, start: int, size: int) -> int | None:
+    """Return how long the HDF5 file says that it is, which lies in ``file``; None if that is for HDF5 to find out."""
+    head = bytearray(_SUPERBLOCK)
+    if size < len(head):
+        return None
+    file.read_into(head, start)
+    bytes_at, end_at = _SUPERBLOCKS.get(head[8], (0, 0))
+    if head[:8] != _SIGNATURE or head[bytes_at] != 8:
+        return None
+    return int.from_bytes(head[end_at : end_at + 8], "little")
 
 
 def _describe(item: h5py.Dataset, start: int) -> StoredArray | None:

@@ -15,7 +15,8 @@ from .._errors import CorruptCheckpointError
 from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
 from . import digests
-from .hdf5_layout import GROUP, MARK, TRAINING
+from .hdf5_layout import DIGESTS, GROUP, MARK, TRAINING
+from .hdf5_reader import read_contents
 
 _MAGIC = b"lastgood"
 _TAIL = 8 + len(_MAGIC)
@@ -29,7 +30,7 @@ def encode(record: RecordText) -> bytes:
 
 
 def append(path: Path, record: Record, training: bytes) -> None:
-    """Add ``record`` and the training state to the finished HDF5 file at ``path``, with the digest of all of it.
+    """Add ``record``, the training state and digests to the finished HDF5 file at ``path``.
 
     Raises:
         OSError: The storage refused; HDF5 may say so in a ``RuntimeError``.
@@ -37,11 +38,22 @@ def append(path: Path, record: Record, training: bytes) -> None:
     with h5py.File(path, "r+") as file:
         file.attrs[MARK] = digests.VERSION
         file.create_group(GROUP)[TRAINING] = np.frombuffer(training, np.uint8)
-    text = record.to_text()
+    extents, table = _add_table(path)
+    text = record.to_text(table)
     with path.open("ab") as plain:
         at = plain.seek(0, os.SEEK_END)
         plain.write(encode(text))
-    digests.seal_file(path, at, text)
+    digests.seal_file(path, at, text, extents)
+
+
+def _add_table(path: Path) -> tuple[digests.Extents, tuple[int, int]]:
+    """Add the table of digests of all arrays that are in one piece; return their places, and the table's."""
+    with PositionedFile(path) as plain:
+        extents = read_contents(plain, 0, plain.size).extents
+        table = np.frombuffer(digests.table_of_file(plain, extents), "<u8").reshape(-1, digests.COLUMNS)
+    with h5py.File(path, "r+") as file:
+        made = file[GROUP].create_dataset(DIGESTS, data=table)
+        return extents, (made.id.get_offset(), table.nbytes)
 
 
 def find(file: PositionedFile) -> tuple[int, RecordText] | None:
@@ -63,15 +75,6 @@ def find(file: PositionedFile) -> tuple[int, RecordText] | None:
     text = bytearray(length)
     file.read_into(text, at)
     return at, RecordText(text.decode(errors="replace"))
-
-
-def is_marked(path: Path) -> bool:
-    """Tell whether a file that does not end in a record says that it should."""
-    try:
-        with h5py.File(path, "r") as file:
-            return MARK in file.attrs
-    except OSError:
-        return False
 
 
 def read(path: Path) -> Record | None:

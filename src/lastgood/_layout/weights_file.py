@@ -7,7 +7,7 @@ from .._errors import CorruptCheckpointError
 from .._record import RecordText
 from .._storage.positioned import PositionedFile
 from . import digests
-from .hdf5_reader import Contents, read_contents
+from .hdf5_reader import Contents, read_contents, stated_end
 
 Place = tuple[int, int]
 WhenAlike = Callable[[], None]
@@ -44,9 +44,16 @@ def read_training(file: PositionedFile, place: Place) -> bytes | None:
 def contents(file: PositionedFile, place: Place, record: FoundRecord) -> Contents:
     """Return what an HDF5 file holds, and where.
 
+    One without a record has nothing behind its end: so no file passes for one of stock Keras whose record, and what
+    said so, were overwritten together. HDF5 is not asked first, since damage can make it hang.
+
     Raises:
-        CorruptCheckpointError: It says that it has a record, and none was found.
+        CorruptCheckpointError: It is damaged, or says that it has a record, and none was found.
     """
+    end = None if record else stated_end(file, *place)
+    if end is not None and end != place[1]:
+        where = "its structure" if end > place[1] else "its record"
+        raise CorruptCheckpointError(file.path, where, f"it should end at byte {end}, and has {place[1]}")
     found = read_contents(file, *place)
     if found.marked and not record:
         raise CorruptCheckpointError(file.path, "its record")

@@ -43,11 +43,12 @@ def load(
     damaged = digests.find_damage(file, place[0], *record) if record and when_alike is None else None
     contents = weights_file.contents(file, place, record)
     framework = _frameworks.of(model)
+    if damaged:
+        known = _variables_by_path(framework, model) or {}
+        paths = {name: framework.path_of(variable) for name, variable in known.items()}
+        raise weights_file.damage_error(file.path, damaged, contents, paths)
     _build_optimizer(framework, model, contents)
     variables = _variables_by_path(framework, model)
-    if damaged:
-        paths = {name: framework.path_of(variable) for name, variable in (variables or {}).items()}
-        raise weights_file.damage_error(file.path, damaged, contents, paths)
     if variables is not None and when_alike is not None:
         variables = {name: v for name, v in variables.items() if not name.startswith(framework.PASSING_GROUPS)}
     if variables is not None:

@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from .._errors import CorruptCheckpointError
 from .._storage.direct import BLOCK
+from .._storage.positioned import PositionedFile
 
 WEIGHTS = "model.weights.h5"
 # A header's share of the bytes before the weights, and of those after them, for a member.
 _HEADER = 1024
 _PADDING_FIELD = 0xD935  # the extra field that other tools use for alignment, too
 _MAX_EXTRA = 0xFFFF
+_END = b"PK\5\6"
+_END_LENGTH = 22  # of the record that ends an archive, whose last two bytes are the length of the comment behind it
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then what the directory says too, then two lengths
 
 
@@ -83,6 +86,30 @@ def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int,
     archive.start_dir = sink.tell()
 
 
+def find_comment(file: PositionedFile) -> tuple[int, bytes]:
+    """Return where an archive's comment begins, which ends the file, and the comment.
+
+    Raises:
+        CorruptCheckpointError: The file does not end as an archive does.
+    """
+    tail = bytearray(min(file.size, _END_LENGTH + zipfile.ZIP_MAX_COMMENT))
+    file.read_into(tail, file.size - len(tail))
+    behind = tail.rfind(_END) + _END_LENGTH
+    if behind < _END_LENGTH or behind + int.from_bytes(tail[behind - 2 : behind], "little") != len(tail):
+        raise CorruptCheckpointError(file.path, "its structure", "it does not end as a zip archive does")
+    return file.size - len(tail) + behind, bytes(tail[behind:])
+
+
+def damaged_member(path: Path) -> str | None:
+    """Return the name of a member whose bytes are not those that zip has a digest of; None if there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+            return archive.testzip() if stored else None  # what is compressed may be of any length
+    except Exception:  # noqa: BLE001 - the archive is damaged, and zip has many ways to say so
+        return None
+
+
 def place_of_weights(path: Path) -> tuple[tuple[int, int], bytes]:
     """Return where the weights lie in an archive, (offset, length), and the archive's comment.
 
@@ -90,18 +117,27 @@ def place_of_weights(path: Path) -> tuple[tuple[int, int], bytes]:
         CorruptCheckpointError: It is no archive of a model, or one that is damaged.
         OSError: The system refused.
     """
+    with PositionedFile(path) as file:
+        _, comment = find_comment(file)
+        info = _member(path)
+        header = bytearray(_LOCAL_HEADER.size)
+        if not 0 <= info.header_offset <= file.size - len(header):
+            raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it")
+        file.read_into(header, info.header_offset)
+        *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+        start = info.header_offset + len(header) + name_length + extra_length
+        if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > file.size:
+            raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it as it is")
+    return (start, info.file_size), comment
+
+
+def _member(path: Path) -> zipfile.ZipInfo:
+    """Return what an archive's directory says of the weights."""
     try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            info = archive.getinfo(WEIGHTS)
-            file.seek(info.header_offset)
-            header = file.read(_LOCAL_HEADER.size)
-            *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-    except (zipfile.BadZipFile, KeyError, struct.error, NotImplementedError, ValueError) as error:
+        with zipfile.ZipFile(path) as archive:
+            return archive.getinfo(WEIGHTS)
+    except Exception as error:  # zip has an exception of its own for each thing that can be wrong with a directory
         raise CorruptCheckpointError(path, "its structure", f"zip says: {error}") from error
-    start = info.header_offset + len(header) + name_length + extra_length
-    if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > path.stat().st_size:
-        raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it as it is")
-    return (start, info.file_size), archive.comment
 
 
 class _Sink(io.RawIOBase):

@@ -123,17 +123,8 @@ class Run:
         Returns:
             What is wrong; nothing if all is intact.
         """
-        problems = []
-        for path in [Path(path) for path in paths] or [each.path for each in self.checkpoints]:
-            try:
-                format_at(path).verify(path)
-            except CorruptCheckpointError as error:
-                problems.append(Problem(path, error.region, str(error)))
-            except FileNotFoundError:  # pruned since it was listed
-                continue
-            except OSError as error:
-                problems.append(Problem(path, "all of it", f"It cannot be read: {error}"))
-        return problems
+        found = map(_problem_of, [Path(path) for path in paths] or [each.path for each in self.checkpoints])
+        return [problem for problem in found if problem is not None]
 
     def pin(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> None:
         """Have a checkpoint never be pruned.
@@ -318,6 +309,37 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
     return Run(directory)
 
 
+def _problem_of(path: Path) -> Problem | None:
+    """Return what is wrong with a checkpoint; nothing if it is intact, or pruned since it was listed."""
+    while True:
+        try:
+            mark = _mark(path)
+            problem = _check(path)
+            if problem is None or _mark(path) == mark:
+                return problem
+        except FileNotFoundError:
+            return None
+        # Else another has taken its place meanwhile, and what was read may be of both.
+
+
+def _check(path: Path) -> Problem | None:
+    try:
+        format_at(path).verify(path)
+    except CorruptCheckpointError as error:
+        return Problem(path, error.region, str(error))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return Problem(path, "all of it", f"It cannot be read: {error}")
+    return None
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    """Return what is another one when another checkpoint takes the place of that at ``path``."""
+    stat = entries.anchor(path).stat()
+    return stat.st_ino, stat.st_mtime_ns
+
+
 def _walk(directory: Path, depth: int) -> Iterator[Path]:
     """Yield what may be a checkpoint, in ``directory`` and below it."""
     try:
@@ -326,13 +348,13 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         return
     for entry in there:
         path = Path(entry.path)
+        if path.suffix == entries.INDEX and not entry.is_dir():
+            path = path.with_suffix("")  # a group's
         if entry.name.startswith(".") or is_aside(path):
             continue
         if not entry.is_dir():
-            if path.suffix in _ENDINGS:
+            if path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX):
                 yield path
-            elif path.suffix == entries.INDEX:
-                yield path.with_suffix("")
         elif holds_checkpoint(path):
             yield path
         elif depth < _DEEPEST:
