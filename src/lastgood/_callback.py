@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _arguments, _frameworks, _preflight
-from ._checkpointer import Save, Saver, SaveStats, describe, environment, state_bytes
+from ._checkpointer import Save, Saver, SaveStats, describe, environment
 from ._errors import PlaceholderError
 from ._fit import Fit
 from ._formats import Format
@@ -503,7 +503,7 @@ class CheckpointCallback(Hooks):
             for text in _preflight.name_warnings(names, logged):
                 warnings.warn(text, stacklevel=2)
         directory = Path(self._template.components()[0])
-        short = _preflight.space_warning(directory, state_bytes(model), self._storage)
+        short = _preflight.space_warning(directory, _frameworks.state_bytes(model), self._storage)
         if short:
             warnings.warn(short, stacklevel=2)
 

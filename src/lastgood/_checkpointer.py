@@ -1,7 +1,6 @@
 """One save, from the model to a checkpoint that is visible and durable."""
 
 import logging
-import math
 import platform
 import threading
 import time
@@ -330,18 +329,3 @@ def _step(model: Any, *, epoch: int, batch: int | None, steps: int) -> int:
     if iterations is not None:
         return int(_frameworks.of(model).to_numpy(iterations))
     return epoch * steps if batch is None else (epoch - 1) * steps + batch
-
-
-def state_bytes(model: Any) -> int:
-    """Return the size of what a save holds: weights, and the optimizer's state as far as it is built."""
-    framework = _frameworks.of(model)
-    return sum(_size(framework, variable) for variable in framework.state_variables(model))
-
-
-def _size(framework: Framework, variable: Any) -> int:
-    return int(math.prod(variable.shape)) * max(1, _bits(framework.dtype_of(variable)) // 8)
-
-
-def _bits(dtype: str) -> int:
-    digits = "".join(c for c in dtype.partition("_")[0] if c.isdigit())
-    return int(digits) if digits else 8

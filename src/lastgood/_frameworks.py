@@ -4,9 +4,11 @@ What each answers is in ``_keras`` and ``_tf_keras``; neither is imported before
 """
 
 import importlib
+import math
 import operator
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -153,12 +155,12 @@ class Framework(Protocol):
         """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None where that cannot be seen."""
         ...
 
-    def save_legacy_model(self, model: Any, path: Path) -> None:
-        """Write a whole model in the legacy HDF5 layout."""
+    def save_legacy_model(self, model: Any, file: Any) -> None:
+        """Write a whole model in the legacy HDF5 layout to an open ``h5py.File``."""
         ...
 
-    def save_legacy_weights(self, model: Any, path: Path) -> None:
-        """Write the weights in the legacy HDF5 layout."""
+    def save_legacy_weights(self, model: Any, file: Any) -> None:
+        """Write the weights in the legacy HDF5 layout to an open ``h5py.File``."""
         ...
 
     def metric_directions(self, model: Any) -> dict[str, Mode]:
@@ -220,6 +222,31 @@ def unsaved(framework: Framework, model: Any, *, optimizer: bool) -> Iterator[An
     saved = [*framework.weights(model), *(framework.optimizer_variables(model) if optimizer else ())]
     known = set(map(id, saved))
     yield from (variable for variable in framework.state_variables(model) if id(variable) not in known)
+
+
+def state_bytes(model: Any, *, optimizer: bool = True) -> int:
+    """Return the size of what a save holds: weights and, if asked for, the optimizer's state as far as it is built."""
+    framework = of(model)
+    variables = framework.state_variables(model) if optimizer else framework.weights(model)
+    return sum(math.prod(v.shape) * max(1, _bits(framework.dtype_of(v)) // 8) for v in variables)
+
+
+def _bits(dtype: str) -> int:
+    digits = "".join(c for c in dtype.partition("_")[0] if c.isdigit())
+    return int(digits) if digits else 8
+
+
+def hdf5_by_path(write: Callable[[Path], None], file: Any) -> None:
+    """Have a writer that wants a path fill an open ``h5py.File``."""
+    import h5py
+
+    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
+        path = Path(directory, "m.h5")
+        write(path)
+        with h5py.File(path, "r") as source:
+            file.attrs.update(source.attrs)
+            for name in source:
+                source.copy(name, file)
 
 
 def are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -7,7 +7,6 @@ import contextlib
 import importlib.util
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._frameworks import SavedState
+from ._frameworks import SavedState, hdf5_by_path
 from ._policies.monitor import Mode
 
 NAME = "keras"
@@ -98,7 +97,7 @@ def metrics_are_built(model: Any) -> bool:
     return compiled is None or bool(getattr(compiled, "built", True))
 
 
-def save_legacy_model(model: Any, path: Path) -> None:
+def save_legacy_model(model: Any, file: h5py.File) -> None:
     """Write a whole model in the legacy HDF5 layout, with stock Keras, and leave the model as it was.
 
     Keras takes the optimizer out of the model's own compile configuration on the way, so that every ``.keras`` file
@@ -107,14 +106,19 @@ def save_legacy_model(model: Any, path: Path) -> None:
     config = getattr(getattr(model, "_compile_config", None), "config", None)
     before = dict(config) if isinstance(config, dict) else None
     try:
-        model.save(path)
+        try:
+            from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+        except ImportError:
+            hdf5_by_path(model.save, file)
+        else:
+            save_model_to_hdf5(model, file)
     finally:
         if config is not None and before is not None:
             config.clear()
             config.update(before)
 
 
-def save_legacy_weights(model: Any, path: Path) -> None:
+def save_legacy_weights(model: Any, file: h5py.File) -> None:
     """Write the weights of ``model`` in the legacy HDF5 layout, which stock ``load_weights`` reads.
 
     Public Keras 3 reads this layout but writes it only as part of a whole model. Where its writer is not to be found,
@@ -123,9 +127,8 @@ def save_legacy_weights(model: Any, path: Path) -> None:
     try:
         from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
     except ImportError:
-        save_legacy_model(model, path)
-        return
-    with h5py.File(path, "w") as file:
+        save_legacy_model(model, file)
+    else:
         save_weights_to_hdf5_group(file, model)
 
 

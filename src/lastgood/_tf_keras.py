@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 import tf_keras
 
 from . import _frameworks
-from ._frameworks import SavedState
+from ._frameworks import SavedState, hdf5_by_path
 from ._policies.monitor import Mode
 
 NAME = "tf_keras"
@@ -179,14 +180,19 @@ def unsaved_variables(model: Any, *, optimizer: bool) -> list[Any]:
     return list(_frameworks.unsaved(_frameworks.of(model), model, optimizer=optimizer))
 
 
-def save_legacy_model(model: Any, path: Path) -> None:
+def save_legacy_model(model: Any, file: h5py.File) -> None:
     """Write a whole model in the legacy HDF5 layout, with stock tf_keras."""
-    model.save(path)
+    model.save(file)
 
 
-def save_legacy_weights(model: Any, path: Path) -> None:
+def save_legacy_weights(model: Any, file: h5py.File) -> None:
     """Write the weights in the legacy HDF5 layout, with stock tf_keras."""
-    model.save_weights(path)
+    try:
+        from tf_keras.src.saving.legacy.hdf5_format import save_weights_to_hdf5_group
+    except ImportError:
+        hdf5_by_path(model.save_weights, file)
+    else:
+        save_weights_to_hdf5_group(file, model)
 
 
 def metric_directions(model: Any) -> dict[str, Mode]:

@@ -1,6 +1,10 @@
 """What every file format can do, and what it hands on between a save's two halves."""
 
-from collections.abc import Callable
+import errno
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,34 +93,6 @@ def _errors_of_hdf5_are_raised() -> Iterator[None]:
         sys.unraisablehook = before
     if lost:
         raise OSError(errno.EIO, f"HDF5 could not write all of it: {lost[0]}")
-
-
-def in_memory(
-    write: Callable[[h5py.File], None], size: int, record: Record, training: bytes
-) -> Snapshot:
-    """Return the snapshot of an HDF5 file that stock Keras writes into the staging buffer.
-
-    Args:
-        write: Has stock Keras write to an open HDF5 file.
-        size: About how many bytes it will write.
-        record: The record that the file gets.
-        training: The training state.
-    """
-    staged = StagedFile(size)
-    with h5py.File(staged, "w") as file:
-        write(file)
-        trailing_record.mark(file, training)
-    text = record.to_text()
-    at = staged.seek(0, io.SEEK_END)
-    staged.write(trailing_record.encode(text))
-    length = staged.length
-    memory = staged.memory[: direct.whole_blocks(length)]
-
-    def seal() -> tuple[int, list[direct.Place]]:
-        digests.seal(memory[:length], [], at, text)
-        return length, [(at, length - at)]
-
-    return Snapshot(lambda path, report: direct.write_file(path, memory, (0, at), seal, report), size=length)
 
 
 class Format(Protocol):

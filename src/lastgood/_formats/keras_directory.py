@@ -1,16 +1,22 @@
 """No ending, whole model: Keras 3's model archive as a directory."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import _frameworks
-from .._layout import directory_record, weights_file
+from .._layout import directory_record, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.positioned import PositionedFile
-from .base import Snapshot, WhenAlike, live, to_bytes
+from . import weights_h5
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_bytes
 
-_MARKERS = {"config.json", "metadata.json", "model.weights.h5"}
+if TYPE_CHECKING:
+    from .._layout.weights_plan import PlanCache
+
+_WEIGHTS = "model.weights.h5"
+_MARKERS = {"config.json", "metadata.json", _WEIGHTS}
 
 
 class KerasDirectory:
@@ -24,22 +30,40 @@ class KerasDirectory:
         """Do nothing: this format holds whatever Keras can train."""
 
     def prepare(self, model: Any, training: Training) -> int:
-        """Do nothing: stock Keras writes this format, from the model itself."""
-        del model, training
-        return 0
+        """Plan the layout of the weights file, and return about its length."""
+        found = self._plans.get(model, training)
+        texts = _frameworks.of(model).serialized(model) if found else None  # the first time, it imports what it needs
+        return found.plan.layout.size + USUAL_RECORD if found and texts else 0
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
-        """Leave all to the writing, for which training has to wait."""
-        content = to_bytes(model, training(self.unsaved_variables(model)))
-        return live(lambda path: self._write(model, path, record, content))
+        """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
+        found = self._plans.get(model, training)
+        texts = _frameworks.of(model).serialized(model) if found else None
+        if found is None or texts is None:
+            content = to_bytes(model, training(self.unsaved_variables(model)))
+            # Below a relative path, stock Keras loses the assets.
+            return live(
+                lambda path: model.save(path.absolute(), zipped=False),
+                lambda path: directory_record.write_record(path, record, content),
+                note=BY_STOCK,
+            )
+        weights = weights_h5.staged(model, found, record)
+        files = {"config.json": texts[0], "metadata.json": texts[1]}
+        files |= {f"assets/{name}": content for name, content in found.state.assets.items()}
 
-    def _write(self, model: Any, path: Path, record: Record, training: bytes) -> None:
-        """Write with stock Keras, then add the record.
+        def write(path: Path, report: Report) -> None:
+            for name, content in files.items():
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).write_bytes(content)
+            weights.write(path / _WEIGHTS, report)
 
-        The path is made absolute: below a relative one, stock Keras loses the assets.
-        """
-        model.save(path.absolute(), zipped=False)
-        directory_record.write_record(path, record, training)
+        return Snapshot(write, lambda path: directory_record.write_record(path, record, None), size=weights.size)
+
+    @cached_property
+    def _plans(self) -> "PlanCache":
+        from .._layout.weights_plan import PlanCache  # here, because looking at checkpoints must not import Keras
+
+        return PlanCache(assets=True)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the directory's own file."""
@@ -50,14 +74,18 @@ class KerasDirectory:
         return _frameworks.of(model).unsaved_variables(model, optimizer=True)
 
     def read_training(self, path: Path) -> bytes | None:
-        """Return the training state in the directory's own file."""
-        return directory_record.read_training(path)
+        """Return the training state in the weights file; in a file of its own where stock Keras wrote that."""
+        own = directory_record.read_training(path)
+        if own is not None:
+            return own
+        with PositionedFile(path / _WEIGHTS) as file:
+            return weights_file.read_training(file, (0, file.size))
 
     def verify(self, path: Path) -> None:
         """Check every file against its digest, and that the weights file can be read."""
         directory_record.verify(path)
-        with PositionedFile(path / "model.weights.h5") as file:
-            weights_file.verify(file, (0, file.size), None)
+        with PositionedFile(path / _WEIGHTS) as file:
+            weights_file.verify(file, (0, file.size), trailing_record.find(file))
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the files, and load the weights file; stock Keras takes no directory of this kind here."""
@@ -65,8 +93,8 @@ class KerasDirectory:
 
         if when_alike is None:
             directory_record.verify(path)
-        with PositionedFile(path / "model.weights.h5") as file:
-            weights_restore.load(model, file, (0, file.size), None, when_alike=when_alike)
+        with PositionedFile(path / _WEIGHTS) as file:
+            weights_restore.load(model, file, (0, file.size), trailing_record.find(file), when_alike=when_alike)
 
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""

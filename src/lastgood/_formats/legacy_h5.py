@@ -1,23 +1,31 @@
 """``*.h5`` and ``*.hdf5``: the HDF5 files of Keras 2, which Keras 3 still reads."""
 
+import io
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+
 from .. import _frameworks
 from .._errors import ArgumentError
-from .._layout import trailing_record, weights_file
+from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
+from .._snapshot.staged_file import StagedFile
+from .._storage import direct
 from .._storage.positioned import PositionedFile
-from .base import Snapshot, WhenAlike, live, to_bytes
+from .base import Snapshot, WhenAlike, to_bytes
 
 _UNREADABLE = ("bfloat16", "float8")
+_ROOM = 2 * 1024 * 1024  # for all that is no tensor
 
 
 class LegacyModel:
     """A whole model in one HDF5 file."""
 
     name = "h5"
+    _has_optimizer = True
 
     def __init__(self, suffix: str = ".h5", *, takes_options: bool = False) -> None:
         """Take the ending that its writer insists on, and whether stock hands ``options`` on, which it ignores."""
@@ -36,18 +44,34 @@ class LegacyModel:
                 )
 
     def prepare(self, model: Any, training: Training) -> int:
-        """Do nothing: stock Keras writes this format, from the model itself."""
-        del model, training
-        return 0
+        """Return about the length of the file: nothing is planned, since stock Keras lays it out each time."""
+        del training
+        return _frameworks.state_bytes(model, optimizer=self._has_optimizer) * 21 // 20 + _ROOM
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
-        """Leave all to the writing, for which training has to wait."""
-        content = to_bytes(model, training(self.unsaved_variables(model)))
-        return live(lambda path: self._write(model, path), lambda path: trailing_record.append(path, record, content))
+        """Have stock Keras write into the staging buffer."""
+        size, content = self.prepare(model, training), to_bytes(model, training(self.unsaved_variables(model)))
+        staged = StagedFile(size)
+        with h5py.File(staged, "w") as file:
+            self._write(model, file)
+            trailing_record.add_training(file, content)
+            extents, table = trailing_record.add_empty_table(file)
+        text = record.to_text(table)
+        at = staged.seek(0, io.SEEK_END)
+        staged.write(trailing_record.encode(text))
+        memory, length = staged.memory[: direct.whole_blocks(staged.length)], staged.length
 
-    def _write(self, model: Any, path: Path) -> None:
+        def seal() -> tuple[int, list[direct.Place]]:
+            offset, size = table
+            memory[offset : offset + size] = np.frombuffer(digests.make_table(memory, extents), np.uint8)
+            digests.seal(memory[:length], extents, at, text)
+            return length, [table, (at, length - at)]
+
+        return Snapshot(lambda path, report: direct.write_file(path, memory, (0, at), seal, report), size=length)
+
+    def _write(self, model: Any, file: h5py.File) -> None:
         """Write with stock Keras."""
-        _frameworks.of(model).save_legacy_model(model, path)
+        _frameworks.of(model).save_legacy_model(model, file)
 
     def read_record(self, path: Path) -> Record | None:
         """Return the record at the file's end."""
@@ -84,7 +108,8 @@ class LegacyWeights(LegacyModel):
     """Weights alone, by layer name; the legacy layout has no place for the optimizer."""
 
     name = "h5 weights"
+    _has_optimizer = False
 
-    def _write(self, model: Any, path: Path) -> None:
+    def _write(self, model: Any, file: h5py.File) -> None:
         """Write the layout that stock ``load_weights`` reads."""
-        _frameworks.of(model).save_legacy_weights(model, path)
+        _frameworks.of(model).save_legacy_weights(model, file)

@@ -34,12 +34,10 @@ class SavedModel:
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Leave all to the writing, for which training has to wait."""
         content = to_bytes(model, training(self.unsaved_variables(model)))
-
-        def write(path: Path) -> None:
-            model.save(str(path), options=self._options)
-            directory_record.write_record(path, record, content)
-
-        return live(write)
+        return live(
+            lambda path: model.save(str(path), options=self._options),
+            lambda path: directory_record.write_record(path, record, content),
+        )
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return all but the weights: stock ``load_weights`` takes no optimizer state from a SavedModel."""

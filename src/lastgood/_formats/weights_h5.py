@@ -1,5 +1,6 @@
 """``*.weights.h5``: Keras 3's weights file, written in one pass from the staging buffer."""
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_
 
 if TYPE_CHECKING:
     from .._layout.hdf5_layout import Hdf5Layout
-    from .._layout.weights_plan import PlanCache
+    from .._layout.weights_plan import Filled, PlanCache
 
 
 class WeightsH5:
@@ -44,14 +45,9 @@ class WeightsH5:
                 model.save_weights,
                 lambda path: trailing_record.append(path, record, content),
                 note=BY_STOCK,
-                hdf5=True,
             )
-        plan, state, block = found
-        text = record.to_text(plan.layout.digests)
-        size = plan.layout.size + len(trailing_record.encode(text))
-        memory = staging.shared(size)[: direct.whole_blocks(size)]
-        plan.copy_into(memory, model, state, block)
-        return Snapshot(lambda path, report: _write(path, report, memory, plan.layout, text), size=size)
+        weights = staged(model, found, record)
+        return Snapshot(weights.write, size=weights.size)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
@@ -89,15 +85,45 @@ class WeightsH5:
         return not path.is_dir()
 
 
-def _write(path: Path, report: Report, memory: staging.Memory, layout: "Hdf5Layout", record: RecordText) -> None:
-    layout.put_metadata(memory)
+def staged(model: Any, filled: "Filled", record: Record) -> "Staged":
+    """Copy the tensors of ``model`` to their places in the staging buffer."""
+    plan, state, block = filled
+    text = record.to_text(plan.layout.digests)
+    size = plan.layout.size + len(trailing_record.encode(text))
+    memory = staging.shared(size)[: direct.whole_blocks(size)]
+    plan.copy_into(memory, model, state, block)
+    return Staged(memory, plan.layout, text, size)
 
-    def seal() -> tuple[int, list[direct.Place]]:
-        layout.put_digests(memory)
-        end = trailing_record.encode(record)
-        length = layout.size + len(end)
-        memory[layout.size : length] = np.frombuffer(end, np.uint8)
-        digests.seal(memory[:length], layout.tensors, layout.size, record)
-        return length, [layout.digests, (layout.size, len(end))]
 
-    direct.write_file(path, memory, (0, layout.size), seal, report)
+@dataclass(frozen=True)
+class Staged:
+    """A weights file whose tensors lie in the staging buffer.
+
+    Attributes:
+        memory: The buffer.
+        layout: Where all else of the file goes in it.
+        record: The record that it gets.
+        size: Its length in bytes.
+    """
+
+    memory: staging.Memory
+    layout: "Hdf5Layout"
+    record: RecordText
+    size: int
+
+    def write(self, path: Path, report: Report) -> None:
+        """Write the file, with its record and digests.
+
+        Raises:
+            OSError: The storage refused.
+        """
+        self.layout.put_metadata(self.memory)
+
+        def seal() -> tuple[int, list[direct.Place]]:
+            self.layout.put_digests(self.memory)
+            at, end = self.layout.size, trailing_record.encode(self.record)
+            self.memory[at : self.size] = np.frombuffer(end, np.uint8)
+            digests.seal(self.memory[: self.size], self.layout.tensors, at, self.record)
+            return self.size, [self.layout.digests, (at, len(end))]
+
+        direct.write_file(path, self.memory, (0, self.layout.size), seal, report)

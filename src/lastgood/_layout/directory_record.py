@@ -17,13 +17,14 @@ _TRAINING = "lastgood.training"
 _MOST = 64 * 1024 * 1024
 
 
-def write_record(path: Path, record: Record, training: bytes) -> None:
-    """Add ``record``, with digests, and the training state to the finished directory at ``path``.
+def write_record(path: Path, record: Record, training: bytes | None) -> None:
+    """Add ``record``, with digests, and the training state, if it is in no other file, to the finished directory.
 
     Raises:
         OSError: The storage refused.
     """
-    (path / _TRAINING).write_bytes(training)
+    if training is not None:
+        (path / _TRAINING).write_bytes(training)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     names = [file.relative_to(path).as_posix() for file in files]
     text = record.to_text(files=dict(zip(names, digests.of_files(files), strict=True)))

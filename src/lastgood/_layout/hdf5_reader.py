@@ -67,17 +67,10 @@ def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
     Raises:
         CorruptCheckpointError: It is no HDF5 file, or one that is damaged.
     """
-    arrays: dict[str, StoredArray | None] = {}
-    own: dict[str, StoredArray | None] = {}
-
-    def visit(path: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            (own if path.startswith(f"{GROUP}/") else arrays)[path] = _describe(item, start)
-
     try:
         with file.window(start, size) as window, h5py.File(window, "r") as hdf5:
+            arrays, own = arrays_of(hdf5, start)
             marked = MARK in hdf5.attrs
-            hdf5.visititems(visit)
     except Exception as error:  # HDF5 has an exception of its own for each thing that can be wrong with its bytes
         raise CorruptCheckpointError(file.path, "its structure", f"HDF5 says: {error}") from error
     found = [*arrays.values(), *own.values()]
@@ -85,6 +78,19 @@ def read_contents(file: PositionedFile, start: int, size: int) -> Contents:
     if any(a[1] > b[0] for a, b in pairwise([*spans, (start + size, start + size)])):
         raise CorruptCheckpointError(file.path, "its structure", "an array lies outside of its place")
     return Contents(arrays, marked, own.get(f"{GROUP}/{TRAINING}"))
+
+
+def arrays_of(hdf5: h5py.File, start: int = 0) -> tuple[dict[str, StoredArray | None], dict[str, StoredArray | None]]:
+    """Return the arrays of an open HDF5 file by path, and those that are ours; the file begins at ``start``."""
+    arrays: dict[str, StoredArray | None] = {}
+    own: dict[str, StoredArray | None] = {}
+
+    def visit(path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            (own if path.startswith(f"{GROUP}/") else arrays)[path] = _describe(item, start)
+
+    hdf5.visititems(visit)
+    return arrays, own
 
 
 def stated_end(file: PositionedFile, start: int, size: int) -> int | None:

@@ -16,7 +16,7 @@ from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
 from . import digests
 from .hdf5_layout import DIGESTS, GROUP, MARK, TRAINING
-from .hdf5_reader import read_contents
+from .hdf5_reader import arrays_of, read_contents
 
 _MAGIC = b"lastgood"
 _TAIL = 8 + len(_MAGIC)
@@ -29,6 +29,12 @@ def encode(record: RecordText) -> bytes:
     return text + len(text).to_bytes(8, "little") + _MAGIC
 
 
+def add_training(file: h5py.File, training: bytes) -> None:
+    """Add the training state to an HDF5 file, and the mark that says that there is a record."""
+    file.attrs[MARK] = digests.VERSION
+    file.create_group(GROUP)[TRAINING] = np.frombuffer(training, np.uint8)
+
+
 def append(path: Path, record: Record, training: bytes) -> None:
     """Add ``record``, the training state and digests to the finished HDF5 file at ``path``.
 
@@ -36,14 +42,24 @@ def append(path: Path, record: Record, training: bytes) -> None:
         OSError: The storage refused; HDF5 may say so in a ``RuntimeError``.
     """
     with h5py.File(path, "r+") as file:
-        file.attrs[MARK] = digests.VERSION
-        file.create_group(GROUP)[TRAINING] = np.frombuffer(training, np.uint8)
+        add_training(file, training)
     extents, table = _add_table(path)
     text = record.to_text(table)
     with path.open("ab") as plain:
         at = plain.seek(0, os.SEEK_END)
         plain.write(encode(text))
     digests.seal_file(path, at, text, extents)
+
+
+def add_empty_table(file: h5py.File) -> tuple[digests.Extents, tuple[int, int]]:
+    """Make room in an HDF5 file for digests of all arrays that are in one piece; return their places, and its own."""
+    file.flush()
+    arrays, own = arrays_of(file)
+    found = [*arrays.values(), *own.values()]
+    extents = sorted((array.offset, array.length) for array in found if array and array.length)
+    table = np.zeros((len(extents), digests.COLUMNS), "<u8")
+    made = file[GROUP].create_dataset(DIGESTS, data=table)
+    return extents, (made.id.get_offset() or 0, table.nbytes)
 
 
 def _add_table(path: Path) -> tuple[digests.Extents, tuple[int, int]]:
