@@ -27,10 +27,11 @@ from lastgood._run import Run, occupancy
 from lastgood._run.journal import Journal
 from lastgood._run.keeper import Keeper
 from lastgood._run.occupancy import Occupancy
+from lastgood._storage import LocalStorage
 
 
 def keeper(directory, template="{epoch:02d}.weights.h5", **policy):
-    return Keeper(Template(str(Path(directory) / template)), Retention.parse(**policy))
+    return Keeper(Template(str(Path(directory) / template)), Retention.parse(**policy), LocalStorage())
 
 
 def save(keeper, epoch, step=None, **metrics):

@@ -5,20 +5,35 @@ what the report tells of the past; a line that is damaged is passed over.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .._record import number_from_json, number_to_json, refuse_constant
+from .notes import Notes
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
 _LOCK = "journal.lock"
+_TAIL = 256
+# A process that was stopped may hold the lock for as long as it likes: nobody waits for it longer than this.
+_PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class _Read:
+    """How far a journal has been read, what its bytes before that place were, and what its events add up to."""
+
+    offset: int = 0
+    tail: bytes = b""
+    notes: Notes = field(default_factory=Notes)
 
 
 class Journal:
@@ -27,6 +42,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Take the run's directory; nothing is made before something is appended."""
         self._directory = directory / DIRECTORY
+        self._read = _Read()
 
     @property
     def exists(self) -> bool:
@@ -53,7 +69,8 @@ class Journal:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
                 line = b"\n" + line
-            os.write(descriptor, line)
+            while line:  # a disk that is full takes a part, and refuses the rest
+                line = line[os.write(descriptor, line) :]
             if durable:
                 os.fsync(descriptor)
         finally:
@@ -65,53 +82,66 @@ class Journal:
             content = (self._directory / _NAME).read_bytes()
         except OSError:
             return
-        for line in content.splitlines():
-            with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
-                event = json.loads(line, parse_constant=refuse_constant)
-                if event.get("metrics"):  # an AttributeError where the line is no object
-                    event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
-                yield event
+        yield from _parsed(content)
+
+    def notes(self) -> Notes:
+        """Return what the events add up to. What was read before is not read again: each save asks."""
+        read = self._read  # one object, put in place of another, so that threads need not wait for each other
+        try:
+            with (self._directory / _NAME).open("rb") as file:
+                file.seek(read.offset - len(read.tail))
+                if file.read(len(read.tail)) != read.tail:  # it is another file by now
+                    read = _Read()
+                    file.seek(0)
+                content = file.read()
+        except OSError:
+            read, content = _Read(), b""
+        whole = content[: content.rfind(b"\n") + 1]  # somebody may be in the middle of a line
+        if whole:
+            read = _Read(read.offset + len(whole), whole[-_TAIL:], read.notes.plus(_parsed(whole)))
+        self._read = read
+        return read.notes
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep others out of this block, such as a pin while checkpoints are being pruned.
 
         Raises:
-            OSError: The storage refused.
+            OSError: The storage refused, or another process does not come to an end of its own block.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         with (self._directory / _LOCK).open("a") as lock:
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock)
             yield
 
 
-@dataclass
-class Notes:
-    """What the events of a journal add up to.
+def _parsed(content: bytes) -> Iterator[Mapping[str, Any]]:
+    """Yield the events in the lines that can be read."""
+    for line in content.splitlines():
+        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
+            event = json.loads(line, parse_constant=refuse_constant)
+            if event.get("metrics"):  # an AttributeError where the line is no object
+                event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
+            yield event
 
-    Attributes:
-        pinned: The pinned checkpoints' paths in the run.
-        late: Metrics that came after their save, by the checkpoint's path and the time of its making.
+
+def _wait_for(lock: IO[str]) -> None:
+    """Lock a file, if its file system has locks.
+
+    Raises:
+        TimeoutError: Another process has held the lock all the time; an OSError.
     """
-
-    pinned: set[str] = field(default_factory=set)
-    late: dict[tuple[str, float], dict[str, float]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, journal: Journal) -> "Notes":
-        """Add up the events of ``journal``; one that lacks something is passed over."""
-        notes = cls()
-        for event in journal.events():
-            with contextlib.suppress(KeyError, TypeError, AttributeError):
-                notes._add(event)
-        return notes
-
-    def _add(self, event: Mapping[str, Any]) -> None:
-        match event["event"]:
-            case "pin":
-                self.pinned.add(event["path"])
-            case "unpin":
-                self.pinned.discard(event["path"])
-            case "metrics":
-                self.late.setdefault((event["path"], event["created"]), {}).update(event["metrics"])
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimeoutError(
+                    errno.ETIMEDOUT, "another process pins or prunes there, and may have been stopped", lock.name
+                ) from None
+            time.sleep(0.005)
+        except OSError:  # a file system without locks
+            return
+        else:
+            return

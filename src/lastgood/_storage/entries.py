@@ -10,10 +10,12 @@ one of the same path by being of another number of parts: its parts lie beside t
 old index in one act.
 """
 
+import contextlib
 import os
 import re
 import shutil
 from pathlib import Path
+from stat import S_ISREG
 
 from .durable import fsync_path
 
@@ -36,9 +38,17 @@ def exists(path: Path) -> bool:
     return os.path.lexists(path) or is_group(path)
 
 
-def anchor(path: Path) -> Path:
-    """Return the file or directory whose times and whose being there are those of the checkpoint at ``path``."""
-    return index_of(path) if is_group(path) else path
+def stat(path: Path) -> os.stat_result:
+    """Return what the system says of the file or directory that stands for the checkpoint at ``path``.
+
+    Raises:
+        OSError: There is none.
+    """
+    with contextlib.suppress(OSError):
+        index = os.stat(os.fspath(path) + INDEX)  # noqa: PTH116 - a save may ask ten thousand files
+        if S_ISREG(index.st_mode):
+            return index
+    return os.stat(path)  # noqa: PTH116
 
 
 def belongs_to_group(name: str) -> bool:

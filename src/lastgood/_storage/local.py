@@ -23,6 +23,7 @@ from . import entries
 from .durable import exchange, fsync_path, fsync_tree, make_directories
 
 TEMPORARY_PREFIX = ".lastgood-tmp-"
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 _NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 # Where a file system has no locks, a leftover is taken for dead after so long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -128,7 +129,13 @@ def _publish(temporary: Path, target: Path, aside: Path) -> None:
 def _put_in_place(temporary: Path, target: Path, aside: Path) -> None:
     """Make ``temporary`` visible as ``target``; an older checkpoint there is replaced, never mixed with."""
     if not temporary.is_dir() or not target.is_dir():
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            # Another save has put its directory there meanwhile, where there was none: now there is one to replace.
+            if error.errno not in _TAKEN or not temporary.is_dir() or not target.is_dir():
+                raise
+            _put_in_place(temporary, target, aside)
     elif not exchange(temporary, target):
         target.rename(aside)
         try:
