@@ -35,10 +35,11 @@ class Child:
         self.pid = self.process.pid
 
     def answer(self):
-        """Wait for its next line."""
-        line = self.process.stdout.readline()
-        assert line, f"process {self.pid} has ended without a word: {self.process.wait(60)}"
-        return json.loads(line)
+        """Wait for its next answer."""
+        for line in self.process.stdout:
+            if line.startswith("answer: "):
+                return json.loads(line.removeprefix("answer: "))
+        raise AssertionError(f"process {self.pid} has ended without an answer: {self.process.wait(60)}")
 
     def go_on(self):
         self.process.stdin.write("go on\n")

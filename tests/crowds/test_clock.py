@@ -36,14 +36,15 @@ def test_steps_say_what_is_newest_and_what_may_go_whatever_the_clock_says(tmp_pa
     answers = [child.answer() for _ in range(4)]
     assert [answer["epochs"] for answer in answers] == [[1, 2], [2, 3, 4], [2, 4, 5], [2, 7, 8]]
     assert [(answer["latest"], answer["best"]) for answer in answers] == [(2, 2), (4, 2), (5, 2), (8, 2)]
-    assert len({answer["resumed"] for answer in answers}) == 1  # each start went on with the run
+    assert len({answer["run"] for answer in answers}) == 1  # each start went on with the run
     assert [answer["problems"] for answer in answers] == [0] * 4
     made = answers[1]["created"]  # the clock did jump
     assert made[0] < made[1] - 2 * YEAR
     assert made[2] < made[1] - 2 * YEAR
-    for answer in (child.answer(), child.answer()):  # saves by the clock: it is one that does not jump
-        seconds, saves = answer
-        assert 2 <= saves <= seconds / 0.2 + 11
+    seconds, saves = child.answer()  # saves by the clock, which is one that does not jump
+    assert 3 <= saves <= seconds / 0.1 + 1
+    _, saves = child.answer()  # by a budget
+    assert saves >= 1
     assert child.end() == 0
 
 

@@ -1,6 +1,12 @@
 """Ten thousand checkpoints in a run: what looks at them takes time in proportion, and training does not feel it."""
 
+import json
+import subprocess
+import sys
+import time
+
 import h5py
+import pytest
 
 from lastgood import open_run
 from lastgood._formats.weights_h5 import WeightsH5

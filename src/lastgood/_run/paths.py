@@ -68,7 +68,7 @@ def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
     if not directory.is_dir():
         return
     for name in sorted(_checkpoint_names(directory)):
-        if patterns[0].fullmatch(name) and not name.startswith(TEMPORARY_PREFIX) and not is_aside(Path(name)):
+        if patterns[0].fullmatch(name) and not name.startswith(TEMPORARY_PREFIX) and not is_aside(name):
             yield from _walk(directory / name, patterns[1:])
 
 
@@ -95,6 +95,6 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def is_aside(path: Path) -> bool:
-    """Tell whether a path is one that a damaged checkpoint was renamed to."""
-    return path.suffix.partition("-")[0] == _CORRUPT
+def is_aside(name: str) -> bool:
+    """Tell whether a name is one that a damaged checkpoint was renamed to."""
+    return _CORRUPT in name and Path(name).suffix.partition("-")[0] == _CORRUPT

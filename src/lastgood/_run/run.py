@@ -348,7 +348,7 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         return
     for entry in there:
         path = Path(entry.path)
-        if entry.name.startswith(".") or is_aside(path):
+        if entry.name.startswith(".") or is_aside(entry.name):
             continue
         if not entry.is_dir():
             if path.suffix in _ENDINGS:
