@@ -187,9 +187,12 @@ def test_lines_that_are_damaged_are_passed_over_and_nothing_is_glued_to_them(tmp
 
 def test_what_a_journal_said_before_is_not_read_again_at_each_save(tmp_path, monkeypatch):
     parsed, loads = [], json.loads
-    monkeypatch.setattr(
-        journal_module.json, "loads", lambda line, **options: parsed.append(line) or loads(line, **options)
-    )
+
+    def note_and_load(line, **options):
+        parsed.append(line)
+        return loads(line, **options)
+
+    monkeypatch.setattr(journal_module.json, "loads", note_and_load)
     journal = Journal(tmp_path)
     for number in range(50):
         journal.append("pin", path=str(number))
@@ -215,9 +218,8 @@ def test_half_a_line_is_read_when_the_rest_has_come(tmp_path):
 def test_a_pin_that_the_disk_took_half_of_is_told(small_disk):
     journal = Journal(small_disk)
     journal.append("pin", path="a" * 3000)
-    with pytest.raises(OSError, match="No space"), (small_disk / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "filler").write_bytes(bytes(4_000_000))
     with pytest.raises(OSError, match="No space"):
         journal.append("pin", path="b" * 3000)
     (small_disk / "filler").unlink()
