@@ -72,7 +72,7 @@ def test_training_does_not_hang_on_a_process_that_was_stopped_while_it_pruned(tm
         assert other.stdout.readline() == "ready\n"
         other.send_signal(signal.SIGSTOP)
         fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=1), 2)
-        assert "another process pins or prunes there" in caplog.text
+        assert "it may have been stopped" in caplog.text
         assert [each.epoch for each in open_run(tmp_path).checkpoints] == [1, 2]
         other.kill()
     fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=1), 3)

@@ -5,26 +5,22 @@ what the report tells of the past; a line that is damaged is passed over.
 """
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from .._record import number_from_json, number_to_json, refuse_constant
+from .._storage import locks
 from .notes import Notes
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
 _LOCK = "journal.lock"
 _TAIL = 256
-# A process that was stopped may hold the lock for as long as it likes: nobody waits for it longer than this.
-_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -107,11 +103,11 @@ class Journal:
         """Keep others out of this block, such as a pin while checkpoints are being pruned.
 
         Raises:
-            OSError: The storage refused, or another process does not come to an end of its own block.
+            RunInUseError: An OSError: another process does not come to an end of its own block.
+            OSError: The storage refused.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / _LOCK).open("a") as lock:
-            _wait_for(lock)
+        with locks.alone(self._directory / _LOCK):
             yield
 
 
@@ -123,25 +119,3 @@ def _parsed(content: bytes) -> Iterator[Mapping[str, Any]]:
             if event.get("metrics"):  # an AttributeError where the line is no object
                 event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
             yield event
-
-
-def _wait_for(lock: IO[str]) -> None:
-    """Lock a file, if its file system has locks.
-
-    Raises:
-        TimeoutError: Another process has held the lock all the time; an OSError.
-    """
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise TimeoutError(
-                    errno.ETIMEDOUT, "another process pins or prunes there, and may have been stopped", lock.name
-                ) from None
-            time.sleep(0.005)
-        except OSError:  # a file system without locks
-            return
-        else:
-            return

@@ -18,6 +18,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from .durable import fsync_path
+from .locks import alone
 
 INDEX = ".index"
 _PART = re.compile(r"\.data-\d{5}-of-(\d{5})")
@@ -81,23 +82,31 @@ def publish(temporary: Path, target: Path) -> None:
     """Make a group durable and visible under another path, and remove the parts of the one that it replaces.
 
     Raises:
-        OSError: The storage refused; what was at ``target`` is as it was.
+        OSError: The storage refused, or another process has saved to ``target`` since this one has chosen its parts;
+            what was there is as it was.
     """
-    old = set(parts(target))
-    new = [target.with_name(target.name + part.name.removeprefix(temporary.name)) for part in parts(temporary)]
     for path in members(temporary):
         fsync_path(path)
+    with alone(target.parent):  # or one process removes the parts of another that has not come to its index
+        _publish(temporary, target)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    old = set(parts(target))
+    new = [target.with_name(target.name + part.name.removeprefix(temporary.name)) for part in parts(temporary)]
+    if not old.isdisjoint(new):
+        raise OSError(f"another process has saved to {os.fspath(target)!r} meanwhile")
     try:
         for part, place in zip(parts(temporary), new, strict=True):
             part.replace(place)
         fsync_path(target.parent)
         index_of(temporary).replace(index_of(target))
     except OSError:
-        for place in set(new) - old:
+        for place in new:
             place.unlink(missing_ok=True)
         raise
     fsync_path(target.parent)
-    for part in old - set(new):
+    for part in old:
         part.unlink(missing_ok=True)
 
 

@@ -119,9 +119,9 @@ class StorageConformance:
     # Several at once
 
     def test_saves_to_one_name_at_once_are_one_commit_after_another(self, tmp_path: Path) -> None:
-        """None is told of an error, and the last one is whole; nothing is left of the others."""
+        """The last one is whole, and nothing is left of the others. Of a group they may be told that they were late."""
         storage = self.make_storage()
-        for kind in ("file", "directory"):
+        for kind in _KINDS:
             for round_ in range(10):
                 target = tmp_path / f"{kind}{round_}" / "m"
                 texts = [f"{number}" * _LONG for number in range(4)]
@@ -132,7 +132,9 @@ class StorageConformance:
                         _write(kind, temporary, text)
                         together.wait(60)
 
-                assert _errors_of(save, texts) == []
+                errors = _errors_of(save, texts)
+                assert len(errors) < len(texts) if kind == "group" else not errors
+                assert {type(error) for error in errors} <= {OSError}
                 assert self.read(target) in [_content(kind, text) for text in texts]
                 assert self._is_alone(target)
 
