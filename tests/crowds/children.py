@@ -54,14 +54,14 @@ def crowd(directory, number):
     directory, model = Path(directory), build(number)
     tell("ready")
     sys.stdin.readline()
-    for start in range(3):  # each start reclaims while the others write
+    for start in range(2):  # each start reclaims while the others write
         own = lastgood.ModelCheckpoint(directory / f"own/{number}-{start}-{{epoch}}.keras", keep_last=2)
         fit(model, own, 4)
     tell("own")
     sys.stdin.readline()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for _ in range(3):
+        for _ in range(2):
             fit(model, lastgood.ModelCheckpoint(directory / "shared/{epoch}.keras"), 4)
     tell(sum("Another training saves to" in str(each.message) for each in caught))
     sys.stdin.readline()
@@ -126,7 +126,7 @@ def jumps(directory, clock):
         path = directory / f"{type(save_freq).__name__}/{{epoch}}.weights.h5"
         paced = lastgood.ModelCheckpoint(path, save_weights_only=True, save_freq=save_freq)
         begun = time.monotonic()
-        fit(model, paced, 20, Slow(), Jumps("+0", "+365d", "+0", "-365d"))
+        fit(model, paced, 15, Slow(), Jumps("+365d", "-365d", "+0"))
         tell([time.monotonic() - begun, len(paced.stats)])
 
 

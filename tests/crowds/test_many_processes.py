@@ -48,7 +48,7 @@ def numbers(paths):
 
 def test_each_with_a_template_of_its_own_has_its_checkpoints_and_no_others(crowd, names):
     directory, _ = crowd
-    expected = [f"{n}-{start}-{epoch}.keras" for n in range(PROCESSES) for start in range(3) for epoch in (3, 4)]
+    expected = [f"{n}-{start}-{epoch}.keras" for n in range(PROCESSES) for start in range(2) for epoch in (3, 4)]
     assert names(directory / "own") == sorted(expected)
     paths = sorted((directory / "own").glob("*.keras"))
     assert numbers(paths) == [int(path.name[0]) for path in paths]

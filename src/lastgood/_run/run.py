@@ -167,6 +167,7 @@ class Run:
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's.
+            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
         """
         with self._journal.alone():
             self._journal.append("pin", path=self._name_of(checkpoint), durable=True)
@@ -176,6 +177,7 @@ class Run:
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's.
+            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
         """
         with self._journal.alone():
             self._journal.append("unpin", path=self._name_of(checkpoint), durable=True)
@@ -220,6 +222,7 @@ class Run:
 
         Raises:
             ArgumentError: A ValueError: an argument's value cannot work, or nothing says what to keep.
+            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
             OSError: The storage refused.
         """
         retention = Retention.parse(keep_last, keep_best, keep_every)
