@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
+PATIENCE = 300  # seconds, on a machine that is busy
 sys.path.insert(0, str(TESTS))
 
 
@@ -39,7 +40,7 @@ class Child:
         for line in self.process.stdout:
             if line.startswith("answer: "):
                 return json.loads(line.removeprefix("answer: "))
-        raise AssertionError(f"process {self.pid} has ended without an answer: {self.process.wait(60)}")
+        raise AssertionError(f"process {self.pid} has ended without an answer: {self.process.wait(PATIENCE)}")
 
     def go_on(self):
         self.process.stdin.write("go on\n")
@@ -49,7 +50,7 @@ class Child:
         os.kill(self.pid, number)
 
     def wait_until_stopped(self):
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
             assert time.monotonic() < end
             assert self.process.poll() is None
@@ -57,7 +58,7 @@ class Child:
 
     def end(self):
         """Wait for its end; return its status."""
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)
 
     def close(self):
         self.process.kill()
