@@ -168,6 +168,7 @@ class Checkpointer:
         """
         self._saver.wait()
         self._tell()
+        self._keeper.settle()
 
     def _tell(self) -> None:
         for save in self._saver.told():

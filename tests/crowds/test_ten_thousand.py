@@ -40,15 +40,22 @@ def fill(directory, count):
     with h5py.File(plain, "w") as file:
         file["layers/dense/vars/0"] = [1.0, 2.0]
     trailing_record.append(plain, record_of(of, 1), b"")
-    content = plain.read_bytes()
-    with PositionedFile(plain) as file:
-        content = content[: trailing_record.find(file)[0]]
+    content = content_of(plain)
     for epoch in range(1, count + 1):
-        text = record_of(of, epoch).to_text()
-        path = directory / f"{epoch}.weights.h5"
-        path.write_bytes(content + trailing_record.encode(text))
-        digests.seal_file(path, len(content), text)
+        write(directory / f"{epoch}.weights.h5", content, record_of(of, epoch))
     return of
+
+
+def content_of(path):
+    """Return the bytes of a file up to its record."""
+    with PositionedFile(path) as file:
+        return path.read_bytes()[: trailing_record.find(file)[0]]
+
+
+def write(path, content, record):
+    text = record.to_text()
+    path.write_bytes(content + trailing_record.encode(text))
+    digests.seal_file(path, len(content), text)
 
 
 def best_of(work, times=3):
@@ -63,10 +70,8 @@ def best_of(work, times=3):
 
 def seconds(directory, of, count):
     """Return what each question takes."""
-    path = directory / f"{count}.weights.h5"
-    record = record_of(of, count)
-    of.committed(path, record, {}, "val_loss", "min")  # the first look reads all records
     run = open_run(directory)
+    assert len(run.checkpoints) == count  # the first look reads all records
 
     questions = {
         "open and list": best_of(lambda: open_run(directory).checkpoints),
@@ -74,7 +79,7 @@ def seconds(directory, of, count):
         "latest": best_of(lambda: run.latest),
         "best": best_of(lambda: run.best("val_loss")),
         "find what to resume from": best_of(lambda: by_age([(of._template, WeightsH5())]), 1),
-        "a save with retention": best_of(lambda: of.committed(path, record, {}, "val_loss", "min")),
+        "a save with retention": best_of(lambda: run.prune(keep_last=2 * MANY)),
     }
     if WHOLE:  # these take ten seconds
         questions |= {
@@ -108,6 +113,25 @@ def test_time_grows_with_the_number_and_no_faster(measured):
     (_, few), (_, all_) = measured[MANY // 10], measured[MANY]
     assert {name: all_[name] / few[name] for name in few if all_[name] > 20 * few[name]} == {}
     assert all_["a save with retention"] < 1.0
+
+
+def test_training_that_saves_often_is_not_held_up_by_a_look_at_all_of_them_each_time(measured):
+    """What is to be deleted goes a little later, and has gone in the end."""
+    directory, questions = measured[MANY]
+    of = keeper(directory, keep_last=5)
+    first, *others = (directory / f"{MANY + number}.weights.h5" for number in range(1, 21))
+    content = content_of(directory / "1.weights.h5")
+
+    def save(path):
+        record = record_of(of, int(path.name.partition(".")[0]))
+        write(path, content, record)
+        of.committed(path, record, {}, "val_loss", "min")
+
+    save(first)
+    assert best_of(lambda: [save(path) for path in others], 1) < 5 * questions["a save with retention"]
+    of.settle()
+    assert [path.exists() for path in others] == [False] * 14 + [True] * 5
+    assert len(open_run(directory).checkpoints) == MANY + 6  # those of the other run, five, and the best
 
 
 def test_retention_deletes_thousands_at_once_and_only_those(measured):

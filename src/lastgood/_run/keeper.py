@@ -19,6 +19,10 @@ from .pruning import prune
 from .run import Checkpoint, Run
 
 _LOGGER = logging.getLogger("lastgood")
+# A look at so many checkpoints that it takes a core longer than this is not taken at each save, but for a tenth of the
+# time at most: the next save waits for it, and training shares the interpreter with it.
+_LONG_LOOK = 0.05
+_REST = 9
 
 
 class Keeper:
@@ -50,7 +54,8 @@ class Keeper:
         self.retention = retention
         self._storage = storage
         self._rank_by: tuple[str, Mode] | None = None
-        self._has_news = False  # whether metrics came that no pruning may have seen
+        self._has_news = False  # whether there is something that no pruning has seen
+        self._rests_until = 0.0
         self._wanted = resumes or retention.prunes
         self.publishes = True
         self._occupancy: Occupancy | None = None
@@ -95,12 +100,15 @@ class Keeper:
         place = {"step": record.step, "epoch": record.epoch, "batch": record.batch, "created": record.created}
         self.note("save", path=self._name_of(path), **place, metrics=dict(record.metrics), costs=dict(costs))
         self._rank_by = (monitor, mode)
-        self._prune()
+        self._has_news = True
+        if time.monotonic() >= self._rests_until:
+            self._prune()
 
     def settle(self) -> None:
-        """When training ends, prune once more if metrics have come since: they may rank the last checkpoint otherwise.
+        """When training ends, prune once more if saves or metrics have come since.
 
-        Whether they come before the writer is done with that checkpoint is chance, and what survives must not be.
+        Metrics may rank the last checkpoint otherwise. Whether they come before the writer is done with it is chance,
+        and what survives must not be.
         """
         if self._has_news:
             self._prune()
@@ -112,10 +120,12 @@ class Keeper:
     def _prune(self) -> None:
         if self._rank_by is None or not self.retention.prunes or not self.publishes:
             return
-        self._has_news = False
+        self._has_news, begun = False, time.thread_time()
         owner = (self.name, self.template)
         with _never_failing("prune", self.run.directory):
             prune(self.run, self._look, self._storage.discard, self.retention, *self._rank_by, owner=owner)
+        spent = time.thread_time() - begun
+        self._rests_until = time.monotonic() + (_REST * spent if spent > _LONG_LOOK else 0.0)
 
     def late(self, path: Path, record: Record, metrics: Mapping[str, float], step: int) -> None:
         """Attach metrics to a checkpoint that were measured after its save, at ``step``."""
