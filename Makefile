@@ -7,7 +7,7 @@ DAMAGE ?= 3000
 # The tests of Keras 3 that are run on tf_keras 2, too.
 ON_BOTH := $(addprefix tests/on_keras/test_,contract.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
 
-.PHONY: help demo test test-quick test-resume damage lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
+.PHONY: help demo test test-quick test-resume damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/crowds
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
 
@@ -49,6 +50,11 @@ test-resume: .venv/test.stamp  ## kill and restart trainings in every combinatio
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
 	$(BIN)/python -m pytest tests/framework_free
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/on_keras
+
+soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test runs a part of it)
+	set -e; for backend in $(BACKENDS); do echo "== $$backend"; \
+		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/crowds/test_soak.py; done
+	$(QUIET) KERAS_BACKEND=jax LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/crowds/test_ten_thousand.py
 
 lint: .venv/test.stamp  ## check style
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ from ._record import Record
 from ._restore import load_weights_as
 from ._run import Run, by_age, matching_directories, newest_checkpoint
 from ._run.keeper import Keeper
-from ._storage import LocalStorage
+from ._storage import choose_storage
 from ._training.course import Course
 from ._training.ending import Ending
 
@@ -109,9 +109,10 @@ class CheckpointCallback(Hooks):
         self._promised = self.best  # what it will be when the save under way is durable
         self._template = Template(self.filepath)
         self._format = self._choose_format(self.filepath, self._template.suffix, save_weights_only, options)
-        self._storage = LocalStorage()
+        self._storage = choose_storage(self.filepath)
         self._saver = Saver(self._format, self._storage, background=background)
-        self._keeper = Keeper(self._template, Retention.parse(keep_last, keep_best, keep_every), resumes=resume)
+        retention = Retention.parse(keep_last, keep_best, keep_every)
+        self._keeper = Keeper(self._template, retention, self._storage, resumes=resume)
         self._pace = Pace(self.save_freq) if isinstance(self.save_freq, timedelta | Budget) else None
         self._interval: float | None = None  # what was said last of a budget's
         self._last: _Last | None = None
@@ -257,6 +258,7 @@ class CheckpointCallback(Hooks):
             show_progress(self._saver, enabled=self.verbose >= 1)
             self._saver.wait()
             self._tell()
+            self._keeper.settle()
         finally:
             self._course.end()
             if self._begun:
@@ -469,11 +471,11 @@ class CheckpointCallback(Hooks):
                 continue
             self._promised = self.best
             self._last = None
-            if (on_error or self.on_error) == "raise":
+            if (on_error or self.on_error) == "raise" or not isinstance(save.error, Exception):
                 raise save.error
             self._warn_of(save.error)
 
-    def _warn_of(self, error: Exception) -> None:
+    def _warn_of(self, error: BaseException) -> None:
         warnings.warn(f"Epoch {self._epoch + 1}: {error} Training goes on; the next save tries again.", stacklevel=2)
 
     def _steps(self) -> int | None:

@@ -81,7 +81,7 @@ class Save:
         self.size = snapshot.size
         self.written = 0
         self.stats: SaveStats | None = None
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._done = threading.Event()
 
     def count(self, written: int) -> None:
@@ -210,7 +210,8 @@ class Saver:
         except Exception as error:  # noqa: BLE001 - told at the next hook
             save.error = _explained(error, save.path)
             save.error.__cause__ = error if save.error is not error else error.__cause__
-        except BaseException:
+        except BaseException as error:
+            save.error = error  # behind training, nobody else would hear of it
             save.begun = False  # whoever interrupts training, which waits for this, knows of it
             raise
         finally:

@@ -18,7 +18,7 @@ from ._policies.retention import Retention
 from ._restore import Progress, put_in_place
 from ._run import Run, by_age, matching_directories
 from ._run.keeper import Keeper
-from ._storage import LocalStorage
+from ._storage import choose_storage
 from ._training.resume import newest_intact
 from ._training.session import loop_state
 from ._training.signals import Interruption
@@ -75,9 +75,9 @@ class Checkpointer:
         self._template = Template(self.filepath)
         weights_only = self.filepath.endswith(".weights.h5")
         self._format = choose_format(self.filepath, self._template.suffix, weights_only=weights_only)
-        self._storage = LocalStorage()
+        self._storage = choose_storage(self.filepath)
         self._saver = Saver(self._format, self._storage, background=background)
-        self._keeper = Keeper(self._template, Retention.parse(keep_last, keep_best, keep_every))
+        self._keeper = Keeper(self._template, Retention.parse(keep_last, keep_best, keep_every), self._storage)
         self._monitor = monitor
         self._mode = resolve_direction(monitor, mode, {}).mode
         self._interruption = Interruption(lambda: None, lambda _: True)
@@ -168,6 +168,7 @@ class Checkpointer:
         """
         self._saver.wait()
         self._tell()
+        self._keeper.settle()
 
     def _tell(self) -> None:
         for save in self._saver.told():

@@ -7,7 +7,7 @@ LastgoodError
 ├── MonitorError             (ValueError)         a monitored value that is not a scalar
 ├── SaveError                (OSError)            a checkpoint that could not be written or committed
 │   ├── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
-│   └── RunInUseError                             another process trains into the same files
+│   └── RunInUseError                             another process has the same files
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
 │   └── CorruptCheckpointError                    its bytes are not those that were written
 ├── NotExactError            (AssertionError)     a training that does not go on exactly after a restart
@@ -74,7 +74,7 @@ class TargetIsDirectoryError(SaveError, IsADirectoryError):
 
 
 class RunInUseError(SaveError):
-    """Another process trains into the files that this training would delete or go on from."""
+    """Another process has the files that this one would delete, go on from, or change."""
 
 
 class RestoreError(LastgoodError, ValueError):

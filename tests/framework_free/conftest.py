@@ -1,6 +1,11 @@
 import sys
 
 import pytest
+from hypothesis import settings
+
+# A machine that is busy pauses a process for longer than the 200 ms that an example may take otherwise.
+settings.register_profile("lastgood", deadline=None)
+settings.load_profile("lastgood")
 
 FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
 

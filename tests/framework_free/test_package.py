@@ -27,11 +27,11 @@ LAYERS = [
     ("_progress", "_neighbours"),
     ("_callback", "_custom_loop"),
     ("_model_checkpoint", "tf_keras"),
-    ("__init__", "_verify_resume"),
+    ("__init__", "_verify_resume", "testing"),
     ("_cli",),
     ("__main__",),
 ]
-FRAMEWORK_FREE = ("_errors", "_record", "_policies", "_storage", "_run", "_preflight")
+FRAMEWORK_FREE = ("_errors", "_record", "_policies", "_storage", "_run", "_preflight", "testing")
 
 
 def test_public_names():

@@ -12,6 +12,7 @@ import pytest
 from crashing import CrashAt, build, crash, start
 from kit import keras
 from lastgood import Budget, ModelCheckpoint, open_run
+from lastgood.testing import Fault, faults
 
 
 def steps(directory):
@@ -85,12 +86,31 @@ def test_a_pin_that_is_set_while_training_runs_holds(fit, tmp_path):
 
 def test_a_validation_ranks_the_checkpoint_before_it(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3, keep_last=1, keep_best=1)
-    fit(build(), [checkpoint], epochs=3, validate=True)
+    history = fit(build(), [checkpoint], epochs=3, validate=True).history
     found = {each.step: each.metrics for each in checkpoint.run.checkpoints}
-    assert max(found) == 30
-    assert len(found) == 2
-    assert min(found) in (9, 18)  # the last of an epoch of ten batches
-    assert all("val_loss" in metrics for metrics in found.values())
+    last_of_its_epoch = {9: 0, 18: 1, 30: 2}
+    best = min(last_of_its_epoch, key=lambda step: history["val_loss"][last_of_its_epoch[step]])
+    assert set(found) == {best, 30}
+    for step, metrics in found.items():
+        assert metrics["val_loss"] == pytest.approx(history["val_loss"][last_of_its_epoch[step]])
+
+
+@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'odd'")
+@pytest.mark.parametrize(("odd", "survivors"), [((3.0, 2.0, 1.0), [30]), ((1.0, 3.0, 2.0), [9, 30])])
+@pytest.mark.parametrize("slow", [None, 3, 6, 10])
+def test_what_survives_does_not_depend_on_how_fast_the_disk_is(fit, tmp_path, odd, survivors, slow):
+    """A metric comes before the save that it ranks is durable, or after."""
+
+    class Measures(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["odd"] = odd[epoch]
+
+    planned = [Fault("commit", lambda: time.sleep(0.3), nth=slow)] if slow else []
+    with faults(*planned):
+        path, policy = tmp_path / "{epoch}-{batch}.keras", {"keep_last": 1, "keep_best": 1}
+        checkpoint = ModelCheckpoint(path, save_freq=3, monitor="odd", mode="min", **policy)
+    fit(build(), [Measures(), checkpoint], epochs=3)
+    assert steps(tmp_path) == survivors
 
 
 def test_the_last_state_is_saved_when_a_callback_stops_training(fit, tmp_path):

@@ -126,7 +126,7 @@ def _record_of(file: PositionedFile, comment: bytes) -> tuple[int, RecordText] |
 
 
 def _complete(path: Path, record: Record, training: bytes) -> None:
-    """Add the record to what stock Keras wrote, and the training state as a member: the weights file is in it by then."""
+    """Add the record to what stock Keras wrote, and the training state as a member: the weights file is in by then."""
     text = _comment(record, None)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(_TRAINING, training)

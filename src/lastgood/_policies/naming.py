@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from pathlib import PurePath
 from string import Formatter
@@ -96,8 +97,11 @@ class Template:
 
     def matches(self, path: str) -> bool:
         """Tell whether a path is one that this template can have made."""
-        pattern = "".join(piece if placeholder else re.escape(piece) for piece, placeholder in self._pieces())
-        return re.fullmatch(pattern, path) is not None
+        return self._pattern.fullmatch(path) is not None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("".join(piece if placeholder else re.escape(piece) for piece, placeholder in self._pieces()))
 
     def beside(self, prefix: str) -> str:
         """Return where a save goes that is none of those that are due: beside them, and never in one's place.

@@ -5,11 +5,8 @@ what the report tells of the past; a line that is damaged is passed over.
 """
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,11 +14,22 @@ from pathlib import Path
 from typing import Any
 
 from .._record import number_from_json, number_to_json, refuse_constant
+from .._storage import locks
+from .notes import Notes
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
 _LOCK = "journal.lock"
-_PATIENCE = 10.0  # seconds
+_TAIL = 256
+
+
+@dataclass(frozen=True)
+class _Read:
+    """How far a journal has been read, what its bytes before that place were, and what its events add up to."""
+
+    offset: int = 0
+    tail: bytes = b""
+    notes: Notes = field(default_factory=Notes)
 
 
 class Journal:
@@ -30,6 +38,7 @@ class Journal:
     def __init__(self, directory: Path) -> None:
         """Take the run's directory; nothing is made before something is appended."""
         self._directory = directory / DIRECTORY
+        self._read = _Read()
 
     @property
     def exists(self) -> bool:
@@ -56,7 +65,8 @@ class Journal:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
                 line = b"\n" + line
-            os.write(descriptor, line)
+            while line:  # a disk that is full takes a part, and refuses the rest
+                line = line[os.write(descriptor, line) :]
             if durable:
                 os.fsync(descriptor)
         finally:
@@ -68,79 +78,44 @@ class Journal:
             content = (self._directory / _NAME).read_bytes()
         except OSError:
             return
-        for line in content.splitlines():
-            with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
-                event = json.loads(line, parse_constant=refuse_constant)
-                if event.get("metrics"):  # an AttributeError where the line is no object
-                    event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
-                yield event
+        yield from _parsed(content)
+
+    def notes(self) -> Notes:
+        """Return what the events add up to. What was read before is not read again: each save asks."""
+        read = self._read  # one object, put in place of another, so that threads need not wait for each other
+        try:
+            with (self._directory / _NAME).open("rb") as file:
+                file.seek(read.offset - len(read.tail))
+                if file.read(len(read.tail)) != read.tail:  # it is another file by now
+                    read = _Read()
+                    file.seek(0)
+                content = file.read()
+        except OSError:
+            read, content = _Read(), b""
+        whole = content[: content.rfind(b"\n") + 1]  # somebody may be in the middle of a line
+        if whole:
+            read = _Read(read.offset + len(whole), whole[-_TAIL:], read.notes.plus(_parsed(whole)))
+        self._read = read
+        return read.notes
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep others out of this block, such as a pin while checkpoints are being pruned.
 
         Raises:
-            TimeoutError: An OSError: another process has been in such a block for long; it may be stopped.
+            RunInUseError: An OSError: another process does not come to an end of its own block.
             OSError: The storage refused.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / _LOCK).open("a") as lock:
-            _lock(lock.fileno())
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):
-                    fcntl.flock(lock, fcntl.LOCK_UN)  # before it is closed, which may fail
+        with locks.alone(self._directory / _LOCK):
+            yield
 
 
-def _lock(descriptor: int) -> None:
-    """Lock an open file, unless the file system has no locks.
-
-    Raises:
-        TimeoutError: Another has held it for too long: nobody is to wait for a process that may never go on.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    errno.ETIMEDOUT, f"another process has held {_LOCK!r} in it for {_PATIENCE:g} s"
-                ) from None
-            time.sleep(0.01)
-        except OSError:
-            return
-        else:
-            return
-
-
-@dataclass
-class Notes:
-    """What the events of a journal add up to.
-
-    Attributes:
-        pinned: The pinned checkpoints' paths in the run.
-        late: Metrics that came after their save, by the checkpoint's path and the time of its making.
-    """
-
-    pinned: set[str] = field(default_factory=set)
-    late: dict[tuple[str, float], dict[str, float]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, journal: Journal) -> "Notes":
-        """Add up the events of ``journal``; one that lacks something is passed over."""
-        notes = cls()
-        for event in journal.events():
-            with contextlib.suppress(KeyError, TypeError, AttributeError):
-                notes._add(event)
-        return notes
-
-    def _add(self, event: Mapping[str, Any]) -> None:
-        match event["event"]:
-            case "pin":
-                self.pinned.add(event["path"])
-            case "unpin":
-                self.pinned.discard(event["path"])
-            case "metrics":
-                self.late.setdefault((event["path"], event["created"]), {}).update(event["metrics"])
+def _parsed(content: bytes) -> Iterator[Mapping[str, Any]]:
+    """Yield the events in the lines that can be read."""
+    for line in content.splitlines():
+        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
+            event = json.loads(line, parse_constant=refuse_constant)
+            if event.get("metrics"):  # an AttributeError where the line is no object
+                event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
+            yield event

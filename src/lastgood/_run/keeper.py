@@ -12,12 +12,17 @@ from .._policies.monitor import Mode
 from .._policies.naming import Template
 from .._policies.retention import Retention
 from .._record import Record
+from .._storage import Storage
 from .occupancy import Occupancy
 from .paths import matching_paths
 from .pruning import prune
 from .run import Checkpoint, Run
 
 _LOGGER = logging.getLogger("lastgood")
+# A look at so many checkpoints that it takes a core longer than this is not taken at each save, but for a tenth of the
+# time at most: the next save waits for it, and training shares the interpreter with it.
+_LONG_LOOK = 0.05
+_REST = 9
 
 
 class Keeper:
@@ -33,12 +38,13 @@ class Keeper:
         template: The template, below the directory.
     """
 
-    def __init__(self, template: Template, retention: Retention, *, resumes: bool = False) -> None:
+    def __init__(self, template: Template, retention: Retention, storage: Storage, *, resumes: bool = False) -> None:
         """Begin a run of a new name; nothing is written yet.
 
         Args:
             template: The template of its paths.
             retention: What to keep.
+            storage: Deletes what is not to be kept.
             resumes: Whether a restart is to go on with it.
         """
         self.run = Run(template.components()[0])
@@ -46,6 +52,10 @@ class Keeper:
         self.template = template.below
         self._template = template
         self.retention = retention
+        self._storage = storage
+        self._rank_by: tuple[str, Mode] | None = None
+        self._has_news = False  # whether there is something that no pruning has seen
+        self._rests_until = 0.0
         self._wanted = resumes or retention.prunes
         self.publishes = True
         self._occupancy: Occupancy | None = None
@@ -89,17 +99,38 @@ class Keeper:
         """
         place = {"step": record.step, "epoch": record.epoch, "batch": record.batch, "created": record.created}
         self.note("save", path=self._name_of(path), **place, metrics=dict(record.metrics), costs=dict(costs))
-        if self.retention.prunes and self.publishes:
-            with _never_failing("prune", self.run.directory):
-                prune(self.run, self._look, self.retention, monitor, mode, owner=(self.name, self.template))
+        self._rank_by = (monitor, mode)
+        self._has_news = True
+        if time.monotonic() >= self._rests_until:
+            self._prune()
+
+    def settle(self) -> None:
+        """When training ends, prune once more if saves or metrics have come since.
+
+        Metrics may rank the last checkpoint otherwise. Whether they come before the writer is done with it is chance,
+        and what survives must not be.
+        """
+        if self._has_news:
+            self._prune()
 
     def _look(self) -> list[Checkpoint]:
         """Return what the template can have named: the directory may hold much else, and be searched at each save."""
         return self.run.look_at(matching_paths(self._template))
 
+    def _prune(self) -> None:
+        if self._rank_by is None or not self.retention.prunes or not self.publishes:
+            return
+        self._has_news, begun = False, time.thread_time()
+        owner = (self.name, self.template)
+        with _never_failing("prune", self.run.directory):
+            prune(self.run, self._look, self._storage.discard, self.retention, *self._rank_by, owner=owner)
+        spent = time.thread_time() - begun
+        self._rests_until = time.monotonic() + (_REST * spent if spent > _LONG_LOOK else 0.0)
+
     def late(self, path: Path, record: Record, metrics: Mapping[str, float], step: int) -> None:
         """Attach metrics to a checkpoint that were measured after its save, at ``step``."""
         self.note("metrics", path=self._name_of(path), created=record.created, metrics=dict(metrics), step=step)
+        self._has_news = True
 
     def _name_of(self, path: Path) -> str:
         return path.relative_to(self.run.directory).as_posix()

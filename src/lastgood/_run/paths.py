@@ -36,7 +36,7 @@ def by_age(templates: Iterable[tuple[Template, Format]]) -> list[tuple[Path, For
         beside = [Path(template.beside(prefix)) for prefix in ("interrupted", "last")]
         for path in [*matching_paths(template), *filter(entries.exists, beside)]:
             record = file_format.read_record(path)
-            found[path] = (record.step if record else None, entries.anchor(path).stat().st_mtime_ns, file_format)
+            found[path] = (record.step if record else None, entries.stat(path).st_mtime_ns, file_format)
     known = {path: (step, written) for path, (step, written, _) in found.items() if step is not None}
     newest = max((written for _, written in known.values()), default=0)
     unknown = {path: written for path, (step, written, _) in found.items() if step is None}
@@ -58,7 +58,7 @@ def newest_checkpoint(template: Template, file_format: Format) -> Path | None:
 def _age_key(path: Path, file_format: Format) -> tuple[int, int, str]:
     record = file_format.read_record(path)
     step = record.step if record else -1
-    return step, entries.anchor(path).stat().st_mtime_ns, os.fspath(path)
+    return step, entries.stat(path).st_mtime_ns, os.fspath(path)
 
 
 def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
@@ -67,18 +67,23 @@ def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
         return
     if not directory.is_dir():
         return
-    for path in sorted(_checkpoint_paths(directory)):
-        if patterns[0].fullmatch(path.name) and not path.name.startswith(TEMPORARY_PREFIX) and not is_aside(path):
-            yield from _walk(path, patterns[1:])
+    for name in sorted(_checkpoint_names(directory)):
+        if patterns[0].fullmatch(name) and not name.startswith(TEMPORARY_PREFIX) and not is_aside(name):
+            yield from _walk(directory / name, patterns[1:])
 
 
-def _checkpoint_paths(directory: Path) -> Iterator[Path]:
-    """Yield the files and directories in a directory; of a group of files, its path."""
-    for path in directory.iterdir():
-        if path.suffix == entries.INDEX:
-            yield path.with_suffix("")
-        elif not entries.belongs_to_group(path.name):
-            yield path
+def _checkpoint_names(directory: Path) -> Iterator[str]:
+    """Yield the names of the files and directories in a directory; of a group of files, that of its path."""
+    for name in os.listdir(directory):  # noqa: PTH208 - there may be ten thousand, and each save looks
+        if name.endswith(entries.INDEX) and name != entries.INDEX:
+            yield name.removesuffix(entries.INDEX)
+        elif not entries.belongs_to_group(name):
+            yield name
+
+
+def name_below(directory: Path, path: Path) -> str:
+    """Return the name in ``directory`` of a path that begins with it."""
+    return os.fspath(path).removeprefix(os.path.join(directory, ""))  # noqa: PTH118 - "/" stays what it is
 
 
 def set_aside(path: Path) -> Path:
@@ -90,6 +95,6 @@ def set_aside(path: Path) -> Path:
     return aside
 
 
-def is_aside(path: Path) -> bool:
-    """Tell whether a path is one that a damaged checkpoint was renamed to."""
-    return path.suffix.partition("-")[0] == _CORRUPT
+def is_aside(name: str) -> bool:
+    """Tell whether a name is one that a damaged checkpoint was renamed to."""
+    return _CORRUPT in name and Path(name).suffix.partition("-")[0] == _CORRUPT

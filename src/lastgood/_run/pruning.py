@@ -1,6 +1,8 @@
 """Deleting checkpoints that a retention policy does not keep."""
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._errors import ArgumentError
@@ -8,7 +10,7 @@ from .._policies.monitor import Mode
 from .._policies.naming import Template
 from .._policies.retention import Context, Retention
 from .._record import Record
-from .._storage import LocalStorage
+from .paths import name_below
 
 if TYPE_CHECKING:
     from .run import Checkpoint, Run
@@ -20,6 +22,7 @@ Owner = tuple[str, str]
 def prune(
     run: "Run",
     look: "Callable[[], list[Checkpoint]]",
+    discard: Callable[[Path], None],
     retention: Retention,
     monitor: str,
     mode: Mode,
@@ -32,6 +35,7 @@ def prune(
     Args:
         run: The directory.
         look: Returns the checkpoints among which to choose.
+        discard: Deletes one.
         retention: The policy.
         monitor: The metric that says which is best.
         mode: The way in which it improves.
@@ -46,8 +50,8 @@ def prune(
     with run.journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
         doomed = _doomed(run, look(), retention, monitor, mode, owner)
         for checkpoint in doomed:
-            LocalStorage().discard(checkpoint.path)
-            name = checkpoint.path.relative_to(run.directory).as_posix()
+            discard(checkpoint.path)
+            name = name_below(run.directory, checkpoint.path)
             run.journal.append("prune", path=name, created=checkpoint.created, step=checkpoint.step)
         return doomed
 
@@ -65,7 +69,7 @@ def _doomed(
         record = checkpoint.record
         if record is None or (owner is not None and (record.run, record.template) != owner):
             continue
-        if _is_own(record, checkpoint.path.relative_to(run.directory).as_posix()):
+        if _is_own(record, name_below(run.directory, checkpoint.path)):
             groups.setdefault((record.run, record.template), []).append((checkpoint, record))
     doomed = []
     for group in groups.values():
@@ -78,6 +82,11 @@ def _doomed(
 def _is_own(record: Record, name: str) -> bool:
     """Tell whether a checkpoint is where its template put it: one that the user copied elsewhere is the user's."""
     try:
-        return bool(record.run and record.template) and Template(record.template).matches(name)
+        return bool(record.run and record.template) and _template(record.template).matches(name)
     except ArgumentError:  # a record that says what no template is
         return False
+
+
+@lru_cache(maxsize=16)
+def _template(text: str) -> Template:
+    return Template(text)

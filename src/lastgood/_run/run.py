@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import ArgumentError, CorruptCheckpointError, MissingExtraError
-from .._formats import Format, format_at, holds_checkpoint
+from .._formats import format_at, holds_checkpoint
 from .._policies.monitor import resolve_direction
 from .._policies.retention import Retention, rank
 from .._record import Record
-from .._storage import entries
-from .journal import Journal, Notes
-from .paths import is_aside
+from .._storage import choose_storage, entries
+from .journal import Journal
+from .notes import Notes
+from .paths import is_aside, name_below
 from .pruning import prune
 
 _ENDINGS = (".keras", ".h5", ".hdf5")
@@ -51,6 +52,30 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class _Known:
+    """A checkpoint as it was read, and by what to see that it is another one by now.
+
+    Attributes:
+        mark: The file's number, which another file has though it be as long and as old; its time; its length.
+        name: The checkpoint's path in the run.
+        checkpoint: The checkpoint, without what the journal says of it.
+    """
+
+    mark: tuple[int, int, int]
+    name: str
+    checkpoint: Checkpoint
+
+    def with_notes(self, notes: Notes) -> Checkpoint:
+        """Return the checkpoint with its late metrics, and whether it is pinned."""
+        pinned, late = self.name in notes.pinned, notes.late.get((self.name, self.checkpoint.created))
+        record = self.checkpoint.record
+        if record is not None and late:
+            record = replace(record, metrics={**record.metrics, **late})
+            return replace(self.checkpoint, metrics=record.metrics, record=record, pinned=pinned)
+        return replace(self.checkpoint, pinned=pinned) if pinned else self.checkpoint
+
+
+@dataclass(frozen=True)
 class Problem:
     """Something that is wrong with a checkpoint.
 
@@ -72,7 +97,7 @@ class Run:
         """Take the directory; it need not exist yet."""
         self.directory = Path(directory)
         self._journal = Journal(self.directory)
-        self._known: dict[Path, tuple[tuple[int, int], Record | None]] = {}
+        self._known: dict[Path, _Known] = {}
 
     def __repr__(self) -> str:
         return f"<lastgood run {str(self.directory)!r}: {len(self.checkpoints)} checkpoints>"
@@ -93,8 +118,10 @@ class Run:
 
     def look_at(self, paths: Iterable[Path]) -> list[Checkpoint]:
         """Return the checkpoints at some paths in the directory, in the order of :attr:`checkpoints`."""
-        notes = Notes.of(self._journal)
-        found = [each for path in paths if (each := self._look_at(path, notes)) is not None]
+        notes = self._journal.notes()
+        known = {path: each for path in paths if (each := self._look_at(path)) is not None}
+        self._known = known  # what is gone is forgotten
+        found = [each.with_notes(notes) for each in known.values()]
         return sorted(found, key=lambda each: (-1 if each.step is None else each.step, each.created))
 
     @property
@@ -131,6 +158,7 @@ class Run:
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's.
+            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
         """
         with self._journal.alone():
             self._journal.append("pin", path=self._name_of(checkpoint), durable=True)
@@ -140,6 +168,7 @@ class Run:
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's.
+            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
         """
         with self._journal.alone():
             self._journal.append("unpin", path=self._name_of(checkpoint), durable=True)
@@ -151,11 +180,11 @@ class Run:
             ArgumentError: A ValueError: it is none of this run's, or has no record.
         """
         name = self._name_of(checkpoint)
-        found = self._look_at(self.directory / name, Notes())
-        if found is None or found.record is None:
+        found = self._look_at(self.directory / name)
+        if found is None or found.checkpoint.record is None:
             raise ArgumentError(f"{name!r} has no record, so metrics cannot be attached to it.")
         values = {metric: float(value) for metric, value in metrics.items()}
-        self._journal.append("metrics", path=name, created=found.created, metrics=values)
+        self._journal.append("metrics", path=name, created=found.checkpoint.created, metrics=values)
 
     def prune(
         self,
@@ -184,13 +213,15 @@ class Run:
 
         Raises:
             ArgumentError: A ValueError: an argument's value cannot work, or nothing says what to keep.
+            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
             OSError: The storage refused.
         """
         retention = Retention.parse(keep_last, keep_best, keep_every)
         if not retention.prunes:
             raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best or keep_every.")
         direction = resolve_direction(monitor, mode, {}).mode
-        return prune(self, lambda: self.checkpoints, retention, monitor, direction, dry_run=dry_run)
+        discard = choose_storage(str(self.directory)).discard
+        return prune(self, lambda: self.checkpoints, discard, retention, monitor, direction, dry_run=dry_run)
 
     def listing(self, monitor: str = "val_loss", mode: str = "auto") -> list[dict[str, Any]]:
         """Return the checkpoints by step as plain values, each with whether it is the best, the latest, or pinned.
@@ -243,42 +274,18 @@ class Run:
         """What is known of the run beside its checkpoints."""
         return self._journal
 
-    def _look_at(self, path: Path, notes: Notes) -> Checkpoint | None:
-        """Return what is at ``path``, or None if it is no checkpoint, or is gone."""
+    def _look_at(self, path: Path) -> _Known | None:
+        """Return what is at ``path``, read once while nothing changes it; None if it is gone."""
         try:
-            file_format = format_at(path)
-            stat = entries.anchor(path).stat()
-            record = self._record(path, file_format, (stat.st_mtime_ns, stat.st_size))
-            size = entries.tree_bytes(path)
+            stat = entries.stat(path)
+            mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+            known = self._known.get(path)
+            if known is None or known.mark != mark:
+                checkpoint = _read(path, written=stat.st_mtime)
+                known = _Known(mark, name_below(self.directory, path), checkpoint)
         except OSError:
             return None
-        name = path.relative_to(self.directory).as_posix()
-        if record is None:
-            written = stat.st_mtime
-            blank: Mapping[str, float] = {}
-            return Checkpoint(
-                path, file_format.name, size, written, None, None, None, blank, name in notes.pinned, None
-            )
-        record = replace(record, metrics={**record.metrics, **notes.late.get((name, record.created), {})})
-        return Checkpoint(
-            path,
-            record.format,
-            size,
-            record.created,
-            record.step,
-            record.epoch,
-            record.batch,
-            record.metrics,
-            name in notes.pinned,
-            record,
-        )
-
-    def _record(self, path: Path, file_format: Format, mark: tuple[int, int]) -> Record | None:
-        """Return the record of a checkpoint, read once for as long as nothing has changed it."""
-        known = self._known.get(path)
-        if known is None or known[0] != mark:
-            known = self._known[path] = (mark, file_format.read_record(path))
-        return known[1]
+        return known
 
     def _name_of(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> str:
         """Return a checkpoint's path in the run.
@@ -336,8 +343,26 @@ def _check(path: Path) -> Problem | None:
 
 def _mark(path: Path) -> tuple[int, int]:
     """Return what is another one when another checkpoint takes the place of that at ``path``."""
-    stat = entries.anchor(path).stat()
+    stat = entries.stat(path)
     return stat.st_ino, stat.st_mtime_ns
+
+
+def _read(path: Path, *, written: float) -> Checkpoint:
+    """Read what a checkpoint says of itself.
+
+    Args:
+        path: The checkpoint.
+        written: When it was written: if it says nothing, that has to do.
+
+    Raises:
+        OSError: It is gone, or the system refused.
+    """
+    file_format = format_at(path)
+    record, size = file_format.read_record(path), entries.tree_bytes(path)
+    if record is None:
+        return Checkpoint(path, file_format.name, size, written, None, None, None, {}, False, None)
+    place = (record.step, record.epoch, record.batch)
+    return Checkpoint(path, record.format, size, record.created, *place, record.metrics, False, record)
 
 
 def _walk(directory: Path, depth: int) -> Iterator[Path]:
@@ -350,7 +375,7 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         path = Path(entry.path)
         if path.suffix == entries.INDEX and not entry.is_dir():
             path = path.with_suffix("")  # a group's
-        if entry.name.startswith(".") or is_aside(path):
+        if entry.name.startswith(".") or is_aside(path.name):
             continue
         if not entry.is_dir():
             if path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX):

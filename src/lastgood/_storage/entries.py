@@ -10,12 +10,15 @@ one of the same path by being of another number of parts: its parts lie beside t
 old index in one act.
 """
 
+import contextlib
 import os
 import re
 import shutil
 from pathlib import Path
+from stat import S_ISREG
 
 from .durable import fsync_path
+from .locks import alone
 
 INDEX = ".index"
 _PART = re.compile(r"\.data-\d{5}-of-(\d{5})")
@@ -36,9 +39,17 @@ def exists(path: Path) -> bool:
     return os.path.lexists(path) or is_group(path)
 
 
-def anchor(path: Path) -> Path:
-    """Return the file or directory whose times and whose being there are those of the checkpoint at ``path``."""
-    return index_of(path) if is_group(path) else path
+def stat(path: Path) -> os.stat_result:
+    """Return what the system says of the file or directory that stands for the checkpoint at ``path``.
+
+    Raises:
+        OSError: There is none.
+    """
+    with contextlib.suppress(OSError):
+        index = os.stat(os.fspath(path) + INDEX)  # noqa: PTH116 - a save may ask ten thousand files
+        if S_ISREG(index.st_mode):
+            return index
+    return os.stat(path)  # noqa: PTH116
 
 
 def belongs_to_group(name: str) -> bool:
@@ -71,23 +82,31 @@ def publish(temporary: Path, target: Path) -> None:
     """Make a group durable and visible under another path, and remove the parts of the one that it replaces.
 
     Raises:
-        OSError: The storage refused; what was at ``target`` is as it was.
+        OSError: The storage refused, or another process has saved to ``target`` since this one has chosen its parts;
+            what was there is as it was.
     """
-    old = set(parts(target))
-    new = [target.with_name(target.name + part.name.removeprefix(temporary.name)) for part in parts(temporary)]
     for path in members(temporary):
         fsync_path(path)
+    with alone(target.parent):  # or one process removes the parts of another that has not come to its index
+        _publish(temporary, target)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    old = set(parts(target))
+    new = [target.with_name(target.name + part.name.removeprefix(temporary.name)) for part in parts(temporary)]
+    if not old.isdisjoint(new):
+        raise OSError(f"another process has saved to {os.fspath(target)!r} meanwhile")
     try:
         for part, place in zip(parts(temporary), new, strict=True):
             part.replace(place)
         fsync_path(target.parent)
         index_of(temporary).replace(index_of(target))
     except OSError:
-        for place in set(new) - old:
+        for place in new:
             place.unlink(missing_ok=True)
         raise
     fsync_path(target.parent)
-    for part in old - set(new):
+    for part in old:
         part.unlink(missing_ok=True)
 
 

@@ -21,9 +21,10 @@ from pathlib import Path
 
 from . import entries
 from .durable import exchange, fsync_path, fsync_tree, make_directories
+from .locks import flock
 
 TEMPORARY_PREFIX = ".lastgood-tmp-"
-_NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 # Where a file system has no locks, a leftover is taken for dead after so long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -102,7 +103,7 @@ def _locked_token(target: Path) -> Iterator[Path]:
         lock = stem.with_name(stem.name + ".lock")
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            _flock(descriptor, fcntl.LOCK_EX)
+            flock(descriptor, fcntl.LOCK_EX)
             # Between its making and its locking another process may have taken the file for a dead one's.
             if os.fstat(descriptor).st_nlink:
                 try:
@@ -128,7 +129,13 @@ def _publish(temporary: Path, target: Path, aside: Path) -> None:
 def _put_in_place(temporary: Path, target: Path, aside: Path) -> None:
     """Make ``temporary`` visible as ``target``; an older checkpoint there is replaced, never mixed with."""
     if not temporary.is_dir() or not target.is_dir():
-        temporary.replace(target)
+        try:
+            temporary.replace(target)
+        except OSError as error:
+            # Another save has put its directory there meanwhile, where there was none: now there is one to replace.
+            if error.errno not in _TAKEN or not temporary.is_dir() or not target.is_dir():
+                raise
+            _put_in_place(temporary, target, aside)
     elif not exchange(temporary, target):
         target.rename(aside)
         try:
@@ -166,25 +173,10 @@ def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
 def _is_dead(descriptor: int) -> bool:
     """Tell whether the process that made this lock is gone; if so, the lock is held here from now on."""
     try:
-        locked = _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return locked or time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_SECONDS
-
-
-def _flock(descriptor: int, operation: int) -> bool:
-    """Lock an open file; return False where the file system has no locks.
-
-    Raises:
-        BlockingIOError: Another holds it, and the operation does not wait.
-    """
-    try:
-        fcntl.flock(descriptor, operation)
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        return False
-    return True
 
 
 def _restore_replaced(stem: Path, target_name: str) -> None:

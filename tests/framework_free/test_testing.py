@@ -1,0 +1,153 @@
+"""What is public for tests: faults come where they were planned, and the suite finds storages that are wrong."""
+
+import errno
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from lastgood import ArgumentError
+from lastgood._storage import LocalStorage, entries
+from lastgood.testing import POINTS, Crash, Fault, FaultyStorage, StorageConformance
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def save(storage, path, text):
+    with storage.stage(path, ".keras") as temporary:
+        temporary.write_text(text)
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("point", ["stage", "write", "commit"])
+@pytest.mark.parametrize("error", [FULL, Crash()])
+def test_a_fault_before_the_commit_leaves_what_was_there(tmp_path, point, error):
+    storage = FaultyStorage(LocalStorage(), Fault(point, error, nth=2))
+    save(storage, tmp_path / "m", "first")
+    with pytest.raises(type(error)) as caught:
+        save(storage, tmp_path / "m", "second")
+    assert caught.value is error
+    assert (tmp_path / "m").read_text() == "first"
+    save(storage, tmp_path / "m", "third")
+    assert (tmp_path / "m").read_text() == "third"
+    assert names(tmp_path) == ["m"]
+
+
+def test_a_reply_that_is_lost_is_an_error_of_a_save_that_is_there(tmp_path):
+    storage = FaultyStorage(LocalStorage(), Fault("reply", TimeoutError()))
+    with pytest.raises(TimeoutError):
+        save(storage, tmp_path / "m", "state")
+    assert names(tmp_path) == ["m"]
+
+
+def test_a_fault_may_wait_and_come_each_time(tmp_path):
+    storage = FaultyStorage(LocalStorage(), Fault("commit", lambda: time.sleep(0.05), nth=None))
+    begun = time.monotonic()
+    for _ in range(2):
+        save(storage, tmp_path / "m", "state")
+    assert time.monotonic() - begun >= 0.1
+
+
+def test_every_operation_can_fail(tmp_path):
+    calls = {
+        "reclaim": lambda storage: storage.reclaim(tmp_path),
+        "check_writable": lambda storage: storage.check_writable(tmp_path),
+        "free_space": lambda storage: storage.free_space(tmp_path),
+        "discard": lambda storage: storage.discard(tmp_path / "m"),
+        "discarded": lambda storage: storage.discard(tmp_path / "m"),
+    }
+    assert {*calls, "stage", "write", "commit", "reply"} == set(POINTS)
+    for point, call in calls.items():
+        save(LocalStorage(), tmp_path / "m", "state")
+        with pytest.raises(OSError, match="No space"):
+            call(FaultyStorage(LocalStorage(), Fault(point, FULL)))
+        assert (tmp_path / "m").exists() == (point != "discarded")
+
+
+def test_a_process_that_is_killed_between_durable_and_visible_leaves_the_checkpoint_before_it(tmp_path):
+    script = """
+        import os, signal, sys
+        from pathlib import Path
+        from lastgood._storage import LocalStorage, entries
+        from lastgood.testing import Fault, FaultyStorage
+        storage = FaultyStorage(LocalStorage(), Fault("commit", lambda: os.kill(os.getpid(), signal.SIGKILL), nth=2))
+        for text in ("first", "second"):
+            with storage.stage(Path(sys.argv[1]), ".keras") as temporary:
+                temporary.write_text(text)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "m")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "m").read_text() == "first"
+    assert len(names(tmp_path)) == 3
+    LocalStorage().reclaim(tmp_path)
+    assert names(tmp_path) == ["m"]
+
+
+@pytest.mark.parametrize(("at", "nth"), [("middle", 1), ("commit", 0)])
+def test_a_fault_that_can_never_come_is_refused(at, nth):
+    with pytest.raises(ArgumentError, match="Unrecognized"):
+        Fault(at, FULL, nth=nth)
+
+
+class InPlace(LocalStorage):
+    """Writes where the checkpoint is to be."""
+
+    @contextmanager
+    def stage(self, target, suffix):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield target.with_name(target.name + suffix)
+        if suffix:
+            target.with_name(target.name + suffix).replace(target)
+
+
+class InTwoActs(LocalStorage):
+    """Removes the old one before the new one comes."""
+
+    @contextmanager
+    def stage(self, target, suffix):
+        with super().stage(target, suffix) as temporary:
+            yield temporary
+            self.discard(target)
+
+
+class Greedy(LocalStorage):
+    """Takes every temporary file for one of the dead."""
+
+    def reclaim(self, directory):
+        found = [path for path in directory.iterdir() if path.name.startswith(".lastgood-tmp-")]
+        for path in found:
+            entries.remove(path)
+        return found
+
+
+class OfInPlace(StorageConformance):
+    make_storage = InPlace
+
+
+class OfInTwoActs(StorageConformance):
+    make_storage = InTwoActs
+
+
+class OfGreedy(StorageConformance):
+    make_storage = Greedy
+
+
+@pytest.mark.parametrize(
+    ("suite", "test"),
+    [
+        (OfInPlace, "test_an_exception_leaves_what_was_there"),
+        (OfInPlace, "test_what_does_not_publish_leaves_what_is_there"),
+        (OfInTwoActs, "test_a_reader_finds_the_old_one_or_the_new_one"),
+        (OfGreedy, "test_leftovers_of_a_dead_process_are_reclaimed_and_those_of_a_live_one_are_not"),
+    ],
+)
+def test_the_suite_finds_a_storage_that_is_wrong(tmp_path, suite, test):
+    with pytest.raises(AssertionError):
+        getattr(suite(), test)(tmp_path)
