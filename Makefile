@@ -7,7 +7,7 @@ DAMAGE ?= 3000
 # The tests of Keras 3 that are run on tf_keras 2, too.
 ON_BOTH := $(addprefix tests/on_keras/test_,contract.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
 
-.PHONY: help demo test test-quick test-resume damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
+.PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,9 +36,13 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
+	$(QUIET) $(BIN)/python -m pytest -n 2 tests/crash
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/crowds
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
+
+crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
+	$(QUIET) $(BIN)/python tests/crash/matrix.py --peers
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/damage

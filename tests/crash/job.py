@@ -126,12 +126,14 @@ def look(job, control):
     control.gate("before")
     contender.resume(directory, job["naming"], model, fit)
     groups = {path.name for path in checkpoints(contender, directory) if not path.exists()}
-    strangers = [name for name in os.listdir(directory) if not _belongs(name, contender, groups)]
+    strangers = [path.name for path in directory.iterdir() if not _belongs(path.name, contender, groups)]
     control.say("left", strangers=strangers, values=values())
 
 
 def _belongs(name, contender, groups):
     """Tell whether a name in a directory is the run's own, or a checkpoint's, or of a group of files that is one."""
+    if groups and name == "checkpoint":  # in which TensorFlow notes the latest
+        return True
     return name == ".lastgood" or contender.takes(name) or any(name.startswith(f"{group}.") for group in groups)
 
 

@@ -46,6 +46,13 @@ def our_cases():
         yield Case("power cut", contender, "overwrite", disk="XFS", numbers=LARGE)
 
 
+def other_cases():
+    """Yield cases of ours on other backends than torch, whose every attempt needs new processes."""
+    yield from (Case("killed", "lastgood .keras", backend=backend) for backend in ("jax", "tensorflow"))
+    yield Case("killed", "lastgood TensorFlow checkpoint", "overwrite", backend="tf_keras")
+    yield Case("power cut", "lastgood TensorFlow checkpoint", "overwrite", disk="XFS", backend="tf_keras")
+
+
 def peer_cases():
     """Yield the cases of others, of the faults that apply to them."""
     for contender, namings in _PEERS.items():
@@ -64,19 +71,15 @@ def tried(server, case, *, most=None, seed=0):
         return [(point, attempt(place, point)) for point in points]
 
 
-_server = None
-
-
-def _begin():
-    global _server
-    _server = Server()
-    _server.__enter__()
+_servers = {}
 
 
 def _work(task):
     case, most = task
+    if case.backend not in _servers:
+        _servers[case.backend] = Server(case.backend, forks=case.backend == "torch").__enter__()
     started = time.monotonic()
-    findings = tried(_server, case, most=most)
+    findings = tried(_servers[case.backend], case, most=most)
     return case, findings, time.monotonic() - started
 
 
@@ -90,10 +93,11 @@ def main():
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     tasks = [(case, arguments.most) for case in our_cases()]
+    tasks += [(case, arguments.most or 12) for case in other_cases()]
     tasks += [(case, arguments.most_of_peers) for case in peer_cases()] if arguments.peers else []
     tasks = [task for task in tasks if arguments.only in str(task[0])]
     rows, wrong = {}, []
-    with multiprocessing.get_context("spawn").Pool(arguments.jobs, initializer=_begin) as pool:
+    with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
         for case, findings, seconds in pool.imap_unordered(_work, tasks):
             counts = Counter(finding.verdict.name for _, finding in findings)
             struck = sum(finding.struck for _, finding in findings)
