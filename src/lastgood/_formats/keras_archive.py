@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _frameworks
+from .._errors import CorruptCheckpointError
 from .._layout import digests, weights_file, zip_layout
 from .._layout.training_block import Training
 from .._record import Record, RecordText
@@ -82,19 +83,20 @@ class KerasArchive:
     def read_record(self, path: Path) -> Record | None:
         """Return the record in the zip's comment."""
         try:
-            with zipfile.ZipFile(path) as archive:
-                return Record.from_text(RecordText(archive.comment.decode(errors="replace")))
-        except (OSError, zipfile.BadZipFile):
+            comment = zip_layout.comment_of(path)
+        except (OSError, CorruptCheckpointError):
             return None
+        return Record.from_text(RecordText(comment.decode(errors="replace")))
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is in the weights file, or the member where stock Keras wrote that."""
-        with zipfile.ZipFile(path) as archive:
-            if _TRAINING in archive.namelist():
-                return archive.read(_TRAINING)
-        place, _ = zip_layout.place_of_weights(path)
-        with PositionedFile(path) as file:
-            return weights_file.read_training(file, place)
+        with zip_layout.opened(path) as (archive, file):
+            if _TRAINING not in archive.namelist():
+                return weights_file.read_training(file, zip_layout.place_of(archive, file, zip_layout.WEIGHTS))
+            offset, length = zip_layout.place_of(archive, file, _TRAINING)
+            content = bytearray(length)
+            file.read_into(content, offset)
+            return bytes(content)
 
     def verify(self, path: Path) -> None:
         """Check the archive against its digests."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _frameworks
-from .._errors import ArgumentError, CorruptCheckpointError
+from .._errors import ArgumentError
 from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
@@ -64,13 +64,12 @@ class LegacyModel:
             return weights_file.read_training(file, (0, file.size))
 
     def verify(self, path: Path) -> None:
-        """Check the file against the digest of all of it."""
+        """Check the file against the digest of all of it, and that it holds arrays and nothing that leads elsewhere."""
         with PositionedFile(path) as file:
             record = trailing_record.find(file)
             if record:
                 digests.find_damage(file, 0, *record)
-            elif trailing_record.is_marked(path):
-                raise CorruptCheckpointError(path, "its record")
+            weights_file.contents(file, (0, file.size), record, legacy=True)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the file, and load it with stock Keras."""

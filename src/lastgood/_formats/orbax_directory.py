@@ -1,16 +1,23 @@
 """No ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from .._errors import ArgumentError, MissingExtraError
+import numpy as np
+
+from .._errors import ArgumentError, MissingExtraError, RestoreError
 from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.entries import tree_bytes
+from .._storage.plain import check_plain
 from .base import Report, Snapshot, WhenAlike, to_bytes
 
+# An optimizer keeps three values a weight at most; what else may lie in a directory is small.
+_MOST_TIMES = 8
+_SLACK = 1 << 20
 _MARKERS = {"orbax.checkpoint", "pytree"}
 
 
@@ -86,7 +93,11 @@ class OrbaxDirectory:
         """Check nothing: a directory has no digests."""
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Load with stock Keras."""
+        """Load with stock Keras, which reads all arrays that there are: so their sizes are looked at first."""
+        check_plain(path)
+        steps = [each for each in path.iterdir() if each.name.isdigit() and each.is_dir()]
+        for each in steps or [path]:
+            _check_size(model, each)
         if when_alike is not None:
             when_alike()
         model.load_weights(path)
@@ -94,3 +105,27 @@ class OrbaxDirectory:
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""
         return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)
+
+
+def _check_size(model: Any, path: Path) -> None:
+    """Check that the arrays of a directory take no more memory than a model of this size and an optimizer could need.
+
+    Raises:
+        RestoreError: They claim more.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    describe = getattr(ocp, "metadata", None) or ocp.pytree_metadata  # the name that older ones have
+    waiting, claimed = [describe(path, "pytree").metadata], 0
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list | tuple):
+            waiting += each.values() if isinstance(each, dict) else each
+        elif hasattr(each, "shape") and hasattr(each, "dtype"):
+            claimed += math.prod(each.shape) * np.dtype(each.dtype).itemsize
+    own = sum(math.prod(variable.shape) * 8 for variable in model.variables)
+    if claimed > _MOST_TIMES * own + _SLACK:
+        raise RestoreError(
+            f"Error loading file from {path}. Reason: it is not of this model: its arrays claim {claimed} bytes. "
+            "Nothing was loaded. Build the model that was saved, or load another checkpoint."
+        )

@@ -7,6 +7,7 @@ from .. import _frameworks
 from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
+from .._storage.plain import check_plain
 from .base import Snapshot, WhenAlike, live, to_bytes
 
 MARKERS = {"saved_model.pb", "variables"}
@@ -57,7 +58,8 @@ class SavedModel:
         """Check nothing: a directory has no digests."""
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Load with stock tf_keras."""
+        """Load with stock tf_keras, from its variables alone: no function in it is called."""
+        check_plain(path)
         if when_alike is not None:
             when_alike()
         model.load_weights(str(path))

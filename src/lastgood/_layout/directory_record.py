@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from .. import _strict_json
 from .._record import Record, RecordText
+from .._storage.plain import read_plain
+from .._storage.positioned import PositionedFile
 
 _NAME = "lastgood.json"
 _TRAINING = "lastgood.training"
@@ -21,7 +24,10 @@ def write_record(path: Path, record: Record, training: bytes) -> None:
 def read_training(path: Path) -> bytes | None:
     """Return the training state of the directory at ``path``; None if there is none."""
     try:
-        return (path / _TRAINING).read_bytes()
+        with PositionedFile(path / _TRAINING) as file:  # a plain file, and no pipe
+            content = bytearray(file.size)
+            file.read_into(content, 0)
+            return bytes(content)
     except OSError:
         return None
 
@@ -29,7 +35,7 @@ def read_training(path: Path) -> bytes | None:
 def read_record(path: Path) -> Record | None:
     """Return the record of the directory at ``path``; None if there is none."""
     try:
-        return Record.from_text(RecordText((path / _NAME).read_text(encoding="utf-8")))
+        return Record.from_text(RecordText(read_plain(path / _NAME, _strict_json.RECORD).decode()))
     except (OSError, UnicodeDecodeError):
         return None
 

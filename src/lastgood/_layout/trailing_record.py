@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from .. import _strict_json
 from .._errors import CorruptCheckpointError
 from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
@@ -19,7 +20,6 @@ from .hdf5_layout import GROUP, MARK, TRAINING
 
 _MAGIC = b"lastgood"
 _TAIL = 8 + len(_MAGIC)
-_MOST = 64 * 1024 * 1024
 
 
 def encode(record: RecordText) -> bytes:
@@ -58,20 +58,11 @@ def find(file: PositionedFile) -> tuple[int, RecordText] | None:
         return None
     length = int.from_bytes(tail[:8], "little")
     at = file.size - _TAIL - length
-    if at < 0 or length > _MOST:
+    if at < 0 or length > _strict_json.RECORD:
         raise CorruptCheckpointError(file.path, "its record")
     text = bytearray(length)
     file.read_into(text, at)
     return at, RecordText(text.decode(errors="replace"))
-
-
-def is_marked(path: Path) -> bool:
-    """Tell whether a file that does not end in a record says that it should."""
-    try:
-        with h5py.File(path, "r") as file:
-            return MARK in file.attrs
-    except OSError:
-        return False
 
 
 def read(path: Path) -> Record | None:

@@ -41,13 +41,13 @@ def read_training(file: PositionedFile, place: Place) -> bytes | None:
     return bytes(content)
 
 
-def contents(file: PositionedFile, place: Place, record: FoundRecord) -> Contents:
-    """Return what an HDF5 file holds, and where.
+def contents(file: PositionedFile, place: Place, record: FoundRecord, *, legacy: bool = False) -> Contents:
+    """Return what an HDF5 file, or one of the legacy layout, holds, and where.
 
     Raises:
         CorruptCheckpointError: It says that it has a record, and none was found.
     """
-    found = read_contents(file, *place)
+    found = read_contents(file, *place, legacy=legacy)
     if found.marked and not record:
         raise CorruptCheckpointError(file.path, "its record")
     return found

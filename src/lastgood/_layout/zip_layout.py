@@ -3,7 +3,8 @@
 import io
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from .._errors import CorruptCheckpointError
 from .._storage.direct import BLOCK
+from .._storage.positioned import PositionedFile
 
 WEIGHTS = "model.weights.h5"
 # A header's share of the bytes before the weights, and of those after them, for a member.
@@ -18,6 +20,9 @@ _HEADER = 1024
 _PADDING_FIELD = 0xD935  # the extra field that other tools use for alignment, too
 _MAX_EXTRA = 0xFFFF
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then what the directory says too, then two lengths
+_END_SIGNATURE = b"PK\x05\x06"
+_END = struct.Struct("<20xH")  # at the end, before the comment: what zipfile reads, then the comment's length
+_LONGEST_LIST = 1 << 20  # bytes: more than ten thousand members
 
 
 def start_of_weights(before: Mapping[str, bytes]) -> int:
@@ -83,6 +88,23 @@ def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int,
     archive.start_dir = sink.tell()
 
 
+def comment_of(path: Path) -> bytes:
+    """Return an archive's comment, which is at its end: the members are not looked at.
+
+    Raises:
+        CorruptCheckpointError: It is no archive.
+        OSError: The system refused.
+    """
+    with PositionedFile(path) as file:
+        tail = bytearray(min(file.size, _END.size + zipfile.ZIP_MAX_COMMENT))
+        file.read_into(tail, file.size - len(tail))
+    at = tail.rfind(_END_SIGNATURE)
+    if at < 0 or at + _END.size > len(tail):
+        raise CorruptCheckpointError(path, "its structure", "it is no zip archive")
+    (length,) = _END.unpack_from(tail, at)
+    return bytes(tail[at + _END.size :][:length])
+
+
 def place_of_weights(path: Path) -> tuple[tuple[int, int], bytes]:
     """Return where the weights lie in an archive, (offset, length), and the archive's comment.
 
@@ -90,18 +112,72 @@ def place_of_weights(path: Path) -> tuple[tuple[int, int], bytes]:
         CorruptCheckpointError: It is no archive of a model, or one that is damaged.
         OSError: The system refused.
     """
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            info = archive.getinfo(WEIGHTS)
-            file.seek(info.header_offset)
-            header = file.read(_LOCAL_HEADER.size)
-            *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-    except (zipfile.BadZipFile, KeyError, struct.error, NotImplementedError, ValueError) as error:
-        raise CorruptCheckpointError(path, "its structure", f"zip says: {error}") from error
+    with opened(path) as (archive, file):
+        return place_of(archive, file, WEIGHTS), archive.comment
+
+
+def place_of(archive: zipfile.ZipFile, file: PositionedFile, name: str) -> tuple[int, int]:
+    """Return where a member lies in an archive of :func:`opened`: (offset, length).
+
+    Raises:
+        CorruptCheckpointError: It is not there, or not as it is.
+    """
+    info = archive.getinfo(name)
+    header = bytearray(_LOCAL_HEADER.size)
+    if not 0 <= info.header_offset <= file.size - len(header):
+        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' does not lie in it")
+    file.read_into(header, info.header_offset)
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     start = info.header_offset + len(header) + name_length + extra_length
-    if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > path.stat().st_size:
-        raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it as it is")
-    return (start, info.file_size), archive.comment
+    if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > file.size:
+        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' does not lie in it as it is")
+    return start, info.file_size
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, PositionedFile]]:
+    """Give an archive to read from, and the file that it is.
+
+    All members together are no longer than the file, and their names lead nowhere else: whoever unpacks it gets no
+    more than is there.
+
+    Raises:
+        CorruptCheckpointError: It is no archive, or one that is damaged.
+        OSError: The system refused.
+    """
+    try:
+        with PositionedFile(path) as file, _Source(file) as source, zipfile.ZipFile(source) as archive:
+            source.most = file.size
+            if sum(info.file_size for info in archive.infolist()) > file.size:
+                raise CorruptCheckpointError(path, "its structure", "its members claim to be longer than it is")
+            if any(_leads_away(name) for name in archive.namelist()):
+                raise CorruptCheckpointError(path, "its structure", "the name of a member leads out of it")
+            yield archive, file
+    except (zipfile.BadZipFile, KeyError, struct.error, NotImplementedError, ValueError, OverflowError) as error:
+        if isinstance(error, CorruptCheckpointError):
+            raise
+        raise CorruptCheckpointError(path, "its structure", f"zip says: {error}") from error
+
+
+def _leads_away(name: str) -> bool:
+    return name.startswith("/") or "\\" in name or ".." in name.split("/")
+
+
+class _Source(io.BufferedReader):
+    """An archive whose list of members, which ``zipfile`` reads at once, may not be longer than any of ours is.
+
+    Attributes:
+        most: How many bytes may be read at once.
+    """
+
+    def __init__(self, file: PositionedFile) -> None:
+        super().__init__(file.raw_window(0, file.size))
+        self.most = _LONGEST_LIST
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.most:
+            raise zipfile.BadZipFile("its list of members is too long")
+        return super().read(size)
 
 
 class _Sink(io.RawIOBase):

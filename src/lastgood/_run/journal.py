@@ -5,6 +5,7 @@ what the report tells of the past; a line that is damaged is passed over.
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._record import number_from_json, number_to_json, refuse_constant
+from .. import _strict_json
+from .._record import number_from_json, number_to_json
+from .._storage.plain import open_plain
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
@@ -31,7 +34,7 @@ class Journal:
     @property
     def exists(self) -> bool:
         """Whether there is a place for it."""
-        return self._directory.is_dir()
+        return self._directory.is_dir() and not self._directory.is_symlink()
 
     def append(self, event: str, *, durable: bool = False, **values: Any) -> None:
         """Add an event.
@@ -47,8 +50,7 @@ class Journal:
         if "metrics" in values:
             values["metrics"] = {name: number_to_json(value) for name, value in values["metrics"].items()}
         line = json.dumps({"event": event, **values}, allow_nan=False).encode() + b"\n"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
@@ -61,16 +63,20 @@ class Journal:
 
     def events(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events that can be read."""
-        try:
-            content = (self._directory / _NAME).read_bytes()
-        except OSError:
-            return
-        for line in content.splitlines():
-            with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
-                event = json.loads(line, parse_constant=refuse_constant)
+        for line in self._lines():
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError):
+                event = _strict_json.read(line)
                 if event.get("metrics"):  # an AttributeError where the line is no object
                     event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
                 yield event
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield the lines; one that is longer than any of ours comes in parts, so that it takes no more memory."""
+        if not self.exists:
+            return
+        with contextlib.suppress(OSError), os.fdopen(open_plain(self._directory / _NAME, follow=False), "rb") as file:
+            while line := file.readline(_strict_json.RECORD):
+                yield line
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -79,11 +85,22 @@ class Journal:
         Raises:
             OSError: The storage refused.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / _LOCK).open("a") as lock:
+        with os.fdopen(open_in_place(self._directory / _LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
             with contextlib.suppress(OSError):  # a file system without locks
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def open_in_place(path: Path, flags: int) -> int:
+    """Return a descriptor of a file in a run's ``.lastgood``, which is made if it is not there; no link is followed.
+
+    Raises:
+        OSError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the storage refused.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.parent.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path.parent))
+    return open_plain(path, flags, follow=False)
 
 
 @dataclass

@@ -319,7 +319,7 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
 
 
 def _walk(directory: Path, depth: int) -> Iterator[Path]:
-    """Yield what may be a checkpoint, in ``directory`` and below it."""
+    """Yield what may be a checkpoint, in ``directory`` and below it; links to directories lead elsewhere."""
     try:
         there = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError:
@@ -328,12 +328,13 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         path = Path(entry.path)
         if entry.name.startswith(".") or is_aside(path):
             continue
-        if not entry.is_dir():
+        if entry.is_file():
             if path.suffix in _ENDINGS:
                 yield path
             elif path.suffix == entries.INDEX:
                 yield path.with_suffix("")
-        elif holds_checkpoint(path):
-            yield path
-        elif depth < _DEEPEST:
-            yield from _walk(path, depth + 1)
+        elif entry.is_dir(follow_symlinks=False):
+            if holds_checkpoint(path):
+                yield path
+            elif depth < _DEEPEST:
+                yield from _walk(path, depth + 1)

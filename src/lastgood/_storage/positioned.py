@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .plain import open_plain
+
 _CHUNK = 1024 * 1024
 
 
@@ -29,7 +31,7 @@ class PositionedFile:
             OSError: It is not there, or no file, or the system refused.
         """
         self.path = path
-        self._descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+        self._descriptor = open_plain(path, os.O_RDWR if writable else os.O_RDONLY)
         self.size = os.fstat(self._descriptor).st_size
 
     def __enter__(self) -> "PositionedFile":
@@ -75,7 +77,11 @@ class PositionedFile:
 
     def window(self, start: int, size: int) -> io.BufferedReader:
         """Return a part of the file as a file, for readers that want one."""
-        return io.BufferedReader(_Window(self, start, size))
+        return io.BufferedReader(self.raw_window(start, size))
+
+    def raw_window(self, start: int, size: int) -> io.RawIOBase:
+        """Return a part of the file as a file that keeps nothing of what was read."""
+        return _Window(self, start, size)
 
 
 class _Window(io.RawIOBase):

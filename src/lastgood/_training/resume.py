@@ -20,7 +20,7 @@ from .._frameworks import Framework, Hooks
 from .._layout.training_block import read_block
 from .._record import Record
 from .._run import set_aside
-from . import callback_states, randomness
+from . import callback_states, randomness, saved_state
 from .drawing import DrawnBatches
 from .session import Origin, Session, put_back_source
 
@@ -103,9 +103,11 @@ def open_checkpoint(path: Path, file_format: Format) -> Found:
             "an older version did. Load it with lastgood.load_weights(), and move it away or save to another path."
         )
     try:
-        return Found(path, file_format, record, read_block(content))
+        state = read_block(content)
+        saved_state.check(state)
     except ValueError as error:
         raise CorruptCheckpointError(path, "its training state", str(error)) from error
+    return Found(path, file_format, record, state)
 
 
 def put_back_variables(
@@ -230,7 +232,7 @@ class Resumption(Hooks):
             return
         self._began = True
         self._undo()
-        origin = Origin(**self._position["origin"])
+        origin = Origin.of(self._position["origin"])
         self._session.iterators = origin.iterators
         state = self._position.get("source")
         if state is not None and self._session.positions is not None:

@@ -31,6 +31,23 @@ class Origin:
     made_ahead: bool
     drawn: int = 0
 
+    @classmethod
+    def of(cls, saved: Any) -> "Origin":
+        """Return the origin that a file holds.
+
+        Raises:
+            ValueError: It holds none.
+        """
+        names = {each.name for each in fields(cls)}
+        if not isinstance(saved, dict) or not names - {"drawn"} <= saved.keys() <= names:
+            raise ValueError("the origin of its batches is not what a save puts there")
+        origin = cls(**saved)
+        counts = (origin.iterators, origin.drawn)
+        sound = all(type(count) is int and count >= 0 for count in counts) and isinstance(origin.made_ahead, bool)
+        if not sound or not (origin.source is None or origin.source.keys() == {"own", "generators"}):
+            raise ValueError("the origin of its batches is not what a save puts there")
+        return origin
+
 
 class Session:
     """Follows a ``fit`` from its first epoch on.
