@@ -1,5 +1,6 @@
 """Where each byte goes: files laid out in memory are those that HDF5 and zip read, and damage in them is found."""
 
+import random
 import zipfile
 import zlib
 
@@ -217,6 +218,6 @@ def test_what_is_no_archive_is_damaged(tmp_path):
     with pytest.raises(CorruptCheckpointError, match="its structure"):
         zip_layout.place_of_weights(tmp_path / "f.keras")
     with zipfile.ZipFile(tmp_path / "g.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.weights.h5", bytes(1000))
+        archive.writestr("model.weights.h5", random.Random(0).randbytes(1000))
     with pytest.raises(CorruptCheckpointError, match="does not lie in it as it is"):
         zip_layout.place_of_weights(tmp_path / "g.keras")
