@@ -1,6 +1,6 @@
-"""Tries hostile files in one process: python child.py DIRECTORY NAME...; prints what came of each, a line of JSON each.
+"""Tries hostile files in one process: python child.py DIRECTORY NAME...; prints what came of each, line by line.
 
-Each entrance of lastgood that reads files is tried with each of them, once the framework is imported and the model built.
+Each entrance of lastgood that reads files is tried with each, once the framework is imported and the model built.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent.parent))  # this directory is there already
 import corpus
 from honest import TF_KERAS, Honest
 from referee import Referee
@@ -38,35 +38,45 @@ def command(*arguments):
 
 def entrances(honest, place, attack, path):
     """Yield a name and a call for each entrance; those that change the run come last."""
-    run, opened = place.run, lastgood.open_run(place.run)
-    template = run / attack.template
-    only = path.name.endswith(".h5") or (path.is_dir() and (path / "orbax.checkpoint").exists()) or TF_KERAS
+    opened, template = lastgood.open_run(place.run), place.run / attack.template.replace("*", "".join(path.suffixes))
+    only = template.suffix == ".h5" or (path.is_dir() and (path / "orbax.checkpoint").exists()) or TF_KERAS
 
     def callback(**arguments):
         return lastgood.ModelCheckpoint(template, save_weights_only=only, background=False, **arguments)
 
-    yield "list", lambda: (opened.checkpoints, opened.latest, opened.best("loss"), opened.listing())
-    yield "verify", opened.verify
-    yield "report", lambda: Story.of(opened)
-    if "journal" in attack.name:
-        yield "page", lambda: render(Story.of(opened))
-    yield "ls", lambda: command("ls", run)
-    yield "show", lambda: command("show", path)
-    yield "verify it", lambda: command("verify", path)
-    yield "diff", lambda: command("diff", path, honest.archive)
-    yield "export", lambda: command("export", path, "--to", place.run.parent / "export" / "e.weights.h5")
-    yield "load", lambda: lastgood.load_weights(honest.model, path)
-    yield "restore", lambda: lastgood.restore(honest.model, path)
-    yield "restart", lambda: honest.fit(callback(load_weights_on_restart=True, save_freq=10**6))
+    if os.environ["KERAS_BACKEND"] == "jax" or TF_KERAS:  # elsewhere, they would do the same
+        yield "list", lambda: (opened.checkpoints, opened.latest, opened.best("loss"), opened.listing())
+        yield "verify", opened.verify
+        yield "report", lambda: Story.of(opened)
+        yield "ls", lambda: command("ls", place.run)
+        if attack.name in ("a_journal_far", "a_journal_formulas"):
+            yield "page", lambda: render(Story.of(opened))
+        if attack.about == "file":
+            yield from commands(honest, place, path)
+    if attack.about != "run":
+        yield "load", lambda: lastgood.load_weights(honest.model, path)
+        yield "restore", lambda: lastgood.restore(honest.model, path)
+    if attack.about != "training":
+        yield "restart", lambda: honest.fit(callback(load_weights_on_restart=True, save_freq=10**6))
     yield "pin", lambda: opened.pin(path)
     yield "prune", lambda: opened.prune(keep_last=1, monitor="loss")
     yield "resume", lambda: honest.fit(callback(resume=True, keep_last=5, monitor="loss"), epochs=2)
 
 
+def commands(honest, place, path):
+    """Yield those of the entrances that look into a file."""
+    yield "show", lambda: command("show", path)
+    yield "verify it", lambda: command("verify", path)
+    yield "diff", lambda: command("diff", path, honest.archive)
+    yield "export", lambda: command("export", path, "--to", place.run.parent / "export" / "e.weights.h5")
+
+
 def try_all(base, names):
-    """Print what comes of each attack at each entrance."""
+    """Yield what comes of each attack at each entrance."""
     honest, referee = Honest(base / "honest"), Referee()
-    honest.fit(lastgood.ModelCheckpoint(honest.directory / "w" / "{epoch}.keras", resume=True))  # so that all is compiled
+    honest.fit(
+        lastgood.ModelCheckpoint(honest.directory / "w" / "{epoch}.keras", resume=True)
+    )  # so that all is compiled
     honest.fit(lastgood.ModelCheckpoint(honest.directory / "w" / "{epoch}.keras", resume=True), epochs=2)
     assert honest.archive.exists()  # it is made when it is first asked for
     for i, name in enumerate(names):
@@ -81,13 +91,13 @@ def try_all(base, names):
             inside = (place.run, around / "export", tempfile.gettempdir())
             told = referee.watch(call, inside, around)
             faulthandler.cancel_dump_traceback_later()
-            print(json.dumps({"attack": name, "entrance": entrance, **told}), flush=True)
+            yield {"attack": name, "entrance": entrance, **told}
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    # What the training says goes to the other stream.
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    print = lambda text, flush, out=answers: (out.write(text + "\n"), out.flush())  # noqa: A001, E731
-    try_all(Path(sys.argv[1]), sys.argv[2:])
+    os.dup2(2, 1)  # what the training says goes there
+    for answer in try_all(Path(sys.argv[1]), sys.argv[2:]):
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()

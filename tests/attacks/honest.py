@@ -8,9 +8,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from kit import TF_KERAS, keras
 
 import lastgood
+from kit import TF_KERAS, keras
 from lastgood._layout import digests, trailing_record
 from lastgood._layout.training_block import TrainingBlock, read_block
 from lastgood._record import Record, RecordText
@@ -37,7 +37,14 @@ class Honest:
     def fit(self, *callbacks, epochs=1, **arguments):
         """Train for an epoch of two batches."""
         self.model.fit(
-            self.x, self.y, batch_size=8, epochs=epochs, verbose=0, shuffle=False, callbacks=list(callbacks), **arguments
+            self.x,
+            self.y,
+            batch_size=8,
+            epochs=epochs,
+            verbose=0,
+            shuffle=False,
+            callbacks=list(callbacks),
+            **arguments,
         )
 
     def save(self, name, **arguments):
@@ -139,8 +146,8 @@ def raw_block(text, arrays=b""):
     return (len(text).to_bytes(8, "little") + text).ljust(start, b"\0") + arrays
 
 
-def forge_archive(source, target, comment, members=None, table=True):
-    """Write a ``.keras`` file like another, of any record and other members, and with the digest that it should have."""
+def forge_archive(source, target, comment, members=None):
+    """Write a ``.keras`` file like another, of any record and other members, with the digest that it should have."""
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as forged:
         for info in archive.infolist():
             content = (members or {}).pop(info.filename, None) or archive.read(info)
@@ -151,31 +158,31 @@ def forge_archive(source, target, comment, members=None, table=True):
     with zipfile.ZipFile(target) as archive:
         info = archive.getinfo("model.weights.h5")
         start = info.header_offset + 30 + len(info.filename)
-    _seal(target, start, len(forged.comment), table)
+    _seal(target, start, forged.comment, 0)
     return target
 
 
-def forge_end(source, target, text, table=True):
+def forge_end(source, target, text):
     """Write an HDF5 file like another, of any record, and with the digest that it should have."""
     content = source.read_bytes()
     length = int.from_bytes(content[-16:-8], "little")
     text = text.encode() if isinstance(text, str) else text
     target.write_bytes(content[: -16 - length] + text + len(text).to_bytes(8, "little") + b"lastgood")
-    _seal(target, 0, len(text) + 16, table)
+    _seal(target, 0, text, 16)
     return target
 
 
-def _seal(path, start, behind, table):
+def _seal(path, start, record, behind):
     """Put in the digest, as far as the record has a place for it."""
     memory = np.fromfile(path, np.uint8)
-    at = len(memory) - behind
-    text = RecordText(bytes(memory[at:]).decode(errors="replace").removesuffix("lastgood"))
+    at = len(memory) - behind - len(record)
+    text = RecordText(record.decode(errors="replace"))
     place = b'"crc32": "'
-    found = bytes(memory[at:]).find(place)
+    found = record.find(place)
     if found < 0:
         return
     extents = []
-    if table and text.table and text.table[0] + text.table[1] <= len(memory):
+    if text.table and 0 <= text.table[0] < text.table[0] + text.table[1] <= len(memory) - start:
         offset, length = text.table
         rows = memory[start + offset : start + offset + length].view("<u8").reshape(-1, 3)
         extents = [(start + int(o), int(n)) for o, n, _ in rows]

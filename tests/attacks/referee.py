@@ -70,17 +70,18 @@ class Referee:
             if event in _RUNS:
                 seen.append(f"{event} {arguments[:1]}")
             elif (event == "open" and arguments[2] & _WRITES) or event in _CHANGES:
-                self._note_place(seen, event, *arguments[:1], *(arguments[1:2] if event in _RELATIVE else ()))
+                follows = event == "open" and not arguments[2] & os.O_NOFOLLOW
+                self._note_place(seen, event, follows, *arguments[:1], *(arguments[1:2] if event in _RELATIVE else ()))
         finally:
             self._seen = seen
 
-    def _note_place(self, seen, event, path, directory=-1):
+    def _note_place(self, seen, event, follows, path, directory=-1):
         if isinstance(path, int) or path is None:
             return
+        path = Path(os.fsdecode(path))
         if directory != -1:  # a descriptor
-            path = os.path.join(os.readlink(f"/proc/self/fd/{directory}"), os.fsdecode(path))
-        parent, name = os.path.split(os.path.abspath(os.fsdecode(path)))
-        whole = os.path.realpath(path) if event == "open" else os.path.join(os.path.realpath(parent), name)
+            path = Path(f"/proc/self/fd/{directory}").readlink() / path
+        whole = str(path.resolve() if follows else path.absolute().parent.resolve() / path.name)
         if not whole.startswith(self._allowed) and whole != os.devnull:
             seen.append(f"{event} {whole}")
 
@@ -94,7 +95,7 @@ def _outcome(call):
         return {"outcome": "refused" if error.code else "done", "what": f"exit status {error.code}"}
     except HangsError:
         return {"outcome": "hangs", "what": ""}
-    except BaseException as error:  # the tests say that there are no others
+    except BaseException as error:  # noqa: BLE001 - the tests say that there are no others
         return {"outcome": "raised", "what": f"{type(error).__name__}: {error}"[:500]}
     return {"outcome": "done", "what": ""}
 
@@ -109,9 +110,9 @@ def tree(around, but):
     """Return what lies in a directory, without some directories in it: contents, or where a link leads."""
     found = {}
     for parent, directories, files in os.walk(around):
-        directories[:] = [name for name in directories if os.path.join(os.path.realpath(parent), name) not in but]
+        directories[:] = [name for name in directories if str(Path(parent).resolve() / name) not in but]
         for name in [*files, *directories]:
             path = Path(parent, name)
             plain = path.is_file() and not path.is_symlink()
-            found[str(path)] = path.read_bytes() if plain else os.readlink(path) if path.is_symlink() else "."
+            found[str(path)] = path.read_bytes() if plain else str(path.readlink()) if path.is_symlink() else "."
     return found

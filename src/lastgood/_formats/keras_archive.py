@@ -93,10 +93,7 @@ class KerasArchive:
         with zip_layout.opened(path) as (archive, file):
             if _TRAINING not in archive.namelist():
                 return weights_file.read_training(file, zip_layout.place_of(archive, file, zip_layout.WEIGHTS))
-            offset, length = zip_layout.place_of(archive, file, _TRAINING)
-            content = bytearray(length)
-            file.read_into(content, offset)
-            return bytes(content)
+            return file.read(*zip_layout.place_of(archive, file, _TRAINING))
 
     def verify(self, path: Path) -> None:
         """Check the archive against its digests."""

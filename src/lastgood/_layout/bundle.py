@@ -67,10 +67,8 @@ def read_training(path: Path) -> bytes | None:
     if ours is None:
         return None
     offset, length = ours.training
-    content = bytearray(length)
     with PositionedFile(ours.path) as file:
-        file.read_into(content, offset)
-    return bytes(content)
+        return file.read(offset, length)
 
 
 def verify(path: Path) -> None:

@@ -25,9 +25,7 @@ def read_training(path: Path) -> bytes | None:
     """Return the training state of the directory at ``path``; None if there is none."""
     try:
         with PositionedFile(path / _TRAINING) as file:  # a plain file, and no pipe
-            content = bytearray(file.size)
-            file.read_into(content, 0)
-            return bytes(content)
+            return file.read(0, file.size)
     except OSError:
         return None
 

@@ -124,11 +124,13 @@ def _describe(path: str, item: h5py.Dataset, start: int, size: int) -> StoredArr
         raise _RefusedError(f"the array '{path}' is kept in another file")
     length = math.prod(item.shape) * item.id.get_type().get_size()
     offset = item.id.get_offset()
-    if length and (offset is None or item.chunks is not None or item.dtype.byteorder == ">"):
+    dtype = _dtype(item)
+    plain = item.dtype.kind in "biuf" or dtype in _UNNAMED
+    if length and (offset is None or item.chunks is not None or item.dtype.byteorder == ">" or not plain):
         if length > min(size, item.id.get_storage_size()):
             raise _RefusedError(f"the array '{path}' is longer than what there is of it: compressed, or never written")
         return None
-    return StoredArray(_dtype(item), tuple(item.shape), start + (offset or 0), length)
+    return StoredArray(dtype, tuple(item.shape), start + (offset or 0), length)
 
 
 def _dtype(item: h5py.Dataset) -> str:

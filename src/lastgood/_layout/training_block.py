@@ -170,6 +170,8 @@ def read_block(content: bytes | memoryview) -> Any:
     length = int.from_bytes(content[:_HEAD], "little")
     if _HEAD + length > len(content):
         raise ValueError("the training state is cut short")
+    if length > _strict_json.LONGEST:
+        raise ValueError("the training state is longer than any of ours")
     start = _aligned(_HEAD + length)
     try:
         values = _strict_json.read(bytes(content[_HEAD : _HEAD + length]), _strict_json.LONGEST)

@@ -36,9 +36,7 @@ def read_training(file: PositionedFile, place: Place) -> bytes | None:
     found = read_contents(file, *place).training
     if found is None:
         return None
-    content = bytearray(found.length)
-    file.read_into(content, found.offset)
-    return bytes(content)
+    return file.read(found.offset, found.length)
 
 
 def contents(file: PositionedFile, place: Place, record: FoundRecord, *, legacy: bool = False) -> Contents:

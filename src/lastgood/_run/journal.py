@@ -5,7 +5,6 @@ what the report tells of the past; a line that is damaged is passed over.
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import _strict_json
+from .._errors import SaveError
 from .._record import number_from_json, number_to_json
-from .._storage.plain import open_plain
+from .._storage.plain import check_no_link, open_plain
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
@@ -71,12 +71,16 @@ class Journal:
                 yield event
 
     def _lines(self) -> Iterator[bytes]:
-        """Yield the lines; one that is longer than any of ours comes in parts, so that it takes no more memory."""
+        """Yield the lines, but for those that are longer than any of ours."""
         if not self.exists:
             return
         with contextlib.suppress(OSError), os.fdopen(open_plain(self._directory / _NAME, follow=False), "rb") as file:
-            while line := file.readline(_strict_json.RECORD):
-                yield line
+            begins = True
+            while part := file.readline(_strict_json.RECORD):
+                ends = part.endswith(b"\n") or len(part) < _strict_json.RECORD
+                if begins and ends:
+                    yield part
+                begins = ends
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -95,12 +99,14 @@ def open_in_place(path: Path, flags: int) -> int:
     """Return a descriptor of a file in a run's ``.lastgood``, which is made if it is not there; no link is followed.
 
     Raises:
-        OSError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the storage refused.
+        SaveError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the storage refused.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.parent.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path.parent))
-    return open_plain(path, flags, follow=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_no_link(path.parent)
+        return open_plain(path, flags, follow=False)
+    except OSError as error:
+        raise SaveError.during("write to", path, error) from error
 
 
 @dataclass

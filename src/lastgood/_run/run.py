@@ -328,13 +328,12 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         path = Path(entry.path)
         if entry.name.startswith(".") or is_aside(path):
             continue
-        if entry.is_file():
-            if path.suffix in _ENDINGS:
+        if not entry.is_dir(follow_symlinks=False):
+            if path.suffix in _ENDINGS and path.is_file():  # and no pipe, which would never end
                 yield path
-            elif path.suffix == entries.INDEX:
+            elif path.suffix == entries.INDEX and path.is_file():
                 yield path.with_suffix("")
-        elif entry.is_dir(follow_symlinks=False):
-            if holds_checkpoint(path):
-                yield path
-            elif depth < _DEEPEST:
-                yield from _walk(path, depth + 1)
+        elif holds_checkpoint(path):
+            yield path
+        elif depth < _DEEPEST:
+            yield from _walk(path, depth + 1)

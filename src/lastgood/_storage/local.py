@@ -24,6 +24,7 @@ from .durable import exchange, fsync_path, fsync_tree, make_directories
 from .plain import open_plain
 
 TEMPORARY_PREFIX = ".lastgood-tmp-"
+_LONGEST_NAME = 255
 _NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 # Where a file system has no locks, a leftover is taken for dead after so long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -198,7 +199,7 @@ def _restore_replaced(stem: Path, target_name: str) -> bool:
     """
     aside = stem.with_name(stem.name + ".old")
     if os.path.lexists(aside):
-        if target_name in ("", ".", "..") or "/" in target_name or "\0" in target_name:
+        if target_name in ("", ".", "..") or {"/", "\0"} & set(target_name) or len(target_name) > _LONGEST_NAME:
             return False
         target = stem.with_name(target_name)
         if not os.path.lexists(target):

@@ -48,5 +48,14 @@ def check_plain(directory: Path) -> None:
             if not Path(parent, name).is_file():
                 raise OSError(errno.EINVAL, "it is no plain file", os.fspath(Path(parent, name)))
         for name in directories:
-            if Path(parent, name).is_symlink():
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(Path(parent, name)))
+            check_no_link(Path(parent, name))
+
+
+def check_no_link(path: Path) -> None:
+    """Check that a path is no symbolic link itself.
+
+    Raises:
+        OSError: It is one.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))

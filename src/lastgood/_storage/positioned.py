@@ -53,6 +53,20 @@ class PositionedFile:
                 raise OSError(errno.EIO, "the file ends too early", os.fspath(self.path))
             view, offset = view[count:], offset + count
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes from ``offset`` on.
+
+        Raises:
+            OSError: The file ends before, or the system refused.
+        """
+        parts = []
+        while length:
+            parts.append(os.pread(self._descriptor, length, offset))
+            if not parts[-1]:
+                raise OSError(errno.EIO, "the file ends too early", os.fspath(self.path))
+            length, offset = length - len(parts[-1]), offset + len(parts[-1])
+        return b"".join(parts)  # which copies nothing where there is one
+
     def parts(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield the bytes from ``start`` to ``stop`` in parts, each valid until the next.
 

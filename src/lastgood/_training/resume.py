@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _frameworks
-from .._errors import CorruptCheckpointError, RestoreError
+from .._errors import CorruptCheckpointError, LastgoodError, RestoreError
 from .._fit import Fit
 from .._formats import Format
 from .._frameworks import Framework, Hooks
@@ -54,7 +54,12 @@ class Found:
         def check() -> None:
             _check_alike(framework, unsaved, saved, f"the checkpoint {str(self.path)!r}")
 
-        self.format.load_weights(model, self.path, when_alike=check)
+        try:
+            self.format.load_weights(model, self.path, when_alike=check)
+        except LastgoodError:
+            raise
+        except Exception as error:  # stock Keras has one of its own for each thing that can be wrong
+            raise RestoreError(f"Error loading file from {self.path}. Reason: {error}") from error
         _assign(unsaved, saved)
 
 
@@ -95,8 +100,11 @@ def open_checkpoint(path: Path, file_format: Format) -> Found:
         CorruptCheckpointError: It is damaged.
         RestoreError: It holds nothing besides weights.
     """
-    file_format.verify(path)
-    record, content = file_format.read_record(path), file_format.read_training(path)
+    try:
+        file_format.verify(path)
+        record, content = file_format.read_record(path), file_format.read_training(path)
+    except OSError as error:
+        raise RestoreError(f"Error loading file from {path}. Reason: it cannot be read: {error}.") from error
     if record is None or content is None:
         raise RestoreError(
             f"The checkpoint {str(path)!r} does not hold what training could go on with: lastgood did not write it, or "
