@@ -39,7 +39,11 @@ def command(*arguments):
 def entrances(honest, place, attack, path):
     """Yield a name and a call for each entrance; those that change the run come last."""
     opened, template = lastgood.open_run(place.run), place.run / attack.template.replace("*", "".join(path.suffixes))
-    only = template.suffix == ".h5" or (path.is_dir() and (path / "orbax.checkpoint").exists()) or TF_KERAS
+    only = (
+        template.suffix == ".h5"
+        or (path.is_dir() and (path / "orbax.checkpoint").exists())
+        or attack.template == corpus.GROUP
+    )
 
     def callback(**arguments):
         return lastgood.ModelCheckpoint(template, save_weights_only=only, background=False, **arguments)

@@ -83,7 +83,9 @@ def hostile(
             name = f"{build.__name__}{f'_{case}' if case else ''}"
             call = functools.partial(build, case=value) if case else build
             may_load = case in loads if isinstance(loads, tuple) else loads
-            ATTACKS[name] = Attack(name, call, may_load, restores, restores or passed_over, where, about, template)
+            ATTACKS[name] = Attack(
+                name, call, may_load, restores, True if passed_over else restores, where, about, template
+            )
         return build
 
     return enter
@@ -902,6 +904,88 @@ def a_leftover_that_is_a_link(place):
 def a_file_name(place, case):
     path = _with_honest(place)
     shutil.copy(path, place.run / f"{case}.keras")
+    return path
+
+
+# --- tf_keras 2: checkpoints of TensorFlow, and SavedModel ---
+
+GROUP = "{epoch:02d}"
+BUNDLES = {
+    "deep": {"table": deep()},
+    "wide": {"table": b"[" + b"[]," * 8_000_000 + b"1]"},
+    "twice": {"table": b'{".index": [1, 2], ".index": [1, 2]}'},
+    "outside": {"table": b'{"/../../outside/victim.txt": [1, 2], ".index": [1, 2]}'},
+    "all": {"lengths": ((1 << 64) - 1, 2)},
+    "huge": {"lengths": (10, 1 << 62)},
+}
+
+
+@hostile(template=GROUP, where=TF_KERAS, **BUNDLES)
+def a_checkpoint_of_tensorflow_whose_digests_are(place, case):
+    from honest import forge_bundle
+
+    _victim(place)
+    return forge_bundle(place.honest.tf_checkpoint, place.run / "01", **case)
+
+
+@hostile(
+    loads=True, template=GROUP, where=TF_KERAS, **{k: BLOCKS[k] for k in ("deep", "pickle", "a_list", "array_bomb")}
+)
+def a_checkpoint_of_tensorflow_whose_training_state_is(place, case):
+    from honest import forge_bundle
+
+    return forge_bundle(place.honest.tf_checkpoint, place.run / "01", training=case(place.honest))
+
+
+@hostile(
+    loads=None,
+    template=GROUP,
+    where=TF_KERAS,
+    index=".index",
+    first=".data-00000-of-00002",
+    second=".data-00001-of-00002",
+)
+def a_checkpoint_of_tensorflow_with_a_pickle_for(place, case):
+    from honest import forge_bundle
+
+    path = forge_bundle(place.honest.tf_checkpoint, place.run / "01")
+    path.with_name(path.name + case).write_bytes(pickle.dumps(Payload(place.canary)))
+    return path
+
+
+@hostile(template=GROUP, where=TF_KERAS, first=".data-00000-of-00002", second=".data-00001-of-00002")
+def a_checkpoint_of_tensorflow_with_a_pipe_for(place, case):
+    from honest import forge_bundle
+
+    path = forge_bundle(place.honest.tf_checkpoint, place.run / "01")
+    path.with_name(path.name + case).unlink()
+    os.mkfifo(path.with_name(path.name + case))
+    return path
+
+
+@hostile(loads=True, restores=True, template=GROUP, where=TF_KERAS)
+def a_list_of_checkpoints_that_leads_elsewhere(place):
+    from honest import forge_bundle
+
+    (place.run / "checkpoint").symlink_to(_victim(place))
+    return forge_bundle(place.honest.tf_checkpoint, place.run / "01")
+
+
+@hostile(template="model-{epoch:02d}", where=TF_KERAS, graph="saved_model.pb", variables="variables/variables.index")
+def a_saved_model_with_a_pipe_for(place, case):
+    path = place.run / "model-01"
+    shutil.copytree(place.honest.saved_model, path)
+    (path / case).unlink()
+    os.mkfifo(path / case)
+    return path
+
+
+@hostile(loads=None, restores=None, template="model-{epoch:02d}", where=TF_KERAS)
+def a_saved_model_whose_graph_is_a_pickle(place):
+    path = place.run / "model-01"
+    shutil.copytree(place.honest.saved_model, path)
+    (path / "saved_model.pb").write_bytes(pickle.dumps(Payload(place.canary)))
+    (path / "keras_metadata.pb").write_bytes(pickle.dumps(Payload(place.canary)))
     return path
 
 

@@ -78,6 +78,14 @@ class Honest:
         return self.save("weights", save_weights_only=True)
 
     @cached_property
+    def tf_checkpoint(self):
+        return self.save("group", save_weights_only=True)
+
+    @cached_property
+    def saved_model(self):
+        return self.save("saved")
+
+    @cached_property
     def record(self):
         """A record, as plain values."""
         with zipfile.ZipFile(self.archive) as archive:
@@ -172,6 +180,24 @@ def forge_end(source, target, text):
     return target
 
 
+def forge_bundle(source, target, table=None, training=None, lengths=None):
+    """Write a checkpoint of TensorFlow like another, of other contents, and with the digest that it should have."""
+    for member in source.parent.glob(f"{source.name}.*"):
+        shutil.copy(member, target.with_name(target.name + member.name.removeprefix(source.name)))
+    path = target.with_name(target.name + ".data-00001-of-00002")
+    content = path.read_bytes()
+    end = len(content) - 16 - int.from_bytes(content[-16:-8], "little")
+    numbers = [int.from_bytes(content[at : at + 8], "little") for at in (end - 16, end - 8)]
+    start = end - 16 - sum(numbers)
+    training = content[start : start + numbers[0]] if training is None else training
+    table = content[start + numbers[0] : end - 16] if table is None else table
+    lengths = lengths or (len(training), len(table))
+    head = content[:start] + training + table + b"".join(number.to_bytes(8, "little") for number in lengths)
+    path.write_bytes(head + content[end:])
+    digests.seal_file(path, len(head), RecordText(content[end:-16].decode()))
+    return target
+
+
 def _seal(path, start, record, behind):
     """Put in the digest, as far as the record has a place for it."""
     memory = np.fromfile(path, np.uint8)
@@ -193,4 +219,4 @@ def _seal(path, start, record, behind):
     memory.tofile(path)
 
 
-__all__ = ["TF_KERAS", "Honest", "forge_archive", "forge_end", "pack", "raw_block"]
+__all__ = ["TF_KERAS", "Honest", "forge_archive", "forge_bundle", "forge_end", "pack", "raw_block"]
