@@ -51,7 +51,7 @@ def _check_numpy(state: Any) -> None:
     """Check the state of NumPy's generator by giving it to another one of its kind, once its position is known."""
     inner = state["state"]
     for place, end in ((inner.get("pos", 0), 624), (state.get("buffer_pos", 0), 4)):
-        _demand(type(place) is int and 0 <= place <= end)
+        _demand(isinstance(place, int | np.integer) and 0 <= int(place) <= end)
     known: Any = getattr(np.random, state["bit_generator"], None)
     _demand(isinstance(known, type) and issubclass(known, np.random.BitGenerator))
     np.random.RandomState(known()).set_state(state)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from . import randomness
-from .session import Origin
+from .session import Origin, is_count
 
 _COUNTS = ("epoch", "batch", "steps_at_once")
 _HOOKS = ("epoch", "batch", "validation")
@@ -41,7 +41,8 @@ def _check_variables(saved: Any) -> None:
 
 def _check_position(position: Any) -> None:
     for name in _COUNTS:
-        _demand(type(position[name]) is int and position[name] >= (name == "steps_at_once"), f"the {name}")
+        _demand(is_count(position[name]), f"the {name}")
+    _demand(position["steps_at_once"] > 0, "the steps_at_once")
     origin = Origin.of(position["origin"])
     randomness.check(origin.randomness)
     # Each is made again, and no more than one or two are made an epoch.
@@ -53,5 +54,5 @@ def _check_fit(state: Any) -> None:
     _demand(isinstance(logs, dict) and all(isinstance(v, int | float | np.generic) for v in logs.values()), "the logs")
     _demand(isinstance(callbacks, list) and all(isinstance(c["class"], str) for c in callbacks), "a callback")
     _demand(all("state" in each for each in callbacks), "a callback")
-    _demand(type(state["saver"]) is int and state["hook"] in _HOOKS, "the hook")
+    _demand(isinstance(state["saver"], int) and state["hook"] in _HOOKS, "the hook")
     _demand(isinstance(state["stopped"], bool), "whether training was stopped")

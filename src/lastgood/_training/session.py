@@ -5,12 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from .. import _frameworks
 from .._fit import Fit
 from .._layout.training_block import Tensor, TrainingBlock, UnpackableError
 from .._policies.monitor import as_scalar
 from . import callback_states, randomness
 from .positions import Positions
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value that a file holds is a number of things."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Origin:
             raise ValueError("the origin of its batches is not what a save puts there")
         origin = cls(**saved)
         counts = (origin.iterators, origin.drawn)
-        sound = all(type(count) is int and count >= 0 for count in counts) and isinstance(origin.made_ahead, bool)
+        sound = all(map(is_count, counts)) and isinstance(origin.made_ahead, bool | np.bool_)
         if not sound or not (origin.source is None or origin.source.keys() == {"own", "generators"}):
             raise ValueError("the origin of its batches is not what a save puts there")
         return origin
