@@ -35,8 +35,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
-	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/attacks; done
-	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/attacks
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/attacks
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs
 
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)

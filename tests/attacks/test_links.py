@@ -5,10 +5,6 @@ import os
 import corpus
 import pytest
 
-from conftest import framework
-
-pytestmark = pytest.mark.skipif(framework() != "jax", reason="no framework has a part in it")
-
 
 @pytest.fixture(scope="module")
 def model():
