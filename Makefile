@@ -36,7 +36,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage tests/attacks
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)

@@ -4,7 +4,7 @@ import os
 import secrets
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -91,10 +91,8 @@ def _let_through(attempt):
 
 def _kill(attempt):
     """Kill a process that may be dead."""
-    try:
+    with suppress(ProcessLookupError):
         os.kill(attempt.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _strike(stage, inject, log=None):

@@ -126,7 +126,7 @@ def look(job, control):
     control.gate("before")
     contender.resume(directory, job["naming"], model, fit)
     groups = {path.name for path in checkpoints(contender, directory) if not path.exists()}
-    strangers = [name for name in os.listdir(directory) if not _belongs(name, contender, groups)]
+    strangers = [each.name for each in Path(directory).iterdir() if not _belongs(each.name, contender, groups)]
     control.say("left", strangers=strangers, values=values())
 
 

@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._record import number_from_json, number_to_json, refuse_constant
+from .. import _strict_json
+from .._errors import SaveError
+from .._record import number_from_json, number_to_json
+from .._storage.plain import check_no_link, open_plain
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
@@ -34,7 +37,7 @@ class Journal:
     @property
     def exists(self) -> bool:
         """Whether there is a place for it."""
-        return self._directory.is_dir()
+        return self._directory.is_dir() and not self._directory.is_symlink()
 
     def append(self, event: str, *, durable: bool = False, **values: Any) -> None:
         """Add an event.
@@ -50,8 +53,7 @@ class Journal:
         if "metrics" in values:
             values["metrics"] = {name: number_to_json(value) for name, value in values["metrics"].items()}
         line = json.dumps({"event": event, **values}, allow_nan=False).encode() + b"\n"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
@@ -64,16 +66,24 @@ class Journal:
 
     def events(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events that can be read."""
-        try:
-            content = (self._directory / _NAME).read_bytes()
-        except OSError:
-            return
-        for line in content.splitlines():
-            with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
-                event = json.loads(line, parse_constant=refuse_constant)
+        for line in self._lines():
+            with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError):
+                event = _strict_json.read(line)
                 if event.get("metrics"):  # an AttributeError where the line is no object
                     event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
                 yield event
+
+    def _lines(self) -> Iterator[bytes]:
+        """Yield the lines, but for those that are longer than any of ours."""
+        if not self.exists:
+            return
+        with contextlib.suppress(OSError), os.fdopen(open_plain(self._directory / _NAME, follow=False), "rb") as file:
+            begins = True
+            while part := file.readline(_strict_json.RECORD):
+                ends = part.endswith(b"\n") or len(part) < _strict_json.RECORD
+                if begins and ends:
+                    yield part
+                begins = ends
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -83,8 +93,7 @@ class Journal:
             TimeoutError: An OSError: another process has been in such a block for long; it may be stopped.
             OSError: The storage refused.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with (self._directory / _LOCK).open("a") as lock:
+        with os.fdopen(open_in_place(self._directory / _LOCK, os.O_WRONLY | os.O_CREAT), "wb") as lock:
             _lock(lock.fileno())
             try:
                 yield
@@ -113,6 +122,20 @@ def _lock(descriptor: int) -> None:
             return
         else:
             return
+
+
+def open_in_place(path: Path, flags: int) -> int:
+    """Return a descriptor of a file in a run's ``.lastgood``, which is made if it is not there; no link is followed.
+
+    Raises:
+        SaveError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the storage refused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_no_link(path.parent)
+        return open_plain(path, flags, follow=False)
+    except OSError as error:
+        raise SaveError.during("write to", path, error) from error
 
 
 @dataclass

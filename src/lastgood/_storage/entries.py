@@ -36,6 +36,11 @@ def exists(path: Path) -> bool:
     return os.path.lexists(path) or is_group(path)
 
 
+def is_checkpoint_like(path: Path) -> bool:
+    """Tell whether a plain file, a directory or a group is at ``path``, and not a pipe, or a link to nothing."""
+    return path.is_file() or path.is_dir() or is_group(path)
+
+
 def anchor(path: Path) -> Path:
     """Return the file or directory whose times and whose being there are those of the checkpoint at ``path``."""
     return index_of(path) if is_group(path) else path
