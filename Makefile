@@ -33,12 +33,12 @@ demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the b
 test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest tests/framework_free
 	set -e; for backend in $(BACKENDS); do \
-		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest tests/on_keras; done
+		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 tests/on_keras; done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/crash
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/crowds
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage tests/attacks
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
 
 crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)

@@ -4,10 +4,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
+from . import _strict_json
+
 VERSION = 1
+_END_OF_TIME = 253_402_300_800  # the year 10000: calendars know no more
 
 # JSON has no word for these; strict readers refuse the ones that Python would write.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -44,6 +47,8 @@ class Record:
     ) -> "RecordText":
         """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes.
 
+        One that would be longer than readers take leaves its metrics out.
+
         Args:
             table: Place of the file's table of digests, (offset, length), if it has one.
             files: Length and digest of each file of a directory, by its path in it; None for what is no directory.
@@ -51,11 +56,19 @@ class Record:
         values = asdict(self) | {"metrics": {name: number_to_json(v) for name, v in self.metrics.items()}}
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
         own |= {} if files is None else {"files": files}
-        return RecordText(json.dumps({**own, **values}, allow_nan=False, sort_keys=True))
+        text = json.dumps({**own, **values}, allow_nan=False, sort_keys=True)
+        longest = _strict_json.RECORD if files is None else _strict_json.LONGEST
+        if len(text) > longest and self.metrics:
+            return replace(self, metrics={}).to_text(table, files)
+        return RecordText(text, longest)
 
     @classmethod
     def from_text(cls, text: "RecordText") -> "Record | None":
-        """Return the record that ``text`` holds, or None where it is damaged or of a version not known here."""
+        """Return the record that ``text`` holds, or None where it is damaged or of a version not known here.
+
+        Whatever a file says, each of the attributes is of its type, and no number is one that a calendar or an integer
+        of 8 bytes has no place for.
+        """
         values = dict(text.values)
         try:
             if values.pop("lastgood") != VERSION:
@@ -65,9 +78,20 @@ class Record:
             values.pop("files", None)
             values["metrics"] = {name: number_from_json(v) for name, v in values["metrics"].items()}
             record = cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            return record if record._is_sound() else None
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
-        return record if isinstance(record.step, int) else None
+
+    def _is_sound(self) -> bool:
+        """Tell whether each attribute is of its type."""
+        counts = (self.step, self.epoch, 0 if self.batch is None else self.batch)
+        texts = (self.format, self.run, self.template, *self.versions.keys(), *self.versions.values())
+        return (
+            all(type(count) is int and abs(count) < 1 << 63 for count in counts)
+            and all(isinstance(text, str) for text in texts)
+            and type(self.created) in (int, float)
+            and 0 <= self.created < _END_OF_TIME
+        )
 
 
 class RecordText:
@@ -81,12 +105,12 @@ class RecordText:
     NO_DIGEST: ClassVar[str] = "0" * 8
     _KEY: ClassVar[str] = '"crc32": "'
 
-    def __init__(self, text: str) -> None:
-        """Parse ``text``, as far as it can be."""
+    def __init__(self, text: str, longest: int = _strict_json.RECORD) -> None:
+        """Parse ``text``, as far as it can be; of one of more than ``longest`` bytes, nothing."""
         self.text = text
         try:
-            values = json.loads(text, parse_constant=refuse_constant)
-        except (ValueError, RecursionError):
+            values = _strict_json.read(text, longest)
+        except ValueError:
             values = None
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}
 
@@ -133,12 +157,3 @@ def number_to_json(value: float) -> float | str:
 def number_from_json(value: Any) -> float:
     """Return the number that :func:`number_to_json` returned as ``value``."""
     return _NON_FINITE[value] if isinstance(value, str) else float(value)
-
-
-def refuse_constant(constant: str) -> Any:
-    """Refuse what Python takes for JSON and strict readers do not.
-
-    Raises:
-        ValueError: Always.
-    """
-    raise ValueError(f"{constant} is not JSON")

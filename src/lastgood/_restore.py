@@ -79,8 +79,9 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
     """Load the weights of a checkpoint into ``model``, and the optimizer's state where the file has it.
 
     A checkpoint of lastgood is checked against its digests first: if it is damaged, nothing is loaded. The tensors of a
-    file are then read straight into the model. Every other file that stock ``model.load_weights`` takes is loaded as
-    well.
+    file are then read straight into the model. What stock Keras wrote is loaded as well. No configuration is looked at,
+    and nothing in a file is run. An HDF5 file that holds links, or arrays that are compressed or kept elsewhere, is
+    refused.
 
     >>> lastgood.load_weights(model, "runs/07-0.31.keras")  # doctest: +SKIP
 
@@ -99,7 +100,7 @@ def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
 
 def _existing(model: Any, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
-    if not entries.exists(path):
+    if not entries.is_checkpoint_like(path):
         raise RestoreError(f"There is no checkpoint at {os.fspath(path)!r}. Check the path.")
     if not model.built:
         raise ArgumentError(

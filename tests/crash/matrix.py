@@ -1,4 +1,4 @@
-"""All that is tried, and what came of it, as a table."""
+"""All that is tried, and what came of it, in a table: matrix.py [--peers] [--only TEXT] [--most N] [--jobs N]."""
 
 import argparse
 import itertools

@@ -1,5 +1,6 @@
 """Where each byte goes: files laid out in memory are those that HDF5 and zip read, and damage in them is found."""
 
+import random
 import zipfile
 import zlib
 
@@ -143,11 +144,18 @@ def test_a_record_that_claims_to_be_longer_than_the_file_is_refused(tmp_path):
         _check(tmp_path / "f.h5")
 
 
-def test_an_array_that_has_no_bytes_has_no_place(tmp_path):
-    """Whatever its shape claims: no memory is taken for it."""
+def test_an_array_that_claims_more_than_there_is_of_it_is_refused(tmp_path):
+    """No memory is taken for it, here or by whoever would read it next."""
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("vars/0", shape=(2**40,), dtype="float32")
-    assert _check(tmp_path / "bomb.h5").arrays == {"vars/0": None}
+    with pytest.raises(CorruptCheckpointError, match="the array 'vars/0' is longer than what there is of it"):
+        _check(tmp_path / "bomb.h5")
+
+
+def test_an_array_of_the_other_byte_order_is_not_taken_for_numbers_of_this_machine(tmp_path):
+    with h5py.File(tmp_path / "big.h5", "w") as file:
+        file.create_dataset("vars/0", data=np.arange(3, dtype=">f4"))
+    assert _check(tmp_path / "big.h5").arrays == {"vars/0": None}
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
@@ -210,6 +218,6 @@ def test_what_is_no_archive_is_damaged(tmp_path):
     with pytest.raises(CorruptCheckpointError, match="its structure"):
         zip_layout.place_of_weights(tmp_path / "f.keras")
     with zipfile.ZipFile(tmp_path / "g.keras", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.weights.h5", bytes(1000))
+        archive.writestr("model.weights.h5", random.Random(0).randbytes(1000))
     with pytest.raises(CorruptCheckpointError, match="does not lie in it as it is"):
         zip_layout.place_of_weights(tmp_path / "g.keras")

@@ -11,7 +11,7 @@ SOURCE = Path(lastgood.__file__).parent
 
 # Lower layers first. A module imports from its own layer or those before it.
 LAYERS = [
-    ("_errors", "_threads", "_switch"),
+    ("_errors", "_threads", "_switch", "_strict_json"),
     ("_record",),
     ("_policies",),
     ("_storage",),
@@ -31,7 +31,7 @@ LAYERS = [
     ("_cli",),
     ("__main__",),
 ]
-FRAMEWORK_FREE = ("_errors", "_record", "_policies", "_storage", "_run", "_preflight", "testing")
+FRAMEWORK_FREE = ("_errors", "_strict_json", "_record", "_policies", "_storage", "_run", "_preflight", "testing")
 
 
 def test_public_names():

@@ -1,5 +1,6 @@
 import re
 import string
+import time
 
 import numpy as np
 import pytest
@@ -109,3 +110,47 @@ def test_every_path_of_a_template_matches_it(pieces, epoch, batch, loss):
     names = path.removeprefix(where + "/").split("/")
     assert len(names) == len(patterns)
     assert all(pattern.fullmatch(name) for pattern, name in zip(patterns, names, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("runs/{tag}.keras", "../../x"),
+        ("runs/{tag}.keras", "/etc/x"),
+        ("runs/{tag}.keras", "a/b"),
+        ("runs/{tag}.keras", "a\0b"),
+        ("runs/{tag}/m.keras", ".."),
+        ("runs/{tag}/m.keras", "."),
+        ("runs/{tag}", ""),
+        ("runs/{tag}{tag}/m.keras", "."),
+        ("runs/{tag!r}/m.keras", "/"),
+        ("runs/{tag:/>9}", "a"),
+    ],
+)
+def test_a_value_that_leads_to_another_directory_is_an_error(template, value):
+    with pytest.raises(ArgumentError, match="leads elsewhere"):
+        Template(template).path(epoch=1, batch=None, logs={"tag": value})
+
+
+def test_dots_of_the_users_own_are_left_to_them():
+    assert Template("../{tag}.keras").path(epoch=1, batch=None, logs={"tag": ".."}) == "../...keras"
+
+
+@pytest.mark.parametrize("template", ["{a}" * 40 + "x", "{epoch}" * 40 + "x", "{a}b" * 10_000, "{a}-" * 60 + "x"])
+@pytest.mark.parametrize("name", ["a" * 255, "1" * 255, "-" * 255, "b" * 255, "1 " * 127])
+def test_no_template_takes_long_to_match(template, name):
+    begun = time.process_time()
+    assert not Template(template).matches(name)
+    assert time.process_time() - begun < 1
+
+
+@given(
+    pieces=st.lists(
+        st.sampled_from(["{epoch}", "{epoch:03d}", "{loss}", "1", "a", "-", "/", " "]), min_size=1, max_size=5
+    ),
+    name=st.text("1a-/ +", max_size=8),
+)
+def test_a_shape_matches_what_a_regular_expression_would(pieces, name):
+    patterns = {"{epoch}": r"[ +]*\d+ *", "{epoch:03d}": r"[ +]*\d+ *", "{loss}": r"[^/]+"}
+    pattern = "".join(patterns.get(piece) or re.escape(piece) for piece in pieces)
+    assert Template("".join(pieces)).matches(name) == bool(re.fullmatch(pattern, name))

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from .._errors import CorruptCheckpointError, LastgoodError
-from . import demo, listing, looking, making, reporting, tidying
+from . import demo, listing, looking, making, output, reporting, tidying
 
 _DAMAGED, _REFUSED = 1, 2
 
@@ -38,8 +38,8 @@ def main() -> None:
     try:
         app()
     except CorruptCheckpointError as error:
-        print(f"lastgood: {error}", file=sys.stderr)
+        print(output.plain(f"lastgood: {error}"), file=sys.stderr)
         sys.exit(_DAMAGED)
     except (LastgoodError, OSError) as error:
-        print(f"lastgood: {error}", file=sys.stderr)
+        print(output.plain(f"lastgood: {error}"), file=sys.stderr)
         sys.exit(_REFUSED)

@@ -32,7 +32,7 @@ def show(checkpoint: Checkpoint, json: output.AsJson = False) -> None:
         known["created"] = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.created))
     for name, value in known.items():
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
-        print(f"{name:9} {'' if text is None else text}")
+        print(f"{name:9} {'' if text is None else output.plain(text)}")
     columns = ["array", "type", "shape", ">mean", ">std", ">min", ">max", ">NaN", ">Inf"]
     numbers = ("mean", "std", "low", "high", "nan", "inf")
     rows = [
@@ -65,7 +65,7 @@ def verify(
         )
     else:
         for problem in problems:
-            print(f"{problem.path}: damaged in {problem.region}. {problem.reason}")
+            print(output.plain(f"{problem.path}: damaged in {problem.region}. {problem.reason}"))
         print(f"{len(found) - len(problems)} of {len(found)} checkpoints are intact")
     raise typer.Exit(code=1 if problems else 0)
 
@@ -94,6 +94,6 @@ def diff(
     rows = [[each.name, each.what, output.number(each.norm), output.number(each.relative)] for each in changes]
     output.write_table(["array", "", ">norm of the change", ">of its own"], rows)
     for place, before, after in settings:
-        print(f"config {place}: {before!r} in A, {after!r} in B")
+        print(output.plain(f"config {place}: {before!r} in A, {after!r} in B"))
     differing = sum(each.what != "same" for each in changes)
     print(f"{differing} of {len(changes)} arrays differ, and {len(settings)} settings")

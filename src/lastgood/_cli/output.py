@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .._storage.entries import tree_bytes
 
@@ -34,7 +35,7 @@ def write_done(what: str, *paths: Path, as_json: bool) -> None:
         write_json({what: [{"path": str(path), "size": tree_bytes(path)} for path in paths]})
         return
     for path in paths:
-        print(f"{what} {path}{f': {size(tree_bytes(path))}' if what == 'wrote' else ''}")
+        print(f"{what} {plain(path)}{f': {size(tree_bytes(path))}' if what == 'wrote' else ''}")
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
@@ -58,10 +59,16 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = ""
     """Return a table. See :func:`write_table`."""
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", no_wrap=True)
+        heading = Text(plain(column.lstrip(">")))
+        made.add_column(heading, justify="right" if column.startswith(">") else "left", no_wrap=True)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(Text(plain(cell)) for cell in row))
     return made
+
+
+def plain(text: Any) -> str:
+    """Return a text that comes from a file so that a terminal shows it, and does nothing that it says."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def size(count: int) -> str:

@@ -48,7 +48,7 @@ def prune(
         )
         return
     for name in names:
-        print(f"{'would delete' if dry_run else 'deleted'} {name}")
+        print(f"{'would delete' if dry_run else 'deleted'} {output.plain(name)}")
     kept = len(opened.checkpoints) - (len(gone) if dry_run else 0)
     print(f"{len(gone)} checkpoints, {output.size(freed)}; {kept} stay")
 

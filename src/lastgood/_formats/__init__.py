@@ -7,6 +7,7 @@ from typing import Any
 from .._errors import ArgumentError
 from .._layout import directory_record
 from .._storage import entries
+from .._storage.positioned import PositionedFile
 from .base import Format
 from .keras_archive import KerasArchive
 from .keras_directory import KerasDirectory
@@ -116,8 +117,8 @@ def format_at(path: Path) -> Format:
 def _is_hdf5(path: Path) -> bool:
     """Tell whether a file is one of HDF5: tf_keras writes weights alone to a ``.keras`` file so."""
     try:
-        with path.open("rb") as file:
-            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+        with PositionedFile(path) as file:
+            return file.size >= 8 and file.read(0, 8) == b"\x89HDF\r\n\x1a\n"
     except OSError:
         return False
 

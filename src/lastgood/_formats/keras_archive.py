@@ -83,12 +83,10 @@ class KerasArchive:
 
     def read_training(self, path: Path) -> bytes | None:
         """Read the data set that it is in the weights file, or the member where stock Keras wrote that."""
-        with zipfile.ZipFile(path) as archive:
-            if _TRAINING in archive.namelist():
-                return archive.read(_TRAINING)
-        place, _ = zip_layout.place_of_weights(path)
-        with PositionedFile(path) as file:
-            return weights_file.read_training(file, place)
+        with zip_layout.opened(path) as (archive, file):
+            if _TRAINING not in archive.namelist():
+                return weights_file.read_training(file, zip_layout.place_of(archive, file, zip_layout.WEIGHTS))
+            return file.read(*zip_layout.place_of(archive, file, _TRAINING))
 
     def verify(self, path: Path) -> None:
         """Check the archive against its digests."""
@@ -126,7 +124,7 @@ def _record_of(file: PositionedFile, comment: bytes) -> tuple[int, RecordText] |
 
 
 def _complete(path: Path, record: Record, training: bytes) -> None:
-    """Add the record to what stock Keras wrote, and the training state as a member: the weights file is in by then."""
+    """Add the record to what stock Keras wrote, and the training state as a member: the weights are in it by then."""
     text = _comment(record, None)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(_TRAINING, training)

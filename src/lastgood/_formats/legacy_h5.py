@@ -87,9 +87,9 @@ class LegacyModel:
             return weights_file.read_training(file, (0, file.size))
 
     def verify(self, path: Path) -> None:
-        """Check the file against its digests."""
+        """Check the file against its digests, and that it holds arrays and nothing that leads elsewhere."""
         with PositionedFile(path) as file:
-            weights_file.verify(file, (0, file.size), trailing_record.find(file))
+            weights_file.verify(file, (0, file.size), trailing_record.find(file), legacy=True)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
         """Check the file, and load it with stock Keras."""

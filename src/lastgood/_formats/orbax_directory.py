@@ -1,17 +1,24 @@
 """No ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .._errors import ArgumentError, MissingExtraError, RestoreError
 from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
 from .._storage.entries import tree_bytes
+from .._storage.plain import check_plain
 from .base import Report, Snapshot, WhenAlike, to_bytes
 
+# An optimizer keeps three values a weight at most; what else may lie in a directory is small.
+_MOST_TIMES = 8
+_SLACK = 1 << 20
 _MARKERS = {"orbax.checkpoint", "pytree"}
 
 
@@ -88,9 +95,16 @@ class OrbaxDirectory:
         directory_record.verify(path)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Check the files, and load them with stock Keras, which leaves alone what is not of the path in the file."""
+        """Check the files, and load them with stock Keras, which leaves alone what is not of the path in the file.
+
+        It reads all arrays that there are, so their sizes are looked at first.
+        """
         if when_alike is None:
             self.verify(path)
+        check_plain(path)
+        steps = [each for each in path.iterdir() if each.name.isdigit() and each.is_dir()]
+        for each in steps or [path]:
+            _check_size(model, each)
         _check_alike(model, path, exact=when_alike is not None)
         if when_alike is not None:
             when_alike()
@@ -136,3 +150,27 @@ def _shapes(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tu
             yield from _shapes(value, f"{prefix}{key}/")
         else:
             yield f"{prefix}{key}", tuple(value.shape)
+
+
+def _check_size(model: Any, path: Path) -> None:
+    """Check that the arrays of a directory take no more memory than a model of this size and an optimizer could need.
+
+    Raises:
+        RestoreError: They claim more.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    describe = getattr(ocp, "metadata", None) or ocp.pytree_metadata  # the name that older ones have
+    waiting, claimed = [describe(path, "pytree").metadata], 0
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict | list | tuple):
+            waiting += each.values() if isinstance(each, dict) else each
+        elif hasattr(each, "shape") and hasattr(each, "dtype"):
+            claimed += math.prod(each.shape) * np.dtype(each.dtype).itemsize
+    own = sum(math.prod(variable.shape) * 8 for variable in model.variables)
+    if claimed > _MOST_TIMES * own + _SLACK:
+        raise RestoreError(
+            f"Error loading file from {path}. Reason: it is not of this model: its arrays claim {claimed} bytes. "
+            "Nothing was loaded. Build the model that was saved, or load another checkpoint."
+        )

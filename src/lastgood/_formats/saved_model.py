@@ -7,6 +7,7 @@ from .. import _frameworks
 from .._layout import directory_record
 from .._layout.training_block import Training
 from .._record import Record
+from .._storage.plain import check_plain
 from .base import Snapshot, WhenAlike, live, to_bytes
 
 MARKERS = {"saved_model.pb", "variables"}
@@ -56,10 +57,11 @@ class SavedModel:
         directory_record.verify(path)
 
     def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Check the files, and load them with stock tf_keras."""
+        """Check the files, and load them with stock tf_keras, from its variables alone: no function in it is called."""
         if when_alike is None:
             self.verify(path)
-        else:
+        check_plain(path)
+        if when_alike is not None:
             when_alike()
         model.load_weights(str(path))
 

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .. import _strict_json
 from .._errors import CorruptCheckpointError
 from .._record import Record, RecordText
 from .._storage import entries
@@ -21,6 +22,7 @@ from . import digests, trailing_record
 # What the names of the tensors begin with that are in parts of ours: so the index says that there are some.
 MARK = "~lastgood"
 _LENGTHS = 16
+_ENDING = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
 _OURS = re.compile(r".*\.data-00001-of-\d{5}")
 
 
@@ -68,10 +70,8 @@ def read_training(path: Path) -> bytes | None:
     if ours is None:
         return None
     offset, length = ours.training
-    content = bytearray(length)
     with PositionedFile(ours.path) as file:
-        file.read_into(content, offset)
-    return bytes(content)
+        return file.read(offset, length)
 
 
 def verify(path: Path) -> None:
@@ -126,15 +126,15 @@ def _read(part: Path) -> _Ours | None:
         file.read_into(lengths, at - _LENGTHS)
         training, table = int.from_bytes(lengths[:8], "little"), int.from_bytes(lengths[8:], "little")
         start = at - _LENGTHS - table - training
-        if start < 0:
+        if start < 0 or table > _strict_json.RECORD:
             raise CorruptCheckpointError(part, "the lengths before its record")
         text = bytearray(table)
         file.read_into(text, start + training)
     try:
-        files = json.loads(text)
-    except (ValueError, RecursionError):
+        files = _strict_json.read(bytes(text))
+    except ValueError:
         files = None
-    if not isinstance(files, dict):
+    if not isinstance(files, dict) or not all(map(_ENDING.fullmatch, files)):
         raise CorruptCheckpointError(part, "the digests before its record")
     return _Ours(part, at, record, (start, training), files)
 

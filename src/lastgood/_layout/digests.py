@@ -24,6 +24,7 @@ from .crc32_join import join
 VERSION = 1
 AROUND = "its structure or its record: what lies around the tensors"
 COLUMNS = 3  # offset, length and digest of a tensor, 8 bytes each
+MOST_ROWS = 80_000  # a file of more tensors is for stock Keras to write, and has no table
 _ROW = 8 * COLUMNS
 _WORTH_THREADS = 16 * 1024 * 1024
 _WORTH_JOINING = 256 * 1024  # bytes of a tensor that are read as fast as two digests are joined
@@ -124,12 +125,12 @@ def _read_table(file: PositionedFile, start: int, record: RecordText) -> npt.NDA
     """Return the table, if it is one that can be: tensors one after another, within the file."""
     offset, length = record.table or (0, 0)
     at = start + offset
-    if offset < 0 or length < 0 or length % _ROW or at + length > file.size:
+    if offset < 0 or not 0 <= length <= MOST_ROWS * _ROW or length % _ROW or at + length > file.size:
         raise CorruptCheckpointError(file.path, "its record")
     table = np.empty((length // _ROW, COLUMNS), np.dtype("<u8"))
     if length:
         file.read_into(table.reshape(-1).view(np.uint8), at)
-    spans = [(start + int(begin), start + int(begin) + int(size)) for begin, size, _ in table]
+    spans = [(start + begin, start + begin + size) for begin, size, _ in table.tolist()]
     if any(a >= b for a, b in spans) or any(a[1] > b[0] for a, b in pairwise([*spans, (file.size, file.size)])):
         raise CorruptCheckpointError(file.path, "its table of digests")
     return table

@@ -7,6 +7,7 @@ the directory is finished. What is added later by other tools is not looked at: 
 import os
 from pathlib import Path, PurePosixPath
 
+from .. import _strict_json
 from .._errors import CorruptCheckpointError
 from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
@@ -14,7 +15,6 @@ from . import digests
 
 _NAME = "lastgood.json"
 _TRAINING = "lastgood.training"
-_MOST = 64 * 1024 * 1024
 
 
 def write_record(path: Path, record: Record, training: bytes | None) -> None:
@@ -35,7 +35,8 @@ def write_record(path: Path, record: Record, training: bytes | None) -> None:
 def read_training(path: Path) -> bytes | None:
     """Return the training state of the directory at ``path``; None if there is none."""
     try:
-        return (path / _TRAINING).read_bytes()
+        with PositionedFile(path / _TRAINING) as file:  # a plain file, and no pipe
+            return file.read(0, file.size)
     except OSError:
         return None
 
@@ -59,7 +60,7 @@ def verify(path: Path) -> None:
     files = _files(path)
     for name, (length, _) in files.items():
         file = path / name
-        if file.is_symlink() or not file.is_file():
+        if _is_linked(path, name) or not file.is_file():
             raise CorruptCheckpointError(path, f"the file {name!r}", "it is not there")
         if file.stat().st_size != length:
             raise CorruptCheckpointError(path, f"the file {name!r}", f"it has {file.stat().st_size} bytes of {length}")
@@ -105,11 +106,17 @@ def _files(path: Path) -> dict[str, tuple[int, int]]:
 
 def _text(file: PositionedFile) -> RecordText:
     """Return what stands in a record's file."""
-    if file.size > _MOST:
+    if file.size > _strict_json.LONGEST:
         raise CorruptCheckpointError(file.path, "its record", f"it has {file.size} bytes")
     content = bytearray(file.size)
     file.read_into(content, 0)
-    return RecordText(content.decode(errors="replace"))
+    return RecordText(content.decode(errors="replace"), _strict_json.LONGEST)  # with a line for each file
+
+
+def _is_linked(path: Path, name: str) -> bool:
+    """Tell whether a file of the directory at ``path``, or a directory on the way to it, is a link to elsewhere."""
+    pure = PurePosixPath(name)
+    return any((path / each).is_symlink() for each in (pure, *pure.parents[:-1]))
 
 
 def _is_inside(name: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from .. import _strict_json
 from .._errors import CorruptCheckpointError
 from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
@@ -20,7 +21,6 @@ from .hdf5_reader import arrays_of, read_contents
 
 _MAGIC = b"lastgood"
 _TAIL = 8 + len(_MAGIC)
-_MOST = 64 * 1024 * 1024
 
 
 def encode(record: RecordText) -> bytes:
@@ -86,7 +86,7 @@ def find(file: PositionedFile) -> tuple[int, RecordText] | None:
         return None
     length = int.from_bytes(tail[:8], "little")
     at = file.size - _TAIL - length
-    if at < 0 or length > _MOST:
+    if at < 0 or length > _strict_json.RECORD:
         raise CorruptCheckpointError(file.path, "its record")
     text = bytearray(length)
     file.read_into(text, at)

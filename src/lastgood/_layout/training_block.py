@@ -10,10 +10,13 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .. import _strict_json
 
 VERSION = 1
 _ALIGNED = 64
@@ -21,6 +24,8 @@ _HEAD = 8
 _SMALLEST = 32 * 1024
 _WORTH_COMPARING = 64 * 1024
 _DEEPEST = 100
+_KINDS = "biufc"
+_LONGEST_NAME = 16  # of a type
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 Copy = Callable[[Sequence[Any], Sequence[npt.NDArray[Any]]], None]
@@ -67,6 +72,10 @@ class TrainingBlock:
             for array, at in zip(self._arrays, places, strict=True)
         ]
         text = json.dumps({"version": VERSION, "tree": plain, "arrays": listed}, allow_nan=False).encode()
+        try:
+            _strict_json.check_extent(text, _strict_json.LONGEST)
+        except ValueError as error:
+            raise UnpackableError(f"it could not be read again: {error}") from error
         self._start = _aligned(_HEAD + len(text))
         self._head = len(text).to_bytes(_HEAD, "little") + text
         self._offsets = [self._start + at for at in places]
@@ -135,7 +144,7 @@ class TrainingBlock:
     def _index(self, array: Any, where: str = "") -> int:
         """Return the array's place in the list; a second one of the same contents is the first."""
         if isinstance(array, np.ndarray):
-            if array.dtype.kind not in "biufc" and array.dtype.name != "bfloat16":
+            if array.dtype.kind not in _KINDS and array.dtype.name != "bfloat16":
                 raise UnpackableError(f"{where or 'it'} is an array of type {array.dtype}")
             array = np.ascontiguousarray(array).reshape(array.shape)
             if array.nbytes <= _WORTH_COMPARING:
@@ -161,43 +170,72 @@ def read_block(content: bytes | memoryview) -> Any:
     length = int.from_bytes(content[:_HEAD], "little")
     if _HEAD + length > len(content):
         raise ValueError("the training state is cut short")
+    if length > _strict_json.LONGEST:
+        raise ValueError("the training state is longer than any of ours")
     start = _aligned(_HEAD + length)
     try:
-        values = json.loads(bytes(content[_HEAD : _HEAD + length]))
+        values = _strict_json.read(bytes(content[_HEAD : _HEAD + length]), _strict_json.LONGEST)
         if values["version"] == VERSION:
-            arrays = [_array(content[start:], entry) for entry in values["arrays"]]
-            return _value(values["tree"], arrays)
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+            return _Reader(content[start:], values["arrays"]).value(values["tree"])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"the training state is damaged: {error}") from error
     raise ValueError("the training state is of a version that this lastgood does not know")
 
 
-def _array(content: memoryview, entry: dict[str, Any]) -> npt.NDArray[Any]:
-    dtype, shape, offset = np.dtype(entry["dtype"]), tuple(entry["shape"]), entry["offset"]
-    if any(length < 0 for length in shape) or offset < 0:
+class _Reader:
+    """Makes a tree of plain JSON and the arrays that it names."""
+
+    def __init__(self, content: memoryview, entries: Sequence[dict[str, Any]]) -> None:
+        """Check the arrays' places, before memory is taken for any of them, and read them."""
+        described = [_describe(entry) for entry in entries]
+        spans = sorted((offset, offset + size) for _, _, offset, size in described if size)
+        if any(a[1] > b[0] for a, b in pairwise([(0, 0), *spans, (len(content), len(content))])):
+            raise ValueError("an array of the training state lies outside of its place")
+        self._arrays = [
+            np.frombuffer(content[offset : offset + size], dtype).reshape(shape).copy()
+            for dtype, shape, offset, size in described
+        ]
+        self._bytes: dict[int, bytes] = {}
+
+    def value(self, plain: Any) -> Any:
+        """Return what a part of the tree stands for."""
+        if isinstance(plain, list):
+            return [self.value(item) for item in plain]
+        if not isinstance(plain, dict):
+            return plain
+        kind = plain.get("$")
+        if kind is None:
+            return {key: self.value(item) for key, item in plain.items()}
+        if kind == "float":
+            return _NON_FINITE[plain["value"]]
+        if kind == "tuple":
+            return tuple(self.value(item) for item in plain["items"])
+        if kind == "dict":
+            return {self.value(key): self.value(item) for key, item in plain["items"]}
+        return self._of_array(kind, plain["index"])
+
+    def _of_array(self, kind: Any, index: Any) -> Any:
+        """Return what is kept as an array; bytes that are named twice are made once."""
+        array = self._arrays[index]
+        if kind == "array":
+            return array
+        if kind == "scalar":
+            return array[()]
+        if kind != "bytes":
+            raise ValueError(f"it has a {kind!r}, which is not known")
+        if index not in self._bytes:
+            self._bytes[index] = array.tobytes()
+        return self._bytes[index]
+
+
+def _describe(entry: dict[str, Any]) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
+    """Return an array's type, shape, offset and length in bytes, as far as they are ones that an array can have."""
+    dtype, shape, offset = np.dtype(entry["dtype"][:_LONGEST_NAME]), tuple(entry["shape"]), entry["offset"]
+    if dtype.kind not in _KINDS and dtype.name != "bfloat16":
+        raise ValueError(f"an array of the training state is of type {dtype}")
+    if any(type(number) is not int or number < 0 for number in (*shape, offset)):
         raise ValueError("an array of the training state has no place")
-    size = math.prod(shape) * dtype.itemsize
-    if offset + size > len(content):
-        raise ValueError("an array of the training state lies outside of it")
-    return np.frombuffer(content[offset : offset + size], dtype).reshape(shape).copy()
-
-
-def _value(plain: Any, arrays: Sequence[npt.NDArray[Any]]) -> Any:
-    if isinstance(plain, list):
-        return [_value(item, arrays) for item in plain]
-    if not isinstance(plain, dict):
-        return plain
-    kind = plain.get("$")
-    if kind is None:
-        return {key: _value(item, arrays) for key, item in plain.items()}
-    if kind == "float":
-        return _NON_FINITE[plain["value"]]
-    if kind == "tuple":
-        return tuple(_value(item, arrays) for item in plain["items"])
-    if kind == "dict":
-        return {_value(key, arrays): _value(item, arrays) for key, item in plain["items"]}
-    array = arrays[plain["index"]]
-    return {"array": array, "scalar": array[()] if kind == "scalar" else None, "bytes": array.tobytes()}[kind]
+    return dtype, shape, offset, math.prod(shape) * dtype.itemsize
 
 
 def _aligned(at: int) -> int:

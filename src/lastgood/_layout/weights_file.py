@@ -14,19 +14,20 @@ WhenAlike = Callable[[], None]
 FoundRecord = tuple[int, RecordText] | None
 
 
-def verify(file: PositionedFile, place: Place, record: FoundRecord) -> None:
+def verify(file: PositionedFile, place: Place, record: FoundRecord, *, legacy: bool = False) -> None:
     """Check every byte of a checkpoint.
 
     Args:
         file: The checkpoint.
         place: Where the HDF5 file lies in it: (offset, length).
         record: Where its record begins, and the record; None if it has none.
+        legacy: Whether it is of the legacy layout.
 
     Raises:
         CorruptCheckpointError: The file is damaged.
     """
     damaged = digests.find_damage(file, place[0], *record) if record else None
-    found = contents(file, place, record)
+    found = contents(file, place, record, legacy=legacy)
     if damaged:
         raise damage_error(file.path, damaged, found, {})
 
@@ -36,13 +37,11 @@ def read_training(file: PositionedFile, place: Place) -> bytes | None:
     found = read_contents(file, *place).training
     if found is None:
         return None
-    content = bytearray(found.length)
-    file.read_into(content, found.offset)
-    return bytes(content)
+    return file.read(found.offset, found.length)
 
 
-def contents(file: PositionedFile, place: Place, record: FoundRecord) -> Contents:
-    """Return what an HDF5 file holds, and where.
+def contents(file: PositionedFile, place: Place, record: FoundRecord, *, legacy: bool = False) -> Contents:
+    """Return what an HDF5 file, or one of the legacy layout, holds, and where.
 
     One without a record has nothing behind its end: so no file passes for one of stock Keras whose record, and what
     said so, were overwritten together. HDF5 is not asked first, since damage can make it hang.
@@ -54,7 +53,7 @@ def contents(file: PositionedFile, place: Place, record: FoundRecord) -> Content
     if end is not None and end != place[1]:
         where = "its structure" if end > place[1] else "its record"
         raise CorruptCheckpointError(file.path, where, f"it should end at byte {end}, and has {place[1]}")
-    found = read_contents(file, *place)
+    found = read_contents(file, *place, legacy=legacy)
     if found.marked and not record:
         raise CorruptCheckpointError(file.path, "its record")
     return found

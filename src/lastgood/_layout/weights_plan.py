@@ -9,6 +9,7 @@ from .. import _frameworks
 from .._frameworks import Framework, SavedArray, SavedState
 from .._snapshot import copier
 from .._snapshot.staging import Memory
+from . import digests
 from .hdf5_layout import Dataset, Hdf5Layout, plan
 from .training_block import Training, TrainingBlock
 
@@ -54,6 +55,8 @@ class WeightsPlan:
         datasets = [_describe(framework, array) for array in state.arrays]
         known = [dataset for dataset in datasets if dataset is not None]
         if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
+            return None
+        if len(known) >= digests.MOST_ROWS:
             return None
         block = training(_frameworks.variables_not_in(state, framework.state_variables(model)))
         made = cls(model, state, known, plan(state.groups, known, block.capacity), assets=assets)

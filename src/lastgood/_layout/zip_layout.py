@@ -3,7 +3,8 @@
 import io
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ _MAX_EXTRA = 0xFFFF
 _END = b"PK\5\6"
 _END_LENGTH = 22  # of the record that ends an archive, whose last two bytes are the length of the comment behind it
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then what the directory says too, then two lengths
+_LONGEST_LIST = 1 << 20  # bytes: more than ten thousand members
 
 
 def start_of_weights(before: Mapping[str, bytes]) -> int:
@@ -103,7 +105,7 @@ def find_comment(file: PositionedFile) -> tuple[int, bytes]:
 def damaged_member(path: Path) -> str | None:
     """Return the name of a member whose bytes are not those that zip has a digest of; None if there is none."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as (archive, _):
             stored = all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
             return archive.testzip() if stored else None  # what is compressed may be of any length
     except Exception:  # noqa: BLE001 - the archive is damaged, and zip has many ways to say so
@@ -117,27 +119,78 @@ def place_of_weights(path: Path) -> tuple[tuple[int, int], bytes]:
         CorruptCheckpointError: It is no archive of a model, or one that is damaged.
         OSError: The system refused.
     """
-    with PositionedFile(path) as file:
+    with opened(path) as (archive, file):
         _, comment = find_comment(file)
-        info = _member(path)
-        header = bytearray(_LOCAL_HEADER.size)
-        if not 0 <= info.header_offset <= file.size - len(header):
-            raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it")
-        file.read_into(header, info.header_offset)
-        *_, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-        start = info.header_offset + len(header) + name_length + extra_length
-        if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > file.size:
-            raise CorruptCheckpointError(path, "its structure", f"'{WEIGHTS}' does not lie in it as it is")
-    return (start, info.file_size), comment
+        return place_of(archive, file, WEIGHTS), comment
 
 
-def _member(path: Path) -> zipfile.ZipInfo:
-    """Return what an archive's directory says of the weights."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.getinfo(WEIGHTS)
-    except Exception as error:  # zip has an exception of its own for each thing that can be wrong with a directory
-        raise CorruptCheckpointError(path, "its structure", f"zip says: {error}") from error
+def place_of(archive: zipfile.ZipFile, file: PositionedFile, name: str) -> tuple[int, int]:
+    """Return where a member lies in an archive of :func:`opened`: (offset, length).
+
+    Raises:
+        CorruptCheckpointError: It is not there, or not as it is.
+    """
+    info = archive.getinfo(name)
+    header = bytearray(_LOCAL_HEADER.size)
+    if not 0 <= info.header_offset <= file.size - len(header):
+        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' does not lie in it")
+    file.read_into(header, info.header_offset)
+    _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+    start = info.header_offset + len(header) + name_length + extra_length
+    if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > file.size:
+        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' does not lie in it as it is")
+    return start, info.file_size
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, PositionedFile]]:
+    """Give an archive to read from, and the file that it is.
+
+    All members together are no longer than the file, and their names lead nowhere else: whoever unpacks it gets no
+    more than is there.
+
+    Raises:
+        CorruptCheckpointError: It is no archive, or one that is damaged.
+        OSError: The system refused.
+    """
+    with PositionedFile(path) as file, _Source(file) as source:
+        try:
+            with zipfile.ZipFile(source) as archive:
+                source.most = file.size
+                _check_members(path, archive, file.size)
+                yield archive, file
+        except (CorruptCheckpointError, OSError):
+            raise
+        except Exception as error:  # zip has an exception of its own for each thing that can be wrong with its bytes
+            raise CorruptCheckpointError(path, "its structure", f"zip says: {error}") from error
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile, longest: int) -> None:
+    if sum(info.file_size for info in archive.infolist()) > longest:
+        raise CorruptCheckpointError(path, "its structure", "its members claim to be longer than it is")
+    if any(_leads_away(name) for name in archive.namelist()):
+        raise CorruptCheckpointError(path, "its structure", "the name of a member leads out of it")
+
+
+def _leads_away(name: str) -> bool:
+    return name.startswith("/") or "\\" in name or ".." in name.split("/")
+
+
+class _Source(io.BufferedReader):
+    """An archive whose list of members, which ``zipfile`` reads at once, may not be longer than any of ours is.
+
+    Attributes:
+        most: How many bytes may be read at once.
+    """
+
+    def __init__(self, file: PositionedFile) -> None:
+        super().__init__(file.raw_window(0, file.size))
+        self.most = _LONGEST_LIST
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self.most:
+            raise zipfile.BadZipFile("its list of members is too long")
+        return super().read(size)
 
 
 class _Sink(io.RawIOBase):

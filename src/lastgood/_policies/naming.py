@@ -1,8 +1,7 @@
 """Which path a save goes to, and which paths a template can have made."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import PurePath
@@ -35,17 +34,17 @@ class Template:
         if not text:
             raise ArgumentError("filepath is empty. Pass the path to save to, such as 'runs/{epoch:02d}.keras'.")
         try:
-            parts = [(literal, field, spec or "") for literal, field, spec, _ in Formatter().parse(text)]
+            parts = list(Formatter().parse(text))
         except ValueError as error:
             raise ArgumentError(
                 f"filepath {text!r} is no valid template: {error}. Write a literal brace twice."
             ) from error
-        names = [_name(field) for _, field, _ in parts if field is not None]
+        names = [_name(field) for _, field, _, _ in parts if field is not None]
         if any(not name or name.isdigit() for name in names):
             raise ArgumentError(f"filepath {text!r} has a placeholder without a name. Write it as in '{{epoch:02d}}'.")
         self.text = text
         self.fields: tuple[str, ...] = tuple(dict.fromkeys(names))
-        self._parts = parts
+        self._parts = [(literal, field, spec or "", conversion or "") for literal, field, spec, conversion in parts]
         tail = parts[-1][0] if parts[-1][1] is None else ""
         self.suffix = (re.search(r"\.[A-Za-z][A-Za-z0-9_]*$", tail) or [""])[0]
 
@@ -59,14 +58,18 @@ class Template:
 
         Raises:
             PlaceholderError: A placeholder names nothing that there is.
-            ArgumentError: A value does not take the format that its placeholder asks for.
+            ArgumentError: A value does not take the format that its placeholder asks for, or is one that leads to
+                another directory.
         """
         values = {name: value if (scalar := _number(value)) is None else scalar for name, value in logs.items()}
         if batch is not None:
             values = {"batch": batch, **values}
         values["epoch"] = epoch
         try:
-            return self.text.format_map(values)
+            pieces = [
+                (literal, _placeholder(field, spec, conversion).format_map(values))
+                for literal, field, spec, conversion in self._parts
+            ]
         except KeyError as error:
             raise PlaceholderError(
                 f'Failed to format this callback filepath: "{self.text}". Reason: {error}. '
@@ -74,34 +77,55 @@ class Template:
             ) from error
         except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise ArgumentError(f'Failed to format this callback filepath: "{self.text}". Reason: {error}.') from error
+        path = "".join(literal + filled for literal, filled in pieces)
+        leads_away = any("/" in filled or "\0" in filled for _, filled in pieces)
+        if leads_away or self._dots(path.split("/")) != self._dots(self._skeleton.split("/")):
+            raise ArgumentError(
+                f'Failed to format this callback filepath: "{self.text}". Reason: {path!r} leads elsewhere. '
+                "Log values without '/' in them, and none that is '.' or '..' or empty where it is a whole name."
+            )
+        return path
 
-    def components(self) -> tuple[str, list[re.Pattern[str]]]:
-        """Return how to find this template's files: a directory, and a pattern for each path component below it.
+    @property
+    def _skeleton(self) -> str:
+        """The path with the names of its placeholders in their places."""
+        return "".join(literal + ("x" if field is not None else "") for literal, field, _, _ in self._parts)
 
-        The last pattern is the file's; a template without placeholders has one, which matches its own name.
+    @staticmethod
+    def _dots(names: Iterable[str]) -> list[str]:
+        """Return those names that are none of a file or a directory in the directory that comes before."""
+        return [name for name in names if name in ("", ".", "..")]
+
+    def components(self) -> tuple[str, list["Shape"]]:
+        """Return how to find this template's files: a directory, and the shape of each path component below it.
+
+        The last shape is the file's; a template without placeholders has one, which is its own name.
         """
-        found = [_Component()]
-        for piece, placeholder in self._pieces():
-            first, *rest = [piece] if placeholder else piece.split("/")
-            found[-1] = found[-1].plus(first, placeholder)
-            found.extend(_Component().plus(name, False) for name in rest)
-        fixed = list(takewhile(lambda component: component.fixed, found[:-1]))
-        directory = "/".join(component.literal for component in fixed) or ("/" if fixed else ".")
-        return directory, [re.compile(c.pattern) for c in found[len(fixed) :] if c.pattern]
+        found: list[list[_Piece]] = [[]]
+        for piece in self._pieces():
+            first, *rest = piece.split("/") if isinstance(piece, str) else [piece]
+            found[-1].append(first)
+            found.extend([name] for name in rest)
+        shapes = [Shape(pieces) for pieces in found]
+        fixed = [shape.literal or "" for shape in takewhile(lambda shape: shape.literal is not None, shapes[:-1])]
+        return "/".join(fixed) or ("/" if fixed else "."), [s for s in shapes[len(fixed) :] if s.literal != ""]
 
     @property
     def below(self) -> str:
         """The template of the paths below the directory that :meth:`components` returns."""
-        text = "".join(_escaped(literal) + _placeholder(field, spec) for literal, field, spec in self._parts)
+        text = "".join(
+            _escaped(literal) + _placeholder(field, spec, conversion)
+            for literal, field, spec, conversion in self._parts
+        )
         return text.removeprefix(_escaped(self._inside(""))).lstrip("/")
 
     def matches(self, path: str) -> bool:
         """Tell whether a path is one that this template can have made."""
-        return self._pattern.fullmatch(path) is not None
+        return self._shape.fullmatch(path)
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return re.compile("".join(piece if placeholder else re.escape(piece) for piece, placeholder in self._pieces()))
+    def _shape(self) -> "Shape":
+        return Shape(list(self._pieces()))
 
     def beside(self, prefix: str) -> str:
         """Return where a save goes that is none of those that are due: beside them, and never in one's place.
@@ -109,7 +133,7 @@ class Template:
         Args:
             prefix: What it is, such as ``"interrupted"``.
         """
-        text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _ in self._parts)
+        text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _, _ in self._parts)
         name = text.removeprefix(self._inside("")).lstrip("/").replace("/", "-")
         return str(PurePath(self.components()[0], f"{prefix}-{name}"))
 
@@ -118,35 +142,79 @@ class Template:
         directory, _ = self.components()
         return f"{directory.removesuffix('/')}/{name}"
 
-    def _pieces(self) -> Iterator[tuple[str, bool]]:
-        """Yield the literal texts, and for each placeholder the pattern of what it can have become."""
-        for literal, field, spec in self._parts:
+    def _pieces(self) -> "Iterator[_Piece]":
+        """Yield the literal texts, and for each placeholder what it can have become."""
+        for literal, field, spec, _ in self._parts:
             if literal:
-                yield literal, False
+                yield literal
             if field is not None:
                 whole = _name(field) in ("epoch", "batch", "step") and _INTEGER_SPEC.fullmatch(spec)
-                yield (r"[ +]*\d+ *" if whole else r"[^/]+"), True
+                yield _after_number if whole else _after_anything
 
 
-@dataclass(frozen=True)
-class _Component:
-    """One name between two slashes: its text, its pattern, and whether it holds no placeholder."""
+class Shape:
+    """What a name made of literal texts and filled placeholders can look like.
 
-    literal: str = ""
-    pattern: str = ""
-    fixed: bool = True
+    A template may be one that a file brought along, and a name any. So this is no regular expression, which may take
+    time without end: all places are followed at once at which a piece can have ended.
 
-    def plus(self, piece: str, placeholder: bool) -> "_Component":
-        pattern = piece if placeholder else re.escape(piece)
-        return _Component(self.literal + piece, self.pattern + pattern, self.fixed and not placeholder)
+    Attributes:
+        literal: The name, if it has no placeholder; None otherwise.
+    """
+
+    def __init__(self, pieces: "Sequence[_Piece]") -> None:
+        """Take the pieces, in their order."""
+        texts = [piece for piece in pieces if isinstance(piece, str)]
+        self.literal = "".join(texts) if len(texts) == len(pieces) else None
+        self._pieces = pieces
+
+    def fullmatch(self, name: str) -> bool:
+        """Tell whether ``name`` is of this shape."""
+        ends = {0}
+        for piece in self._pieces:
+            if isinstance(piece, str):
+                ends = {end + len(piece) for end in ends if name.startswith(piece, end)}
+            else:
+                ends = piece(name, ends)
+            if not ends:
+                return False
+        return len(name) in ends
+
+
+def _after_anything(name: str, starts: set[int]) -> set[int]:
+    """Return where a placeholder can end that may have become anything but nothing, and no slash."""
+    ends, inside = set(), False
+    for at, character in enumerate(name):
+        inside = (inside or at in starts) and character != "/"
+        if inside:
+            ends.add(at + 1)
+    return ends
+
+
+def _after_number(name: str, starts: set[int]) -> set[int]:
+    """Return where a placeholder can end that has become a whole number, padded perhaps."""
+    ends, before, digits, behind = set(), False, False, False
+    for at, character in enumerate(name):
+        before = before or at in starts
+        behind = (digits or behind) and character == " "
+        digits = (before or digits) and character.isdecimal()
+        before = before and character in " +"
+        if digits or behind:
+            ends.add(at + 1)
+    return ends
+
+
+_Piece = str | Callable[[str, set[int]], set[int]]
 
 
 def _escaped(literal: str) -> str:
     return literal.replace("{", "{{").replace("}", "}}")
 
 
-def _placeholder(field: str | None, spec: str) -> str:
-    return "" if field is None else f"{{{field}:{spec}}}" if spec else f"{{{field}}}"
+def _placeholder(field: str | None, spec: str, conversion: str) -> str:
+    if field is None:
+        return ""
+    return f"{{{field}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
 
 
 def _name(field: str) -> str:

@@ -92,7 +92,9 @@ def _draw_metrics(axes: Any, story: Story, names: Sequence[str]) -> None:
 def _legend(axes: Any) -> None:
     if axes.get_legend_handles_labels()[0]:
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3}
-        axes.legend(**place, fontsize=9, labelcolor=INK, facecolor="none", edgecolor="none", framealpha=0.0)
+        made = axes.legend(**place, fontsize=9, labelcolor=INK, facecolor="none", edgecolor="none", framealpha=0.0)
+        for text in made.get_texts():  # the name of a metric, in which $ is no formula
+            text.set_parse_math(False)
 
 
 def _svg(figure: Any) -> str:

@@ -11,6 +11,9 @@ from .._policies.monitor import resolve_direction
 if TYPE_CHECKING:
     from .._run import Checkpoint, Run
 
+_MOST = 1 << 63
+_END_OF_TIME = 253_402_300_800  # the year 10000: calendars know no more
+
 Curve = dict[int, float]
 """Values by step."""
 
@@ -78,7 +81,7 @@ class Story:
         story = cls(run, monitor, checkpoints, run.best(monitor, resolve_direction(monitor, mode, {}).mode))
         going: set[str] = set()
         for event in run.journal.events():
-            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 story._tell(event, going)
         for each in checkpoints:
             if each.step is not None:
@@ -95,28 +98,29 @@ class Story:
                 key = f"{event['run']} {event['template']}"
                 if key in going:
                     self.happenings.append(
-                        Happening(float(event["at"]), "found that training had ended without a word")
+                        Happening(_seconds(event["at"]), "found that training had ended without a word")
                     )
                 going.add(key)
                 resumed = event.get("resumed")
                 what = f"resumed from {resumed}" if resumed else "training began"
-                self.happenings.append(Happening(float(event["at"]), what))
+                self.happenings.append(Happening(_seconds(event["at"]), what))
                 self.environment |= {str(name): str(value) for name, value in event.get("environment", {}).items()}
             case "end":
                 going.discard(f"{event['run']} {event['template']}")
                 what = "training was stopped by a callback" if event["stopped"] else "training ended"
-                self.happenings.append(Happening(float(event["at"]), what))
+                self.happenings.append(Happening(_seconds(event["at"]), what))
             case "signal":
-                self.happenings.append(Happening(float(event["at"]), f"{event['name']} came; the state was saved"))
+                self.happenings.append(Happening(_seconds(event["at"]), f"{event['name']} came; the state was saved"))
             case "epoch":
-                self._plot(int(event["step"]), event["metrics"])
+                self._plot(_count(event["step"]), event["metrics"])
             case "save":
-                self._plot(int(event["step"]), event["metrics"])
+                self._plot(_count(event["step"]), event["metrics"])
                 costs = event["costs"]
                 held, durable = costs["wait"] + costs["snapshot"], costs["write"] + costs["fsync"]
-                self.costs.append(Cost(int(event["step"]), int(costs["size"]), float(held), float(durable)))
+                size = _count(costs["size"])
+                self.costs.append(Cost(_count(event["step"]), size, _seconds(held), _seconds(durable)))
             case "prune":
-                self.pruned.append(int(event["step"]))
+                self.pruned.append(_count(event["step"]))
 
     def _plot(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
@@ -128,6 +132,24 @@ class Story:
         for name in sorted(self.curves, key=lambda name: (name.removeprefix("val_"), name)):
             families.setdefault(name.removeprefix("val_"), []).append(name)
         return families
+
+
+def _count(value: Any) -> int:
+    """Return a number that can be drawn and printed.
+
+    Raises:
+        ValueError: It is none, whatever the journal says.
+    """
+    if not 0 <= (count := int(value)) < _MOST:
+        raise ValueError(f"{value!r} counts nothing")
+    return count
+
+
+def _seconds(value: Any) -> float:
+    """Return a time or a duration that can be. See :func:`_count`."""
+    if not 0 <= (seconds := float(value)) < _END_OF_TIME:
+        raise ValueError(f"{value!r} is no time")
+    return seconds
 
 
 def when(at: float) -> str:

@@ -13,14 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._record import number_from_json, number_to_json, refuse_constant
+from .. import _strict_json
+from .._errors import SaveError
+from .._record import number_from_json, number_to_json
 from .._storage import locks
+from .._storage.plain import check_no_link, open_plain
 from .notes import Notes
 
 DIRECTORY = ".lastgood"
 _NAME = "journal.jsonl"
 _LOCK = "journal.lock"
 _TAIL = 256
+_MOST = 32 * 1024 * 1024  # bytes that are read at once
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Journal:
     @property
     def exists(self) -> bool:
         """Whether there is a place for it."""
-        return self._directory.is_dir()
+        return self._directory.is_dir() and not self._directory.is_symlink()
 
     def append(self, event: str, *, durable: bool = False, **values: Any) -> None:
         """Add an event.
@@ -59,8 +63,7 @@ class Journal:
         if "metrics" in values:
             values["metrics"] = {name: number_to_json(value) for name, value in values["metrics"].items()}
         line = json.dumps({"event": event, **values}, allow_nan=False).encode() + b"\n"
-        self._directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
@@ -74,29 +77,37 @@ class Journal:
 
     def events(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events that can be read."""
-        try:
-            content = (self._directory / _NAME).read_bytes()
-        except OSError:
-            return
-        yield from _parsed(content)
+        offset = 0
+        while content := self._content(offset, b"")[0]:
+            whole = _whole_lines(content) or content
+            yield from _parsed(whole)
+            offset += len(whole)
 
     def notes(self) -> Notes:
         """Return what the events add up to. What was read before is not read again: each save asks."""
         read = self._read  # one object, put in place of another, so that threads need not wait for each other
-        try:
-            with (self._directory / _NAME).open("rb") as file:
-                file.seek(read.offset - len(read.tail))
-                if file.read(len(read.tail)) != read.tail:  # it is another file by now
-                    read = _Read()
-                    file.seek(0)
-                content = file.read()
-        except OSError:
-            read, content = _Read(), b""
-        whole = content[: content.rfind(b"\n") + 1]  # somebody may be in the middle of a line
+        content, goes_on = self._content(read.offset, read.tail)
+        if not goes_on:
+            read = _Read()
+        whole = _whole_lines(content)
         if whole:
             read = _Read(read.offset + len(whole), whole[-_TAIL:], read.notes.plus(_parsed(whole)))
         self._read = read
         return read.notes
+
+    def _content(self, offset: int, tail: bytes) -> tuple[bytes, bool]:
+        """Return what there is behind ``offset``, if ``tail`` is what comes before; else all, and that it is not so."""
+        try:
+            with os.fdopen(open_plain(self._directory / _NAME, follow=False), "rb") as file:
+                if not self.exists:
+                    return b"", False
+                file.seek(offset - len(tail))
+                if file.read(len(tail)) == tail:
+                    return file.read(_MOST), True
+                file.seek(0)  # it is another file by now
+                return file.read(_MOST), False
+        except OSError:
+            return b"", False
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -106,16 +117,37 @@ class Journal:
             RunInUseError: An OSError: another process does not come to an end of its own block.
             OSError: The storage refused.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with locks.alone(self._directory / _LOCK):
+        path = self._directory / _LOCK
+        with locks.held(open_in_place(path, os.O_RDWR | os.O_CREAT), path):
             yield
 
 
+def open_in_place(path: Path, flags: int) -> int:
+    """Return a descriptor of a file in a run's ``.lastgood``, which is made if it is not there; no link is followed.
+
+    Raises:
+        SaveError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the storage refused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_no_link(path.parent)
+        return open_plain(path, flags, follow=False)
+    except OSError as error:
+        raise SaveError.during("write to", path, error) from error
+
+
+def _whole_lines(content: bytes) -> bytes:
+    """Return what is no part of a line that somebody is in the middle of, or of one that is longer than may be read."""
+    return content if len(content) == _MOST else content[: content.rfind(b"\n") + 1]
+
+
 def _parsed(content: bytes) -> Iterator[Mapping[str, Any]]:
-    """Yield the events in the lines that can be read."""
+    """Yield the events in the lines that can be read; none is longer than ours are."""
     for line in content.splitlines():
-        with contextlib.suppress(ValueError, RecursionError, TypeError, AttributeError):
-            event = json.loads(line, parse_constant=refuse_constant)
+        if len(line) > _strict_json.RECORD:
+            continue
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            event = _strict_json.read(line)
             if event.get("metrics"):  # an AttributeError where the line is no object
                 event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
             yield event

@@ -16,7 +16,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .journal import DIRECTORY
+from .journal import DIRECTORY, open_in_place
 
 _held: dict[str, "Occupancy"] = {}
 _guard = threading.Lock()
@@ -110,8 +110,7 @@ def _owner(asking: socket.socket, address: str) -> str:
 def _take_lock(path: Path) -> int | str | None:
     """Lock a file; return who has it, in words, or None where there can be no locks."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_in_place(path, os.O_RDWR | os.O_CREAT)
     except OSError:
         return None
     try:

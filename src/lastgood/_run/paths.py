@@ -1,12 +1,11 @@
 """The files that a template made, and which of them is newer."""
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .._formats import Format
-from .._policies.naming import Template
+from .._policies.naming import Shape, Template
 from .._storage import entries
 from .._storage.local import TEMPORARY_PREFIX
 
@@ -15,14 +14,17 @@ _CORRUPT = ".corrupt"
 
 def matching_paths(template: Template) -> Iterator[Path]:
     """Yield the paths on disk that ``template`` can have made."""
-    directory, patterns = template.components()
-    yield from _walk(Path(directory), patterns)
+    directory, shapes = template.components()
+    yield from _walk(Path(directory), shapes)
 
 
 def matching_directories(template: Template) -> Iterator[Path]:
     """Yield the directories on disk that ``template`` saves into."""
-    directory, patterns = template.components()
-    yield from (path for path in _walk(Path(directory), patterns[:-1]) if path.is_dir())
+    directory, shapes = template.components()
+    if len(shapes) > 1:
+        yield from (path for path in _walk(Path(directory), shapes[:-1]) if path.is_dir() and not path.is_symlink())
+    elif Path(directory).is_dir():
+        yield Path(directory)
 
 
 def by_age(templates: Iterable[tuple[Template, Format]]) -> list[tuple[Path, Format]]:
@@ -34,7 +36,7 @@ def by_age(templates: Iterable[tuple[Template, Format]]) -> list[tuple[Path, For
     found: dict[Path, tuple[int | None, int, Format]] = {}
     for template, file_format in templates:
         beside = [Path(template.beside(prefix)) for prefix in ("interrupted", "last")]
-        for path in [*matching_paths(template), *filter(entries.exists, beside)]:
+        for path in [*matching_paths(template), *filter(entries.is_checkpoint_like, beside)]:
             record = file_format.read_record(path)
             found[path] = (record.step if record else None, entries.stat(path).st_mtime_ns, file_format)
     known = {path: (step, written) for path, (step, written, _) in found.items() if step is not None}
@@ -61,15 +63,18 @@ def _age_key(path: Path, file_format: Format) -> tuple[int, int, str]:
     return step, entries.stat(path).st_mtime_ns, os.fspath(path)
 
 
-def _walk(directory: Path, patterns: list[re.Pattern[str]]) -> Iterator[Path]:
-    if not patterns:
-        yield directory
-        return
+def _walk(directory: Path, shapes: list[Shape]) -> Iterator[Path]:
+    """Yield what has the shapes, one below another; links to directories lead elsewhere, and are not followed."""
     if not directory.is_dir():
         return
     for name in sorted(_checkpoint_names(directory)):
-        if patterns[0].fullmatch(name) and not name.startswith(TEMPORARY_PREFIX) and not is_aside(name):
-            yield from _walk(directory / name, patterns[1:])
+        if not shapes[0].fullmatch(name) or name.startswith(TEMPORARY_PREFIX) or is_aside(name):
+            continue
+        path = directory / name
+        if len(shapes) == 1 and entries.is_checkpoint_like(path):
+            yield path
+        elif len(shapes) > 1 and not path.is_symlink():
+            yield from _walk(path, shapes[1:])
 
 
 def _checkpoint_names(directory: Path) -> Iterator[str]:

@@ -366,19 +366,19 @@ def _read(path: Path, *, written: float) -> Checkpoint:
 
 
 def _walk(directory: Path, depth: int) -> Iterator[Path]:
-    """Yield what may be a checkpoint, in ``directory`` and below it."""
+    """Yield what may be a checkpoint, in ``directory`` and below it; links to directories lead elsewhere."""
     try:
         there = sorted(os.scandir(directory), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in there:
         path = Path(entry.path)
-        if path.suffix == entries.INDEX and not entry.is_dir():
+        if path.suffix == entries.INDEX and not entry.is_dir(follow_symlinks=False):
             path = path.with_suffix("")  # a group's
         if entry.name.startswith(".") or is_aside(path.name):
             continue
-        if not entry.is_dir():
-            if path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX):
+        if not entry.is_dir(follow_symlinks=False):
+            if entry.is_file() and (path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX)):  # no pipe: it hangs
                 yield path
         elif holds_checkpoint(path):
             yield path

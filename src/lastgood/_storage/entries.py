@@ -52,6 +52,11 @@ def stat(path: Path) -> os.stat_result:
     return os.stat(path)  # noqa: PTH116
 
 
+def is_checkpoint_like(path: Path) -> bool:
+    """Tell whether a plain file, a directory or a group is at ``path``, and not a pipe, or a link to nothing."""
+    return path.is_file() or path.is_dir() or is_group(path)
+
+
 def belongs_to_group(name: str) -> bool:
     """Tell whether a file's name is one that only a file of a group has."""
     return name.endswith(INDEX) or _PART.search(name) is not None

@@ -22,8 +22,10 @@ from pathlib import Path
 from . import entries
 from .durable import exchange, fsync_path, fsync_tree, make_directories
 from .locks import flock
+from .plain import open_plain
 
 TEMPORARY_PREFIX = ".lastgood-tmp-"
+_LONGEST_NAME = 255
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 # Where a file system has no locks, a leftover is taken for dead after so long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
@@ -153,14 +155,16 @@ def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
     own = (stem.name, *(name for name in names if name.startswith(f"{stem.name}.") and name != lock.name))
     mine = [stem.with_name(name) for name in own if name in names]
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = open_plain(lock, os.O_RDWR, follow=False)
     except FileNotFoundError:  # the lock is made first and removed last, so what lies here without one is dead
         descriptor = None
+    except OSError:  # a link, a pipe or a directory of its name: none of them is of a save
+        return []
     try:
-        if descriptor is not None:
-            if not _is_dead(descriptor):
-                return []
-            _restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096)))
+        if descriptor is not None and not _is_dead(descriptor):
+            return []
+        if descriptor is not None and not _restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096))):
+            return []
         for path in mine:
             entries.remove(path)
         lock.unlink(missing_ok=True)
@@ -179,11 +183,18 @@ def _is_dead(descriptor: int) -> bool:
     return locked or time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_SECONDS
 
 
-def _restore_replaced(stem: Path, target_name: str) -> None:
-    """Bring back the directory that a dead process had moved aside without putting the new one in its place."""
+def _restore_replaced(stem: Path, target_name: str) -> bool:
+    """Bring back the directory that a dead process had moved aside without putting the new one in its place.
+
+    Returns:
+        Whether it was, or need not be; if not, the lock does not say where to: what lies here may be the last copy.
+    """
     aside = stem.with_name(stem.name + ".old")
-    if aside.exists():
-        target = stem.with_name(Path(target_name).name)
-        if not target.exists():
+    if os.path.lexists(aside):
+        if target_name in ("", ".", "..") or {"/", "\0"} & set(target_name) or len(target_name) > _LONGEST_NAME:
+            return False
+        target = stem.with_name(target_name)
+        if not os.path.lexists(target):
             aside.rename(target)
             fsync_path(target.parent)
+    return True

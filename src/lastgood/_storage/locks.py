@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .._errors import RunInUseError
+from .plain import open_plain
 
 _NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
 # A process that was stopped may hold a lock for as long as it likes: nobody waits for it longer than this.
@@ -38,23 +39,41 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         RunInUseError: An OSError: another process has held it all the time.
     """
-    access = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT  # over a network, files are locked by writers
-    descriptor = os.open(path, access | os.O_CLOEXEC, 0o644)
+    if path.is_dir():
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    else:
+        descriptor = open_plain(path, os.O_RDWR | os.O_CREAT, follow=False)  # over a network, writers alone lock files
+    with held(descriptor, path):
+        yield
+
+
+@contextmanager
+def held(descriptor: int, path: Path) -> Iterator[None]:
+    """Hold the lock of an open file, or directory, which is closed at the block's end.
+
+    Raises:
+        RunInUseError: An OSError: another process has held it all the time.
+    """
     try:
-        end = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise RunInUseError(
-                        f"Another process has held {os.fspath(path)!r} for {_PATIENCE:g} s, to change what is there; "
-                        "it may have been stopped. Wait until it has gone on, or end it."
-                    ) from None
-                time.sleep(0.005)
+        _wait(descriptor, path)
         yield
     finally:
         with contextlib.suppress(OSError):
             flock(descriptor, fcntl.LOCK_UN)  # before it is closed, which may fail
         os.close(descriptor)
+
+
+def _wait(descriptor: int, path: Path) -> None:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise RunInUseError(
+                    f"Another process has held {os.fspath(path)!r} for {_PATIENCE:g} s, to change what is there; "
+                    "it may have been stopped. Wait until it has gone on, or end it."
+                ) from None
+            time.sleep(0.005)
+        else:
+            return

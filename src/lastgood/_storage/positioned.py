@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .plain import open_plain
+
 _CHUNK = 1024 * 1024
 
 
@@ -29,7 +31,7 @@ class PositionedFile:
             OSError: It is not there, or no file, or the system refused.
         """
         self.path = path
-        self._descriptor = os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC)
+        self._descriptor = open_plain(path, os.O_RDWR if writable else os.O_RDONLY)
         self.size = os.fstat(self._descriptor).st_size
 
     def __enter__(self) -> "PositionedFile":
@@ -50,6 +52,20 @@ class PositionedFile:
             if not count:
                 raise OSError(errno.EIO, "the file ends too early", os.fspath(self.path))
             view, offset = view[count:], offset + count
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes from ``offset`` on.
+
+        Raises:
+            OSError: The file ends before, or the system refused.
+        """
+        parts = []
+        while length:
+            parts.append(os.pread(self._descriptor, length, offset))
+            if not parts[-1]:
+                raise OSError(errno.EIO, "the file ends too early", os.fspath(self.path))
+            length, offset = length - len(parts[-1]), offset + len(parts[-1])
+        return b"".join(parts)  # which copies nothing where there is one
 
     def parts(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield the bytes from ``start`` to ``stop`` in parts, each valid until the next.
@@ -75,7 +91,11 @@ class PositionedFile:
 
     def window(self, start: int, size: int) -> io.BufferedReader:
         """Return a part of the file as a file, for readers that want one."""
-        return io.BufferedReader(_Window(self, start, size))
+        return io.BufferedReader(self.raw_window(start, size))
+
+    def raw_window(self, start: int, size: int) -> io.RawIOBase:
+        """Return a part of the file as a file that keeps nothing of what was read."""
+        return _Window(self, start, size)
 
 
 class _Window(io.RawIOBase):
@@ -93,6 +113,8 @@ class _Window(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"there is nothing at {base + offset}")
         self._at = base + offset
         return self._at
 

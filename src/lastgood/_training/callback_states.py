@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._errors import RestoreError
 from .._frameworks import callback_classes
 from .._layout.training_block import TrainingBlock, UnpackableError
 
@@ -113,6 +114,8 @@ def packable(name: str, state: Any) -> Any:
 def _set_state(member: Any, state: Any) -> None:
     if _has_own_state(member):
         member.set_state(state)
+    elif not isinstance(state, dict):
+        raise RestoreError(f"The checkpoint holds no state of a {_class_of(member)}, where it should.")
     elif isinstance(member, callback_classes("CSVLogger")):
         _put_back_csv(member, state)
     else:
@@ -133,7 +136,13 @@ def _csv_rows(logger: Any) -> dict[str, Any] | None:
 
 
 def _put_back_csv(logger: Any, state: State) -> None:
-    """Have the file hold the rows that it had, and go on behind them: none is lost, none comes twice."""
+    """Have the file hold the rows that it had, and go on behind them: none is lost, none comes twice.
+
+    Raises:
+        RestoreError: The checkpoint does not say which.
+    """
+    if not isinstance(state.get("text"), bytes) or not isinstance(state.get("keys"), list | None):
+        raise RestoreError("The checkpoint does not hold the rows that the CSVLogger had written, where it should.")
     if logger.csv_file and not getattr(logger.csv_file, "closed", False):
         logger.csv_file.close()
     Path(logger.filename).write_bytes(state["text"])

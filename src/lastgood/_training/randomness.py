@@ -27,6 +27,45 @@ def capture() -> dict[str, Any]:
     return state
 
 
+def check(state: Any) -> None:
+    """Check that a state which a file holds is one that the generators take: NumPy's looks at no position itself.
+
+    Raises:
+        ValueError: It is not.
+        KeyError: It lacks something.
+        TypeError: Something in it is of another kind.
+    """
+    for name in ("python", "tensorflow"):
+        words = state[name] if name == "python" else state.get(name)
+        if words is not None:
+            _demand(_is_words(words["words"]) and words["words"].shape == (625,))
+            random.Random().setstate((words["version"], tuple(map(int, words["words"])), words["gauss"]))
+            _demand(words["gauss"] is None or isinstance(words["gauss"], float))
+    _check_numpy(state["numpy"])
+    _demand(state.get("keras") is None or (_is_words(state["keras"]) and state["keras"].shape == (2,)))
+    _demand("torch" not in state or _is_words(state["torch"]))
+    _demand(isinstance(state.get("cuda", []), list) and all(map(_is_words, state.get("cuda", []))))
+
+
+def _check_numpy(state: Any) -> None:
+    """Check the state of NumPy's generator by giving it to another one of its kind, once its position is known."""
+    inner = state["state"]
+    for place, end in ((inner.get("pos", 0), 624), (state.get("buffer_pos", 0), 4)):
+        _demand(isinstance(place, int | np.integer) and 0 <= int(place) <= end)
+    known: Any = getattr(np.random, state["bit_generator"], None)
+    _demand(isinstance(known, type) and issubclass(known, np.random.BitGenerator))
+    np.random.RandomState(known()).set_state(state)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+
+
+def _demand(holds: bool) -> None:
+    if not holds:
+        raise ValueError("the state of a generator is not what a save puts there")
+
+
 def put_back(state: dict[str, Any]) -> None:
     """Have all generators go on from a state that :func:`capture` returned."""
     python = state["python"]

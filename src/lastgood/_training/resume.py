@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from .. import _frameworks
-from .._errors import CorruptCheckpointError, RestoreError
+from .._errors import CorruptCheckpointError, LastgoodError, RestoreError
 from .._fit import Fit
 from .._formats import Format
 from .._frameworks import Framework, Hooks
 from .._layout.training_block import read_block
 from .._record import Record
 from .._run import set_aside
-from . import callback_states, randomness
+from . import callback_states, randomness, saved_state
 from .drawing import DrawnBatches
 from .session import Origin, Session, put_back_source
 
@@ -54,7 +54,12 @@ class Found:
         def check() -> None:
             _check_alike(framework, unsaved, saved, f"the checkpoint {str(self.path)!r}")
 
-        self.format.load_weights(model, self.path, when_alike=check)
+        try:
+            self.format.load_weights(model, self.path, when_alike=check)
+        except LastgoodError:
+            raise
+        except Exception as error:  # stock Keras has one of its own for each thing that can be wrong
+            raise RestoreError(f"Error loading file from {self.path}. Reason: {error}") from error
         _assign(unsaved, saved)
 
 
@@ -95,17 +100,22 @@ def open_checkpoint(path: Path, file_format: Format) -> Found:
         CorruptCheckpointError: It is damaged.
         RestoreError: It holds nothing besides weights.
     """
-    file_format.verify(path)
-    record, content = file_format.read_record(path), file_format.read_training(path)
+    try:
+        file_format.verify(path)
+        record, content = file_format.read_record(path), file_format.read_training(path)
+    except OSError as error:
+        raise RestoreError(f"Error loading file from {path}. Reason: it cannot be read: {error}.") from error
     if record is None or content is None:
         raise RestoreError(
             f"The checkpoint {str(path)!r} does not hold what training could go on with: lastgood did not write it, or "
             "an older version did. Load it with lastgood.load_weights(), and move it away or save to another path."
         )
     try:
-        return Found(path, file_format, record, read_block(content))
+        state = read_block(content)
+        saved_state.check(state)
     except ValueError as error:
         raise CorruptCheckpointError(path, "its training state", str(error)) from error
+    return Found(path, file_format, record, state)
 
 
 def put_back_variables(
@@ -230,7 +240,7 @@ class Resumption(Hooks):
             return
         self._began = True
         self._undo()
-        origin = Origin(**self._position["origin"])
+        origin = Origin.of(self._position["origin"])
         self._session.iterators = origin.iterators
         state = self._position.get("source")
         if state is not None and self._session.positions is not None:

@@ -5,12 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from .. import _frameworks
 from .._fit import Fit
 from .._layout.training_block import Tensor, TrainingBlock, UnpackableError
 from .._policies.monitor import as_scalar
 from . import callback_states, randomness
 from .positions import Positions
+
+
+def is_count(value: Any) -> bool:
+    """Tell whether a value that a file holds is a number of things."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and int(value) >= 0
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,23 @@ class Origin:
     source: Any
     made_ahead: bool
     drawn: int = 0
+
+    @classmethod
+    def of(cls, saved: Any) -> "Origin":
+        """Return the origin that a file holds.
+
+        Raises:
+            ValueError: It holds none.
+        """
+        names = {each.name for each in fields(cls)}
+        if not isinstance(saved, dict) or not names - {"drawn"} <= saved.keys() <= names:
+            raise ValueError("the origin of its batches is not what a save puts there")
+        origin = cls(**saved)
+        counts = (origin.iterators, origin.drawn)
+        sound = all(map(is_count, counts)) and isinstance(origin.made_ahead, bool | np.bool_)
+        if not sound or not (origin.source is None or origin.source.keys() == {"own", "generators"}):
+            raise ValueError("the origin of its batches is not what a save puts there")
+        return origin
 
 
 class Session:

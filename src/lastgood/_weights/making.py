@@ -155,7 +155,7 @@ def _write_hdf5(path: Path, weights: Weights, leave_out: Sequence[str], change: 
 
 def _write_archive(path: Path, like: Path, weights: Path) -> None:
     """Write a ``.keras`` file with the members of another, and other weights."""
-    with zipfile.ZipFile(like) as source, zipfile.ZipFile(path, "w") as archive:
+    with zip_layout.opened(like) as (source, _), zipfile.ZipFile(path, "w") as archive:
         for info in source.infolist():
             if info.filename in ("metadata.json", "config.json") or info.filename.startswith("assets/"):
                 archive.writestr(info.filename, source.read(info))

@@ -1,7 +1,5 @@
 """The arrays of a checkpoint, read one at a time."""
 
-import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,9 +10,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
+from .. import _strict_json
 from .._errors import ArgumentError
 from .._layout import zip_layout
 from .._layout.hdf5_reader import Contents, read_contents
+from .._storage.plain import read_plain
 from .._storage.positioned import PositionedFile
 
 OPTIMIZER = ("optimizer/", "optimizer_weights/")
@@ -124,11 +124,11 @@ def config(path: Path) -> Mapping[str, Any]:
     """Return the model's configuration in a checkpoint; nothing if it holds none."""
     try:
         if path.is_dir():
-            text = (path / "config.json").read_bytes()
+            text = read_plain(path / "config.json", _strict_json.LONGEST)
         else:
-            with zipfile.ZipFile(path) as archive:
+            with zip_layout.opened(path) as (archive, _):
                 text = archive.read("config.json")
-        found = json.loads(text)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError):
+        found = _strict_json.read(text, _strict_json.LONGEST)
+    except (OSError, KeyError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
