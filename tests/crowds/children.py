@@ -36,6 +36,11 @@ def build(number):
     return model
 
 
+def saver(path, **options):
+    """Return a callback that saves weights: for whole models Keras imports TensorFlow, which takes long."""
+    return lastgood.ModelCheckpoint(f"{path}.weights.h5", save_weights_only=True, **options)
+
+
 def fit(model, checkpoint, epochs, *others, **options):
     model.fit(X, X, epochs=epochs, verbose=0, callbacks=[*others, checkpoint], **options)
 
@@ -55,19 +60,19 @@ def crowd(directory, number):
     tell("ready")
     sys.stdin.readline()
     for start in range(2):  # each start reclaims while the others write
-        own = lastgood.ModelCheckpoint(directory / f"own/{number}-{start}-{{epoch}}.keras", keep_last=2)
+        own = saver(directory / f"own/{number}-{start}-{{epoch}}", keep_last=2)
         fit(model, own, 4)
     tell("own")
     sys.stdin.readline()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            fit(model, lastgood.ModelCheckpoint(directory / "shared/{epoch}.keras"), 4)
+            fit(model, saver(directory / "shared/{epoch}"), 4)
     tell(sum("Another training saves to" in str(each.message) for each in caught))
     sys.stdin.readline()
     options = {"keep_last": 1} if number % 2 else {"resume": True}
     try:
-        fit(model, lastgood.ModelCheckpoint(directory / "alone/{epoch}.keras", **options), 3, Waits())
+        fit(model, saver(directory / "alone/{epoch}", **options), 3, Waits())
         tell("has trained")
     except lastgood.RunInUseError as error:
         tell(str(error))
@@ -77,7 +82,7 @@ def stopped(directory):
     """Stop in the middle of the second save: its file is whole, and not visible."""
     stop = Fault("commit", lambda: os.kill(os.getpid(), signal.SIGSTOP), nth=2)
     with faults(stop):
-        checkpoint = lastgood.ModelCheckpoint(Path(directory, "{epoch}.keras"), resume=True, keep_last=3)
+        checkpoint = saver(Path(directory, "{epoch}"), resume=True, keep_last=3)
     fit(build(7), checkpoint, 3)
     tell([save.path for save in checkpoint.stats])
 
@@ -101,7 +106,7 @@ def jumps(directory, clock):
     options = {"keep_last": 2, "keep_best": 1, "monitor": "odd", "mode": "min", "resume": True}
     plan = [(2, ["+0", "-365d"]), (4, ["+730d", "-3d"]), (5, ["-1000d"]), (8, ["+0", "+365d", "-365d"])]
     for epochs, offsets in plan:
-        checkpoint = lastgood.ModelCheckpoint(directory / "{epoch}.keras", **options)
+        checkpoint = saver(directory / "{epoch}", **options)
         warnings.simplefilter("ignore")  # that nobody knows of "odd" beforehand
         fit(model, checkpoint, epochs, Jumps(*offsets))
         run = lastgood.open_run(directory)
@@ -123,8 +128,7 @@ def jumps(directory, clock):
                 pass
 
     for save_freq in (timedelta(seconds=0.1), lastgood.Budget(0.5)):
-        path = directory / f"{type(save_freq).__name__}/{{epoch}}.weights.h5"
-        paced = lastgood.ModelCheckpoint(path, save_weights_only=True, save_freq=save_freq)
+        paced = saver(directory / f"{type(save_freq).__name__}/{{epoch}}", save_freq=save_freq)
         begun = time.monotonic()
         fit(model, paced, 15, Slow(), Jumps("+365d", "-365d", "+0"))
         tell([time.monotonic() - begun, len(paced.stats)])

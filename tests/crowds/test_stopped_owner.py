@@ -7,10 +7,9 @@ import textwrap
 
 import numpy as np
 import pytest
-from children import X, build, fit
+from children import X, build, fit, saver
 
-from kit import keras
-from lastgood import ModelCheckpoint, RunInUseError, open_run
+from lastgood import RunInUseError, open_run
 from lastgood._storage import LocalStorage
 
 
@@ -23,28 +22,30 @@ def owner(tmp_path, start):
 
 
 def weights(path):
-    return {float(value) for weight in keras.models.load_model(path).get_weights() for value in np.unique(weight)}
+    model = build(0)
+    model.load_weights(path)
+    return {float(value) for weight in model.get_weights() for value in np.unique(weight)}
 
 
 def test_a_stopped_owner_keeps_its_run_and_commits_when_it_wakes(tmp_path, owner, names):
     there = names(tmp_path)
-    assert there[-1] == "1.keras"
+    assert there[-1] == "1.weights.h5"
     assert [name.partition(".")[2].partition(".")[0][:13] for name in there[:-1]] == ["lastgood-tmp-"] * 2
     for options in ({"resume": True}, {"keep_last": 1}):
         with pytest.raises(RunInUseError, match=f"process {owner.pid} on this machine"):
-            fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", **options), 1)
-    fit(build(1), ModelCheckpoint(tmp_path / "other-{epoch}.keras"), 1)
+            fit(build(1), saver(tmp_path / "{epoch}", **options), 1)
+    fit(build(1), saver(tmp_path / "other-{epoch}"), 1)
     with pytest.warns(UserWarning, match=f"process {owner.pid}"):
-        fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=1000), 1)
+        fit(build(1), saver(tmp_path / "{epoch}", save_freq=1000), 1)
     assert LocalStorage().reclaim(tmp_path) == []
-    assert names(tmp_path) == [*there, "other-1.keras"]
+    assert names(tmp_path) == [*there, "other-1.weights.h5"]
 
     owner.send(signal.SIGCONT)
-    assert owner.answer() == [str(tmp_path / f"{epoch}.keras") for epoch in (1, 2, 3)]
+    assert owner.answer() == [str(tmp_path / f"{epoch}.weights.h5") for epoch in (1, 2, 3)]
     assert owner.end() == 0
-    assert names(tmp_path) == ["1.keras", "2.keras", "3.keras", "other-1.keras"]
+    assert names(tmp_path) == ["1.weights.h5", "2.weights.h5", "3.weights.h5", "other-1.weights.h5"]
     assert open_run(tmp_path).verify() == []
-    assert [weights(tmp_path / f"{epoch}.keras") for epoch in (1, 2, 3)] == [{7.0}] * 3
+    assert [weights(tmp_path / f"{epoch}.weights.h5") for epoch in (1, 2, 3)] == [{7.0}] * 3
 
 
 def test_a_stopped_owner_that_is_killed_leaves_nothing_that_people_have_to_clean_up(tmp_path, owner, names):
@@ -52,8 +53,8 @@ def test_a_stopped_owner_that_is_killed_leaves_nothing_that_people_have_to_clean
     assert owner.end() == -signal.SIGKILL
     assert len(names(tmp_path)) == 3
     model = build(1)
-    fit(model, ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), 2)
-    assert names(tmp_path) == ["1.keras", "2.keras"]
+    fit(model, saver(tmp_path / "{epoch}", resume=True), 2)
+    assert names(tmp_path) == ["1.weights.h5", "2.weights.h5"]
     assert model.predict(X, verbose=0)[0, 0] == 7.0 * 200 + 7.0  # it went on from the owner's
     assert open_run(tmp_path).verify() == []
 
@@ -69,11 +70,13 @@ def test_training_does_not_hang_on_a_process_that_was_stopped_while_it_pruned(tm
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout.readline() == "ready\n"
-        other.send_signal(signal.SIGSTOP)
-        fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=1), 2)
-        assert "it may have been stopped" in caplog.text
-        assert [each.epoch for each in open_run(tmp_path).checkpoints] == [1, 2]
-        other.kill()
-    fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=1), 3)
+        try:
+            assert other.stdout.readline() == "ready\n"
+            other.send_signal(signal.SIGSTOP)
+            fit(build(1), saver(tmp_path / "{epoch}", keep_last=1), 2)
+        finally:
+            other.kill()
+    assert "it may have been stopped" in caplog.text
+    assert [each.epoch for each in open_run(tmp_path).checkpoints] == [1, 2]
+    fit(build(1), saver(tmp_path / "{epoch}", keep_last=1), 3)
     assert [each.epoch for each in open_run(tmp_path).checkpoints] == [3]

@@ -111,7 +111,8 @@ def test_every_question_is_answered_rightly(measured):
 
 def test_time_grows_with_the_number_and_no_faster(measured):
     (_, few), (_, all_) = measured[MANY // 10], measured[MANY]
-    assert {name: all_[name] / few[name] for name in few if all_[name] > 20 * few[name]} == {}
+    ratios = {name: all_[name] / few[name] for name in few}
+    assert max(ratios.values()) < 40, ratios  # ten times as many; were it quadratic, it would be a hundred
     assert all_["a save with retention"] < 1.0
 
 

@@ -23,9 +23,10 @@ def test_a_disk_that_is_full_at_one_save_costs_that_save_alone(make_model, fit, 
     assert open_run(tmp_path).verify() == []
 
 
-@pytest.mark.parametrize("on_error", ["raise", "warn"])
-@pytest.mark.parametrize("background", [True, False])
-@pytest.mark.parametrize("point", ["stage", "write", "commit"])
+@pytest.mark.parametrize(
+    ("point", "background", "on_error"),
+    [("stage", True, "raise"), ("write", True, "warn"), ("commit", True, "raise"), ("commit", False, "warn")],
+)
 def test_a_save_that_something_other_than_an_exception_ends_is_not_told_as_finished(
     make_model, fit, tmp_path, names, capsys, point, background, on_error
 ):

@@ -76,7 +76,7 @@ class LocalStorage:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
         probe = _existing(directory) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process that starts now takes it for a leftover
 
     def free_space(self, directory: Path) -> int:
         """Return the bytes that can still be written below ``directory``. See :meth:`Storage.free_space`."""

@@ -231,6 +231,19 @@ class StorageConformance:
         self.make_storage().check_writable(tmp_path / "not" / "yet")
         assert self.names(tmp_path) == []
 
+    def test_trainings_that_start_at_once_are_not_in_each_others_way(self, tmp_path: Path) -> None:
+        """Each removes what is dead, and finds out whether it can save: what one leaves for a moment is no leftover."""
+        storage = self.make_storage()
+
+        def begin(name: str) -> None:
+            for _ in range(200):
+                storage.reclaim(tmp_path)
+                storage.check_writable(tmp_path)
+            self._save(storage, "file", tmp_path / name, name)
+
+        assert _errors_of(begin, ["a", "b", "c", "d"]) == []
+        assert self.names(tmp_path) == ["a", "b", "c", "d"]
+
     def test_free_space_is_known_where_nothing_is_yet(self, tmp_path: Path) -> None:
         """It is asked for before the first save."""
         assert self.make_storage().free_space(tmp_path / "not" / "yet") > 0
