@@ -36,7 +36,7 @@ def _demand(holds: bool, what: str) -> None:
 def _check_variables(saved: Any) -> None:
     _demand(isinstance(saved, list), "the list of variables")
     for entry in saved:
-        _demand(isinstance(entry["path"], str) and isinstance(entry["value"], np.ndarray), "a variable")
+        _demand(isinstance(entry["path"], str) and isinstance(entry["value"], np.ndarray | np.generic), "a variable")
 
 
 def _check_position(position: Any) -> None:
