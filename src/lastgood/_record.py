@@ -57,7 +57,7 @@ class Record:
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
         own |= {} if files is None else {"files": files}
         text = json.dumps({**own, **values}, allow_nan=False, sort_keys=True)
-        longest = _strict_json.RECORD if files is None else _strict_json.LONGEST
+        longest = _strict_json.RECORD if files is None else _strict_json.DIRECTORY
         if len(text) > longest and self.metrics:
             return replace(self, metrics={}).to_text(table, files)
         return RecordText(text, longest)

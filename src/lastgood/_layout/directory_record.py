@@ -106,11 +106,11 @@ def _files(path: Path) -> dict[str, tuple[int, int]]:
 
 def _text(file: PositionedFile) -> RecordText:
     """Return what stands in a record's file."""
-    if file.size > _strict_json.LONGEST:
+    if file.size > _strict_json.DIRECTORY:
         raise CorruptCheckpointError(file.path, "its record", f"it has {file.size} bytes")
     content = bytearray(file.size)
     file.read_into(content, 0)
-    return RecordText(content.decode(errors="replace"), _strict_json.LONGEST)  # with a line for each file
+    return RecordText(content.decode(errors="replace"), _strict_json.DIRECTORY)  # with a line for each file
 
 
 def _is_linked(path: Path, name: str) -> bool:

@@ -151,7 +151,7 @@ def _describe(path: str, item: h5py.Dataset, start: int, size: int) -> StoredArr
     length = math.prod(item.shape) * item.id.get_type().get_size()
     offset = item.id.get_offset()
     dtype = _dtype(item)
-    plain = item.dtype.kind in "biuf" or dtype in _UNNAMED
+    plain = item.dtype.kind in "biufc" or dtype in _UNNAMED
     if length and (offset is None or item.chunks is not None or item.dtype.byteorder == ">" or not plain):
         if length > min(size, item.id.get_storage_size()):
             raise _RefusedError(f"the array '{path}' is longer than what there is of it: compressed, or never written")
