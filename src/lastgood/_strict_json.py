@@ -6,7 +6,7 @@ from typing import Any
 RECORD = 1 << 20
 """Bytes of the longest record, of the longest line of a journal, and of the like."""
 
-DIRECTORY = 4 << 20
+DIRECTORY = 2 << 20
 """Bytes of the longest record of a directory, which has a line for each of its files."""
 
 LONGEST = 64 << 20

@@ -47,7 +47,7 @@ class KerasDirectory:
                 lambda path: directory_record.write_record(path, record, content),
                 note=BY_STOCK,
             )
-        weights = weights_h5.staged(model, found, record)
+        weights, content = weights_h5.staged(model, found, record), to_bytes(model, found.block)
         files = {"config.json": texts[0], "metadata.json": texts[1]}
         files |= {f"assets/{name}": content for name, content in found.state.assets.items()}
 
@@ -57,7 +57,7 @@ class KerasDirectory:
                 (path / name).write_bytes(content)
             weights.write(path / _WEIGHTS, report)
 
-        return Snapshot(write, lambda path: directory_record.write_record(path, record, None), size=weights.size)
+        return Snapshot(write, lambda path: directory_record.write_record(path, record, content), size=weights.size)
 
     @cached_property
     def _plans(self) -> "PlanCache":
@@ -74,12 +74,8 @@ class KerasDirectory:
         return _frameworks.of(model).unsaved_variables(model, optimizer=True)
 
     def read_training(self, path: Path) -> bytes | None:
-        """Return the training state in the weights file; in a file of its own where stock Keras wrote that."""
-        own = directory_record.read_training(path)
-        if own is not None:
-            return own
-        with PositionedFile(path / _WEIGHTS) as file:
-            return weights_file.read_training(file, (0, file.size))
+        """Return the training state in the directory's own file."""
+        return directory_record.read_training(path)
 
     def verify(self, path: Path) -> None:
         """Check every file against its digest, and that the weights file can be read."""

@@ -17,14 +17,13 @@ _NAME = "lastgood.json"
 _TRAINING = "lastgood.training"
 
 
-def write_record(path: Path, record: Record, training: bytes | None) -> None:
-    """Add ``record``, with digests, and the training state, if it is in no other file, to the finished directory.
+def write_record(path: Path, record: Record, training: bytes) -> None:
+    """Add ``record``, with digests, and the training state to the finished directory at ``path``.
 
     Raises:
         OSError: The storage refused.
     """
-    if training is not None:
-        (path / _TRAINING).write_bytes(training)
+    (path / _TRAINING).write_bytes(training)
     files = sorted(file for file in path.rglob("*") if file.is_file())
     names = [file.relative_to(path).as_posix() for file in files]
     text = record.to_text(files=dict(zip(names, digests.of_files(files), strict=True)))
