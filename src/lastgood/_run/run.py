@@ -341,10 +341,10 @@ def _check(path: Path) -> Problem | None:
     return None
 
 
-def _mark(path: Path) -> tuple[int, int]:
+def _mark(path: Path) -> tuple[int, int, int]:
     """Return what is another one when another checkpoint takes the place of that at ``path``."""
     stat = entries.stat(path)
-    return stat.st_ino, stat.st_mtime_ns
+    return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _read(path: Path, *, written: float) -> Checkpoint:
@@ -378,7 +378,9 @@ def _walk(directory: Path, depth: int) -> Iterator[Path]:
         if entry.name.startswith(".") or is_aside(path.name):
             continue
         if not entry.is_dir(follow_symlinks=False):
-            if entry.is_file() and (path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX)):  # no pipe: it hangs
+            if Path(entry.path).is_file() and (
+                path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX)
+            ):  # no pipe
                 yield path
         elif holds_checkpoint(path):
             yield path
