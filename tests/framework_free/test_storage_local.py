@@ -247,3 +247,19 @@ def test_a_relative_path_saves_below_the_current_directory(storage, tmp_path, mo
         temporary.write_text("state")
     assert _names(tmp_path) == ["m.keras"]
     assert storage.free_space(Path("runs/new")) > 0
+
+
+def test_a_directory_whose_deletion_stops_halfway_is_no_half_a_checkpoint(storage, tmp_path, monkeypatch):
+    _write_directory(tmp_path / "ck", "old")
+
+    def stop(path, *_, **__):
+        (path / "sub" / "file").unlink()
+        raise OSError(errno.EIO, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local.entries.shutil, "rmtree", stop)
+        with pytest.raises(OSError, match="injected"):
+            storage.discard(tmp_path / "ck")
+    assert not (tmp_path / "ck").exists()
+    assert storage.reclaim(tmp_path)
+    assert _names(tmp_path) == []

@@ -69,8 +69,17 @@ class LocalStorage:
         return removed
 
     def discard(self, path: Path) -> None:
-        """Remove a checkpoint that is needed no more, if it is there. See :meth:`Storage.discard`."""
-        entries.remove(path)
+        """Remove a checkpoint that is needed no more, if it is there. See :meth:`Storage.discard`.
+
+        A directory goes out of sight in one act before its files go, one by one: half of it is no checkpoint.
+        """
+        if path.is_symlink() or not path.is_dir():
+            entries.remove(path)
+            return
+        with _locked_token(path) as stem:
+            gone = stem.with_name(stem.name + ".gone")
+            path.rename(gone)
+            entries.remove(gone)
 
     def check_writable(self, directory: Path) -> None:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
