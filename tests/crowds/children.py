@@ -5,7 +5,6 @@ They answer in JSON, a line each, and wait on stdin where they are to go on toge
 
 import gc
 import json
-import os
 import signal
 import sys
 import threading
@@ -80,7 +79,8 @@ def crowd(directory, number):
 
 def stopped(directory):
     """Stop in the middle of the second save: its file is whole, and not visible."""
-    stop = Fault("commit", lambda: os.kill(os.getpid(), signal.SIGSTOP), nth=2)
+    # To this very thread: another one would take the signal a little later, and the save might have ended by then.
+    stop = Fault("commit", lambda: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP), nth=2)
     with faults(stop):
         checkpoint = saver(Path(directory, "{epoch}"), resume=True, keep_last=3)
     fit(build(7), checkpoint, 3)
