@@ -7,7 +7,7 @@ DAMAGE ?= 3000
 # The tests of Keras 3 that are run on tf_keras 2, too.
 ON_BOTH := $(addprefix tests/on_keras/test_,contract.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
 
-.PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command screenshot clean
+.PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -74,6 +74,10 @@ bench: .venv/bench.stamp  ## measure what saves cost, against stock Keras, Orbax
 
 bench-tf-keras: .venv/bench.stamp  ## measure what saves cost on tf_keras 2, stock and ours
 	$(BIN)/python benchmarks/tf_keras_saves.py $(BENCH)
+
+bench-gpu: .venv/bench.stamp  ## measure what saves cost where jax and torch compute on a GPU (the pinned torch has none: bring your own)
+	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --no-scales --name saves-gpu $(BENCH)
+	$(BIN)/python benchmarks/gpu_fetch.py
 
 bench-disk: .venv/bench.stamp  ## measure ways to write a file
 	$(BIN)/python benchmarks/disk_writes.py

@@ -17,7 +17,7 @@ from disk_writes import seconds_to_durable
 import lastgood
 from lastgood._snapshot import staging
 
-SAVES, EVERY = 2, 6  # saves in a fit that count, and steps between them
+SAVES = 2  # in a fit, that count
 MIB = 2**20
 
 
@@ -44,7 +44,7 @@ def windows(ends, saves, every):
     return [ends[every * (i + 2) - 1] - ends[every * (i + 1) - 1] for i in range(saves)]
 
 
-def fit_costs(model, width, chosen, repeats, directory, saves=SAVES, every=EVERY):
+def fit_costs(model, width, chosen, repeats, directory, every, saves=SAVES):
     """Return the seconds of fit that each save costs, the seconds in its hook, both by contender, and those of a step.
 
     The first are those of a stretch of steps that begins with a save, less those of one without.
@@ -72,6 +72,9 @@ def durable_saves(model, chosen, repeats, directory):
     durable, snapshots = {contender.name: [] for contender in chosen}, []
     limits = {"memcpy": [], "write and fsync": []}
     size = workloads.state_bytes(model)
+    fetched = workloads.fetch_seconds(size)
+    if fetched:
+        limits["device to host"] = [fetched]
     for _ in range(repeats):
         copied, written = raw_limits(size, directory)
         limits["memcpy"].append(copied)
@@ -146,7 +149,7 @@ def scales(directory, repeats):
     """Return what saves cost of a small model, of many variables, and of models of growing size."""
     model, width = workloads.dense(1e6)
     chosen = [c for c in contenders.MAIN if c.name.startswith("lastgood")]
-    small, hooks, _ = fit_costs(model, width, chosen, repeats, directory, saves=20, every=60)
+    small, hooks, _ = fit_costs(model, width, chosen, repeats, directory, every=60, saves=20)
     variables, growth = {}, {}
     for _ in range(repeats):
         for count in (1, 10_000):
@@ -180,6 +183,7 @@ def main():
     parser.add_argument("what", choices=["saves", "others", "restore", "scales", "memory"])
     parser.add_argument("--size", type=float, required=True)
     parser.add_argument("--repeats", type=int, required=True)
+    parser.add_argument("--every", type=int, required=True, help="steps between saves")
     parser.add_argument("--directory", type=lambda text: Path(text).absolute(), required=True)
     parser.add_argument("--contender", default="")
     parser.add_argument("--load", type=int, default=0, help="which of the contender's ways to restore")
@@ -195,8 +199,9 @@ def main():
     else:
         chosen = contenders.MAIN if arguments.what == "saves" else contenders.OTHERS
         model, width = workloads.dense(size)
-        costs, hooks, step = fit_costs(model, width, chosen, repeats, directory)
+        costs, hooks, step = fit_costs(model, width, chosen, repeats, directory, arguments.every)
         result = {"fit": costs, "hook": hooks, "step": step, "bytes": workloads.state_bytes(model)}
+        result["device"] = workloads.device()
         result |= durable_saves(model, chosen, repeats, directory)
         result["loads"] = {contender.name: len(contender.restores) for contender in chosen}
     output.write(json.dumps(result) + "\n")

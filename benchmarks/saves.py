@@ -5,13 +5,14 @@ turns, so that a slow minute of the machine meets everybody; each figure is a me
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import chart
@@ -28,13 +29,14 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
 }
-PACKAGES = ("keras", "jax", "torch", "tensorflow-cpu", "orbax-checkpoint", "numpy", "h5py")
+PACKAGES = ("keras", "jax", "torch", "tensorflow", "tensorflow-cpu", "orbax-checkpoint", "numpy", "h5py")
 
 
 def run(what, backend, arguments, *options):
     """Measure in a process of its own; return what it found."""
     command = [sys.executable, str(HERE / "measure.py"), what, "--size", str(arguments.size), *options]
-    command += ["--repeats", str(arguments.repeats), "--directory", str(arguments.directory)]
+    command += ["--repeats", str(arguments.repeats), "--every", str(arguments.every)]
+    command += ["--directory", str(arguments.directory)]
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     if backend == "torch" and what != "memory":
         environment |= KEEP_MEMORY
@@ -54,7 +56,7 @@ def measure(backend, arguments):
             found[part] |= others[part]
     found["restore"] = {}
     for name, count in found.pop("loads").items():
-        for load in range(count):
+        for load in range(count if arguments.restores else 0):
             found["restore"] |= run("restore", backend, arguments, "--contender", name, "--load", str(load))
     found["memory"] = {}
     if arguments.memory:
@@ -77,11 +79,21 @@ def summarize(node):
     return {key: summarize(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
+def versions():
+    """Return the versions of what is compared, as far as it is installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
 def show(console, backend, found):
     """Print one backend's figures."""
     limits = found["limits"]
     baseline = limits["write and fsync"]["median"]
-    table = Table(title=f"{backend}: {found['bytes'] / 1e9:.2f} GB of state, a step takes {found['step']:.3f} s")
+    size, step = found["bytes"] / 1e9, found["step"]
+    table = Table(title=f"{backend} on {found['device']}: {size:.2f} GB of state, a step takes {step:.4f} s")
     for heading in ("", "fit s a save", "s to durable", "of raw write", "memory, copies"):
         table.add_column(heading, justify="left" if not heading else "right")
     for name, cost in found["fit"].items():
@@ -94,6 +106,8 @@ def show(console, backend, found):
     console.print(f"raw write and fsync {spread(limits['write and fsync'])} s ({speed:.2f} GB/s)")
     factor = found["snapshot"]["median"] / limits["memcpy"]["median"]
     console.print(f"memcpy {spread(limits['memcpy'])} s, snapshot {spread(found['snapshot'])} s: {factor:.2f} of it")
+    if "device to host" in limits:
+        console.print(f"one plain copy from the GPU {limits['device to host']['median']:.3f} s")
     for name, seconds in found["restore"].items():
         console.print(f"restore: {name:45} {spread(seconds)} s")
     for name, figures in found.get("scales", {}).items():
@@ -112,17 +126,18 @@ def ratios(found):
     """Return how many times less ours costs than theirs, by comparison."""
     fit = {name: figures["median"] for name, figures in found["fit"].items()}
     ours = {"keras": fit["lastgood .keras"], "weights": fit["lastgood .weights.h5"]}
-    restore = {name: figures["median"] for name, figures in found["restore"].items()}
-    return {
+    factors = {
         "fit, stock .keras / lastgood .keras": fit["stock .keras"] / ours["keras"],
         "fit, stock .weights.h5 / lastgood .weights.h5": fit["stock .weights.h5"] / ours["weights"],
         "fit, OrbaxCheckpoint / lastgood .weights.h5": fit["OrbaxCheckpoint"] / ours["weights"],
         "fit, OrbaxCheckpoint / lastgood .keras": fit["OrbaxCheckpoint"] / ours["keras"],
-        "restore .weights.h5, stock load_weights / lastgood": restore["lastgood .weights.h5, stock load_weights"]
-        / restore["lastgood .weights.h5, lastgood.load_weights"],
-        "restore .keras, stock load_model / lastgood": restore["lastgood .keras, stock load_model"]
-        / restore["lastgood .keras, lastgood.load_weights"],
     }
+    restore = {name: figures["median"] for name, figures in found["restore"].items()}
+    for ending, theirs in ((".weights.h5", "stock load_weights"), (".keras", "stock load_model")):
+        ours_takes = restore.get(f"lastgood {ending}, lastgood.load_weights")
+        if ours_takes:
+            factors[f"restore {ending}, {theirs} / lastgood"] = restore[f"lastgood {ending}, {theirs}"] / ours_takes
+    return factors
 
 
 def main():
@@ -130,9 +145,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--every", type=int, default=6, help="steps between saves")
     parser.add_argument("--backends", default=",".join(BACKENDS))
     switch = {"action": argparse.BooleanOptionalAction, "default": True}
     parser.add_argument("--others", help="also the formats that others write and lastgood commits", **switch)
+    parser.add_argument("--restores", help="also what restoring takes", **switch)
     parser.add_argument("--memory", help="also the peak of memory", **switch)
     parser.add_argument("--scales", help="also small models, many variables, growing models", **switch)
     parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
@@ -142,7 +159,7 @@ def main():
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{arguments.name}.json"
     results = json.loads(path.read_text()) if path.exists() else {}  # what was found on other backends stays
-    results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": {n: version(n) for n in PACKAGES}}
+    results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": versions()}
     for backend in arguments.backends.split(","):
         found = summarize(measure(backend, arguments))
         show(console, backend, found)

@@ -1,5 +1,7 @@
 """What is saved: models by the size of their state, in bytes, the optimizer's included."""
 
+import time
+
 import keras
 import numpy as np
 
@@ -39,3 +41,44 @@ def state_bytes(model):
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
     return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables)
+
+
+def device():
+    """Return the name of what Keras computes on here."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    return keras.distribution.list_devices()[0]
+
+
+def fetch_seconds(size):
+    """Return the seconds of one plain copy of so many bytes from the GPU, the second time; None where there is none."""
+    if "cpu" in device():
+        return None
+    fetch = _fetch_with_torch if keras.backend.backend() == "torch" else _fetch_with_jax
+    return [fetch(size) for _ in range(2)][-1]
+
+
+def _fetch_with_torch(size):
+    import torch
+
+    source, pinned = torch.ones(size, dtype=torch.uint8, device="cuda"), torch.ones(size, dtype=torch.uint8)
+    pinned = pinned.pin_memory()
+    torch.cuda.synchronize()
+    started = time.perf_counter()
+    pinned.copy_(source)
+    return time.perf_counter() - started
+
+
+def _fetch_with_jax(size):
+    import jax
+
+    source = jax.block_until_ready(jax.numpy.ones(size, "uint8"))
+    started = time.perf_counter()
+    np.asarray(source)
+    return time.perf_counter() - started

@@ -1,13 +1,23 @@
-"""Tensors of jax: on the CPU NumPy sees them without a copy, from a device they are fetched side by side."""
+"""Tensors of jax: on the CPU NumPy sees them without a copy; from a GPU they come through pinned memory.
 
-from collections.abc import Sequence
+NumPy's own way to an array on a GPU is into new memory that is not pinned: 1.6 GB took 0.84 s (H100, jax 0.11); through
+pinned memory that is used again and again, in groups of 133 MB, it took 0.10 s.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
+from . import staging
 from .copying import copy_arrays
+
+_GROUP = 128 * 1024 * 1024
+_GROUPS_AT_ONCE = 4  # one on its way, one here, and two that ``copy_arrays`` may still hold
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
@@ -16,11 +26,36 @@ def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> No
     A view of an array of jax is dropped here, before the next step: as long as it lives, that step cannot have the
     array's memory, and has to take new.
     """
-    if jax.default_backend() != "cpu":
-        for tensor in tensors:
-            if isinstance(tensor, jax.Array):
-                tensor.copy_to_host_async()
-    copy_arrays(map(np.asarray, tensors), destinations)
+    sources = map(np.asarray, tensors) if jax.default_backend() == "cpu" else fetched(tensors)
+    copy_arrays(sources, destinations)
+
+
+def fetched(tensors: Sequence[Any]) -> Iterator[npt.NDArray[Any]]:
+    """Yield arrays of jax as NumPy's, in their order, while the group behind them is on its way."""
+    groups = map(_sent, _grouped(tensors))
+    here = next(groups, [])
+    while here:
+        ahead = next(groups, [])
+        yield from map(np.asarray, here)
+        here = ahead
+
+
+def _grouped(tensors: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the tensors in lists of about the bytes of a group."""
+    filled = itertools.accumulate((tensor.nbytes for tensor in tensors), initial=0)
+    for _, group in itertools.groupby(zip(tensors, filled, strict=False), lambda pair: pair[1] // _GROUP):
+        yield [tensor for tensor, _ in group]
+
+
+def _sent(group: list[Any]) -> list[Any]:
+    """Send the arrays to pinned memory; those of several devices are put together by jax, in memory of its own."""
+    alone = [isinstance(each, jax.Array) and len(each.sharding.device_set) == 1 for each in group]
+    for tensor in itertools.compress(group, [not each for each in alone]):
+        if isinstance(tensor, jax.Array):
+            tensor.copy_to_host_async()
+    places = [each.sharding.with_memory_kind("pinned_host") for each in itertools.compress(group, alone)]
+    sent = iter(jax.device_put(list(itertools.compress(group, alone)), places))
+    return [next(sent) if each else tensor for tensor, each in zip(group, alone, strict=True)]
 
 
 def live_bytes(tensor: Any) -> None:
@@ -31,3 +66,21 @@ def live_bytes(tensor: Any) -> None:
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
     """Give a variable a value whose memory nobody else has: jax need not copy it."""
     variable.assign(jax.device_put(array))
+
+
+class _PinnedPool:
+    """Has jax take pinned memory before the first save needs it, which it then keeps."""
+
+    def pin(self, memory: npt.NDArray[np.uint8]) -> None:
+        there = jax.sharding.SingleDeviceSharding(jax.local_devices()[0], memory_kind="pinned_host")
+        groups = min(_GROUPS_AT_ONCE, -(-memory.nbytes // _GROUP))
+        with contextlib.suppress(RuntimeError, ValueError):  # all works without
+            for pool in jax.device_put([np.zeros(_GROUP, np.uint8)] * groups, there):
+                pool.block_until_ready()
+
+    def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
+        del memory
+
+
+if jax.default_backend() != "cpu":
+    staging.pin_with(_PinnedPool())

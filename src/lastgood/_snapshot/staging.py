@@ -23,10 +23,10 @@ Memory = npt.NDArray[np.uint8]
 
 
 class Pinning(Protocol):
-    """What locks memory for a GPU, and releases it before it goes away."""
+    """What gets a GPU's way into the buffer ready, and undoes it before the buffer goes away."""
 
     def pin(self, memory: Memory) -> None:
-        """Lock it, if there is a GPU."""
+        """Lock the memory, or whatever else the way goes through."""
 
     def unpin(self, memory: Memory) -> None:
         """Release it."""
