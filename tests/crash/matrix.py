@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import json
 import multiprocessing
 import random
 import sys
@@ -11,11 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+import table
 from attempt import Server
 from faults import FAULTS, Case, attempt, stage
 from oracle import Verdict
 
-RESULTS = Path(__file__).with_name("results.json")
 FORMATS = ("lastgood .keras", "lastgood .weights.h5", "lastgood directory")
 FILES = FORMATS[:2]
 NAMINGS = ("new", "overwrite")
@@ -110,7 +109,8 @@ def main():
             elif bad:
                 print(f"           e.g. at {bad[0][0]}: {bad[0][1]}", flush=True)
     if not arguments.only and arguments.most is None:
-        RESULTS.write_text(json.dumps({name: dict(counts) for name, counts in sorted(rows.items())}, indent=1) + "\n")
+        table.write(rows)
+        print(*table.table(), sep="\n")
     sys.exit("\n".join(["NOT PASSED:", *wrong]) if wrong else 0)
 
 

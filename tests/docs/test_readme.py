@@ -84,6 +84,12 @@ def test_the_figures_are_those_of_the_benchmark():
         assert rows == expected
 
 
+def test_the_table_of_faults_is_what_was_found():
+    command = [sys.executable, "-c", "import table; print(*table.table(), sep='\\n')"]
+    done = subprocess.run(command, cwd=ROOT / "tests" / "crash", capture_output=True, text=True, check=True)
+    assert done.stdout in (ROOT / "GUARANTEES.md").read_text(encoding="utf-8")
+
+
 def test_the_tests_that_the_guarantees_name_are_there():
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "GUARANTEES.md").read_text(encoding="utf-8")))
     files = [*(ROOT / "tests").rglob("test_*.py"), ROOT / "src/lastgood/testing/conformance.py"]
