@@ -1,4 +1,4 @@
-"""Ways to bring arrays of jax from a GPU to the host: what a snapshot there takes. Prints JSON; run it where there is a GPU."""
+"""Ways to bring arrays of jax from a GPU to the host, which is what a snapshot there takes: prints their seconds as JSON."""
 
 import json
 import statistics
