@@ -1,4 +1,4 @@
-"""Ways to bring arrays of jax from a GPU to the host, which is what a snapshot there takes: prints their seconds as JSON."""
+"""Ways to bring arrays of jax from a GPU to the host, as a snapshot does there: prints their seconds as JSON."""
 
 import json
 import statistics
