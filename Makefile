@@ -5,7 +5,7 @@ QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 DAMAGE ?= 3000
 # The tests of Keras 3 that are run on tf_keras 2, too.
-ON_BOTH := $(addprefix tests/on_keras/test_,contract.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
+ON_BOTH := $(addprefix tests/on_keras/test_,contract.py document_example.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
 
 .PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-gpu screenshot clean
 
@@ -38,8 +38,9 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest -n 2 tests/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/crash
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/crowds
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/commands tests/docs tests/damage tests/attacks
-	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/attacks
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/commands tests/docs tests/damage
+	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/damage
 
 crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
 	$(QUIET) $(BIN)/python tests/crash/matrix.py --peers

@@ -4,6 +4,7 @@ What each answers is in ``_keras`` and ``_tf_keras``; neither is imported before
 """
 
 import importlib
+import io
 import math
 import operator
 import sys
@@ -159,6 +160,9 @@ class Framework(Protocol):
         """Write a whole model in the legacy HDF5 layout to an open ``h5py.File``."""
         ...
 
+    def save_weights(self, model: Any, file: Any) -> None:
+        """Write the layout of ``.weights.h5`` to an open ``h5py.File``."""
+
     def save_legacy_weights(self, model: Any, file: Any) -> None:
         """Write the weights in the legacy HDF5 layout to an open ``h5py.File``."""
         ...
@@ -236,17 +240,43 @@ def _bits(dtype: str) -> int:
     return int(digits) if digits else 8
 
 
-def hdf5_by_path(write: Callable[[Path], None], file: Any) -> None:
-    """Have a writer that wants a path fill an open ``h5py.File``."""
+def hdf5_by_path(write: Callable[[Path], None], file: Any, *, name: str = "m.h5") -> None:
+    """Have a writer that wants a path fill an open ``h5py.File``; the path's last part is ``name``."""
+    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
+        path = Path(directory, name)
+        write(path)
+        _copy_hdf5(path, file)
+
+
+def hdf5_by_walk(saving_lib: Any, model: Any, file: Any) -> None:
+    """Have stock Keras walk over a model and fill an open ``h5py.File`` as it fills a ``.weights.h5``.
+
+    It does so by way of memory: on a disk that is full, HDF5 can end the process.
+
+    Args:
+        saving_lib: The Keras's own module of that name, whose names are private.
+        model: The model.
+        file: The file.
+    """
+    try:
+        store_of, walk = saving_lib.H5IOStore, saving_lib._save_state
+    except AttributeError:
+        hdf5_by_path(model.save_weights, file, name="m.weights.h5")
+        return
+    memory = io.BytesIO()
+    store = store_of(memory, mode="w")
+    walk(model, store, None, "", set())
+    store.close()
+    _copy_hdf5(memory, file)
+
+
+def _copy_hdf5(origin: Any, file: Any) -> None:
     import h5py
 
-    with tempfile.TemporaryDirectory(prefix="lastgood-") as directory:
-        path = Path(directory, "m.h5")
-        write(path)
-        with h5py.File(path, "r") as source:
-            file.attrs.update(source.attrs)
-            for name in source:
-                source.copy(name, file)
+    with h5py.File(origin, "r") as source:
+        file.attrs.update(source.attrs)
+        for each in source:
+            source.copy(each, file)
 
 
 def are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:

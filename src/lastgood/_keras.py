@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _frameworks
-from ._frameworks import SavedState, hdf5_by_path
+from ._frameworks import SavedState, hdf5_by_path, hdf5_by_walk
 from ._policies.monitor import Mode
 
 NAME = "keras"
@@ -116,6 +116,16 @@ def save_legacy_model(model: Any, file: h5py.File) -> None:
         if config is not None and before is not None:
             config.clear()
             config.update(before)
+
+
+def save_weights(model: Any, file: h5py.File) -> None:
+    """Write the layout of ``.weights.h5``, with stock Keras."""
+    try:
+        from keras.src.saving import saving_lib
+    except ImportError:
+        hdf5_by_path(model.save_weights, file, name="m.weights.h5")
+    else:
+        hdf5_by_walk(saving_lib, model, file)
 
 
 def save_legacy_weights(model: Any, file: h5py.File) -> None:

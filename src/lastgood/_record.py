@@ -52,6 +52,9 @@ class Record:
         Args:
             table: Place of the file's table of digests, (offset, length), if it has one.
             files: Length and digest of each file of a directory, by its path in it; None for what is no directory.
+
+        Raises:
+            ValueError: It is too long without them, too: of a directory of many thousands of files.
         """
         values = asdict(self) | {"metrics": {name: number_to_json(v) for name, v in self.metrics.items()}}
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
@@ -60,6 +63,8 @@ class Record:
         longest = _strict_json.RECORD if files is None else _strict_json.DIRECTORY
         if len(text) > longest and self.metrics:
             return replace(self, metrics={}).to_text(table, files)
+        if len(text) > longest:  # better no checkpoint, and told so, than one that no reader takes
+            raise ValueError(f"its record, of {len(files or ())} files, would be longer than {longest} bytes")
         return RecordText(text, longest)
 
     @classmethod

@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 
 from . import _frameworks
-from ._frameworks import SavedState, hdf5_by_path
+from ._frameworks import SavedState, hdf5_by_path, hdf5_by_walk
 from ._policies.monitor import Mode
 
 NAME = "tf_keras"
@@ -183,6 +183,16 @@ def unsaved_variables(model: Any, *, optimizer: bool) -> list[Any]:
 def save_legacy_model(model: Any, file: h5py.File) -> None:
     """Write a whole model in the legacy HDF5 layout, with stock tf_keras."""
     model.save(file)
+
+
+def save_weights(model: Any, file: h5py.File) -> None:
+    """Write the layout of ``.weights.h5``, with stock tf_keras."""
+    try:
+        from tf_keras.src.saving import saving_lib
+    except ImportError:
+        hdf5_by_path(model.save_weights, file, name="m.weights.h5")
+    else:
+        hdf5_by_walk(saving_lib, model, file)
 
 
 def save_legacy_weights(model: Any, file: h5py.File) -> None:
@@ -371,6 +381,8 @@ def merge_checkpoints(directory: Path, name: str, others: Sequence[str], path: P
 
 def note_latest(path: Path) -> None:
     """Have ``tf.train.latest_checkpoint`` of its directory return the checkpoint at ``path``."""
-    tf.compat.v1.train.update_checkpoint_state(
-        save_dir=str(path.parent), model_checkpoint_path=path.name, all_model_checkpoint_paths=[path.name]
-    )
+    try:
+        update = tf.__internal__.train.update_checkpoint_state  # what tf_keras calls; the public one warns
+    except AttributeError:
+        update = tf.compat.v1.train.update_checkpoint_state
+    update(save_dir=str(path.parent), model_checkpoint_path=path.name, all_model_checkpoint_paths=[path.name])

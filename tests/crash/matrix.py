@@ -3,9 +3,12 @@
 import argparse
 import itertools
 import multiprocessing
+import os
 import random
 import sys
+import tempfile
 import time
+import unittest.mock
 from collections import Counter
 from pathlib import Path
 
@@ -96,7 +99,11 @@ def main():
     tasks += [(case, arguments.most_of_peers) for case in peer_cases()] if arguments.peers else []
     tasks = [task for task in tasks if arguments.only in str(task[0])]
     rows, wrong = {}, []
-    with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
+    with (
+        tempfile.TemporaryDirectory(prefix="lastgood-crash-") as here,
+        unittest.mock.patch.dict(os.environ, TMPDIR=here),  # the workers are killed, and would leave what is theirs
+        multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool,
+    ):
         for case, findings, seconds in pool.imap_unordered(_work, tasks):
             counts = Counter(finding.verdict.name for _, finding in findings)
             struck = sum(finding.struck for _, finding in findings)

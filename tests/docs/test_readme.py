@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
+FORMS = ("TensorFlow checkpoint", "SavedModel", ".h5 model", ".keras", ".weights.h5")  # of tf_keras, in its table
 
 
 def _blocks(name):
@@ -82,6 +83,14 @@ def test_the_figures_are_those_of_the_benchmark():
             for backend, result in results.items()
         }
         assert rows == expected
+
+
+def test_the_figures_of_tf_keras_are_those_of_its_benchmark():
+    fit = json.loads((ROOT / "benchmarks" / "results" / "tf_keras.json").read_text())["fit"]
+    expected = [tuple(f"{fit[f'{who} {form}']['median']:.2f}" for who in ("stock", "lastgood")) for form in FORMS]
+    for name in READMES:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert re.findall(r"^\| [^|]+ \| ([\d.]+) s \| ([\d.]+) s \|$", text, re.M) == expected
 
 
 def test_the_table_of_faults_is_what_was_found():

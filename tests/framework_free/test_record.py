@@ -68,3 +68,11 @@ def test_the_text_says_where_its_digest_and_the_table_are():
     assert text.digest == "00000000"
     assert text.table == (1000, 48)
     assert Record.from_text(text).metrics["模型"] == 0.5
+
+
+def test_a_record_that_no_reader_would_take_is_not_written():
+    some = {f"part-{number}": (1, 2) for number in range(100)}
+    assert replace(RECORD, metrics={"m" * (3 << 20): 1.0}).to_text(files=some).values["metrics"] == {}
+    many = {f"part-{number}": (1, 2) for number in range(100_000)}
+    with pytest.raises(ValueError, match="of 100000 files, would be longer than"):
+        RECORD.to_text(files=many)

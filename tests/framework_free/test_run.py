@@ -14,14 +14,13 @@ import weakref
 from datetime import timedelta
 from pathlib import Path
 
-import h5py
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lastgood import ArgumentError, open_run
-from lastgood._layout import trailing_record
+from lastgood._formats import hdf5_by_stock
 from lastgood._policies.naming import Template
 from lastgood._policies.retention import Retention
 from lastgood._record import Record
@@ -42,9 +41,8 @@ def save(keeper, epoch, step=None, **metrics):
     step = 10 * epoch if step is None else step
     path = keeper.run.directory / keeper.template.format(epoch=epoch, **metrics)
     record = Record(step, epoch, None, metrics, "weights.h5", 1000.0 + step, {}, keeper.name, keeper.template)
-    with h5py.File(path, "w") as file:
-        file["layers/dense/vars/0"] = [float(step)]
-    trailing_record.append(path, record, b"")
+    numbers = {"layers/dense/vars/0": [float(step)]}
+    hdf5_by_stock.snapshot(lambda file: file.update(numbers), 1000, record, b"").write(path, lambda size: None)
     keeper.committed(path, record, {"size": path.stat().st_size}, "val_loss", "min")
     return path
 

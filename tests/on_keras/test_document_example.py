@@ -59,7 +59,7 @@ class Elided(keras.Sequential):
 
 def test_the_example_runs_word_for_word():
     target = Path("/tmp/checkpoint")
-    if target.exists():
+    if list(target.parent.glob("checkpoint*")):  # tf_keras makes files of this name and of those that begin with it
         pytest.skip(f"{target} is somebody's")
     layers = [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, "sigmoid")]
     model = Elided(layers)
@@ -68,7 +68,8 @@ def test_the_example_runs_word_for_word():
     try:
         exec(EXAMPLE, names)
     finally:
-        shutil.rmtree(target, ignore_errors=True)
+        for path in target.parent.glob("checkpoint*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     restored = model.state()
     assert all(np.array_equal(a, b) for a, b in zip(restored, model.best, strict=True))
     assert names["model_checkpoint_callback"].best > 0.5

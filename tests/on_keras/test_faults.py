@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import time
 
 import numpy as np
@@ -88,3 +89,40 @@ def test_a_loop_of_ones_own_hears_of_it_too(make_model, tmp_path):
     checkpointer.wait()
     assert np.all([each.step == 2 for each in checkpointer.run.checkpoints])
     assert len(checkpointer.run.checkpoints) == 1
+
+
+@keras.saving.register_keras_serializable("lastgood_test_faults")
+class Complex(keras.layers.Layer):
+    """Stores complex numbers, for which lastgood knows no place: stock Keras writes the file."""
+
+    def save_own_variables(self, store):
+        store["complex"] = np.array([1j], "complex64")
+
+    def load_own_variables(self, store):
+        assert store["complex"][0] == 1j
+
+    def call(self, x):
+        return x
+
+
+@pytest.mark.parametrize("ending", [".weights.h5", ".keras", ""])
+def test_where_stock_keras_writes_and_hdf5_cannot_finish_there_is_no_half_a_file(fit, tmp_path, names, ending):
+    """HDF5 on a full disk ended the training, or left a file that lacked its last bytes: now it writes to memory."""
+    layers = [keras.layers.Dense(40, name="a"), Complex(name="complex"), keras.layers.Dense(1, name="b")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("adam", "mse")
+    weights_only = ending == ".weights.h5"
+    fit(model, [ModelCheckpoint(tmp_path / f"whole{ending}", save_weights_only=weights_only)])
+    size = 20_000  # bytes, which the largest file of each has about
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in range(0, size, size // 60):  # Python has a write beyond it be an error, and no signal
+        checkpoint = ModelCheckpoint(tmp_path / f"{limit}{ending}", save_weights_only=weights_only, background=False)
+        checkpoint.set_model(model)
+        checkpoint.on_train_begin()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(SaveError):
+                checkpoint.on_epoch_end(0, {})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [name for name in names(tmp_path) if not name.startswith(".lastgood")] == [f"whole{ending}"]

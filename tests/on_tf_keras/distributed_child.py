@@ -5,6 +5,7 @@ Prints, as JSON in the last line, the weights, the step, and the names in the di
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -34,11 +35,15 @@ def rows():
 
 
 class Stop(tf_keras.callbacks.Callback):
-    """Ends the process, without a word, at the end of an epoch."""
+    """Ends the process: without a word at the end of an epoch, or as Ctrl-C does behind a batch."""
 
     def __init__(self, checkpoint):
         super().__init__()
         self.checkpoint = checkpoint
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == GIVEN.get("interrupt_after"):
+            os.kill(os.getpid(), signal.SIGINT)
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch + 1 == GIVEN.get("die_after"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -82,3 +83,13 @@ def test_two_workers_resume(tmp_path):
         assert worker["weights"] == uninterrupted["weights"]
     kept = sorted(path.name for path in (tmp_path / "b").iterdir() if not path.name.startswith("."))
     assert set(kept) >= {"2.keras", "3.keras"}
+
+
+def test_a_signal_is_held_back_in_one_process_and_not_where_several_workers_train(tmp_path):
+    """A worker that saved and stopped by itself would leave the others waiting for it."""
+    given = {"resume": True, "epochs": 3, "interrupt_after": 2}
+    paths = {name: tmp_path / name for name in ("alone", "workers")}
+    end(start({**given, "strategy": "mirrored", "path": str(paths["alone"] / "{epoch}.keras")}), -signal.SIGINT)
+    two_workers({**given, "path": str(paths["workers"] / "{epoch}.keras")}, -signal.SIGINT)
+    saved = {name: sorted(each.name for each in path.glob("*.keras")) for name, path in paths.items()}
+    assert saved == {"alone": ["interrupted-epoch.keras"], "workers": []}

@@ -20,11 +20,11 @@ Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkp
 
 def show(checkpoint: Checkpoint, json: output.AsJson = False) -> None:
     """Show what a checkpoint says of itself, and what its numbers are like."""
-    with reading.open_weights(checkpoint) as weights:
-        arrays = [_described(weights, entry) for entry in weights.entries]
+    reader = reading.only_reader(checkpoint) if entries.exists(checkpoint) else None
+    arrays = None if reader else _arrays(checkpoint)
     record = format_at(checkpoint).read_record(checkpoint)
     known = {} if record is None else asdict(record)
-    sick = sum(bool(each.get("nan") or each.get("inf")) for each in arrays)
+    sick = sum(bool(each.get("nan") or each.get("inf")) for each in arrays or ())
     if json:
         output.write_json({"path": str(checkpoint), "record": known or None, "arrays": arrays, "sick": sick})
         return
@@ -33,6 +33,9 @@ def show(checkpoint: Checkpoint, json: output.AsJson = False) -> None:
     for name, value in known.items():
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         print(f"{name:9} {'' if text is None else output.plain(text)}")
+    if arrays is None:
+        print(f"its arrays are read by {reader} only")
+        return
     columns = ["array", "type", "shape", ">mean", ">std", ">min", ">max", ">NaN", ">Inf"]
     numbers = ("mean", "std", "low", "high", "nan", "inf")
     rows = [
@@ -41,6 +44,11 @@ def show(checkpoint: Checkpoint, json: output.AsJson = False) -> None:
     ]
     output.write_table(columns, rows)
     print("every number is finite" if not sick else f"{sick} of {len(arrays)} arrays hold NaN or Inf")
+
+
+def _arrays(checkpoint: Path) -> list[dict[str, Any]]:
+    with reading.open_weights(checkpoint) as weights:
+        return [_described(weights, entry) for entry in weights.entries]
 
 
 def _described(weights: reading.Weights, entry: reading.Entry) -> dict[str, Any]:

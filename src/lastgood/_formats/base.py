@@ -1,10 +1,6 @@
 """What every file format can do, and what it hands on between a save's two halves."""
 
-import errno
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,32 +63,10 @@ def live(write: Callable[[Path], None], seal: Callable[[Path], None] = _nothing,
     """
 
     def write_and_report(path: Path, report: Report) -> None:
-        with _errors_of_hdf5_are_raised():
-            write(path)
+        write(path)
         report(tree_bytes(path))
 
     return Snapshot(write_and_report, seal, live=True, note=note)
-
-
-@contextmanager
-def _errors_of_hdf5_are_raised() -> Iterator[None]:
-    """Raise at the block's end what h5py could only mention: that a data set's last bytes were not written."""
-    lost: list[BaseException] = []
-    thread, before = threading.get_ident(), sys.unraisablehook
-
-    def keep(unraisable: Any) -> None:
-        if threading.get_ident() == thread and "h5py" in str(unraisable.object):
-            lost.append(unraisable.exc_value)
-        else:
-            before(unraisable)
-
-    sys.unraisablehook = keep
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-    if lost:
-        raise OSError(errno.EIO, f"HDF5 could not write all of it: {lost[0]}")
 
 
 class Format(Protocol):

@@ -1,5 +1,6 @@
 """No ending, whole model: Keras 3's model archive as a directory."""
 
+import zipfile
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,9 +42,8 @@ class KerasDirectory:
         texts = _frameworks.of(model).serialized(model) if found else None
         if found is None or texts is None:
             content = to_bytes(model, training(self.unsaved_variables(model)))
-            # Below a relative path, stock Keras loses the assets.
             return live(
-                lambda path: model.save(path.absolute(), zipped=False),
+                lambda path: _save_and_unpack(model, path),
                 lambda path: directory_record.write_record(path, record, content),
                 note=BY_STOCK,
             )
@@ -95,3 +95,16 @@ class KerasDirectory:
     def may_replace(self, path: Path) -> bool:
         """A directory replaces an older one of its kind, or an empty one."""
         return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)
+
+
+def _save_and_unpack(model: Any, path: Path) -> None:
+    """Have stock Keras write an archive, and unpack it.
+
+    To a directory it writes by HDF5, which can end the process on a full disk.
+    """
+    path.mkdir(exist_ok=True)
+    packed = path / "model.keras"
+    model.save(packed)
+    with zipfile.ZipFile(packed) as archive:
+        archive.extractall(path)
+    packed.unlink()

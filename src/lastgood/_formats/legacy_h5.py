@@ -1,24 +1,21 @@
 """``*.h5`` and ``*.hdf5``: the HDF5 files of Keras 2, which Keras 3 still reads."""
 
-import io
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from .. import _frameworks
 from .._errors import ArgumentError
-from .._layout import digests, trailing_record, weights_file
+from .._layout import trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record
-from .._snapshot.staged_file import StagedFile
-from .._storage import direct
 from .._storage.positioned import PositionedFile
 from .base import Snapshot, WhenAlike, to_bytes
+from .hdf5_by_stock import about, snapshot
 
 _UNREADABLE = ("bfloat16", "float8")
-_ROOM = 2 * 1024 * 1024  # for all that is no tensor
 
 
 class LegacyModel:
@@ -46,28 +43,12 @@ class LegacyModel:
     def prepare(self, model: Any, training: Training) -> int:
         """Return about the length of the file: nothing is planned, since stock Keras lays it out each time."""
         del training
-        return _frameworks.state_bytes(model, optimizer=self._has_optimizer) * 21 // 20 + _ROOM
+        return about(_frameworks.state_bytes(model, optimizer=self._has_optimizer))
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
         """Have stock Keras write into the staging buffer."""
-        size, content = self.prepare(model, training), to_bytes(model, training(self.unsaved_variables(model)))
-        staged = StagedFile(size)
-        with h5py.File(staged, "w") as file:
-            self._write(model, file)
-            trailing_record.add_training(file, content)
-            extents, table = trailing_record.add_empty_table(file)
-        text = record.to_text(table)
-        at = staged.seek(0, io.SEEK_END)
-        staged.write(trailing_record.encode(text))
-        memory, length = staged.memory[: direct.whole_blocks(staged.length)], staged.length
-
-        def seal() -> tuple[int, list[direct.Place]]:
-            offset, size = table
-            memory[offset : offset + size] = np.frombuffer(digests.make_table(memory, extents), np.uint8)
-            digests.seal(memory[:length], extents, at, text)
-            return length, [table, (at, length - at)]
-
-        return Snapshot(lambda path, report: direct.write_file(path, memory, (0, at), seal, report), size=length)
+        content = to_bytes(model, training(self.unsaved_variables(model)))
+        return snapshot(partial(self._write, model), self.prepare(model, training), record, content)
 
     def _write(self, model: Any, file: h5py.File) -> None:
         """Write with stock Keras."""

@@ -1,7 +1,7 @@
 """``*.weights.h5``: Keras 3's weights file, written in one pass from the staging buffer."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from .._record import Record, RecordText
 from .._snapshot import staging
 from .._storage import direct
 from .._storage.positioned import PositionedFile
-from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_bytes
+from . import hdf5_by_stock
+from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, to_bytes
 
 if TYPE_CHECKING:
     from .._layout.hdf5_layout import Hdf5Layout
@@ -41,11 +42,9 @@ class WeightsH5:
         found = self._plans.get(model, training)
         if found is None:
             content = to_bytes(model, training(self.unsaved_variables(model)))
-            return live(
-                model.save_weights,
-                lambda path: trailing_record.append(path, record, content),
-                note=BY_STOCK,
-            )
+            write = partial(_frameworks.of(model).save_weights, model)
+            size = hdf5_by_stock.about(_frameworks.state_bytes(model))
+            return hdf5_by_stock.snapshot(write, size, record, content, note=BY_STOCK)
         weights = staged(model, found, record)
         return Snapshot(weights.write, size=weights.size)
 

@@ -45,18 +45,6 @@ def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
     return table.tobytes()
 
 
-def table_of_file(file: PositionedFile, extents: Extents) -> bytes:
-    """Return the table of the tensors that lie in a file at the extents.
-
-    Raises:
-        OSError: The storage refused.
-    """
-    table = np.empty((len(extents), COLUMNS), np.dtype("<u8"))
-    table[:, :2] = extents
-    table[:, 2] = _of_extents(file.parts, extents)
-    return table.tobytes()
-
-
 def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes) -> int:
     """Return the CRC-32 of all of ``memory``, in which the tensors of the table lie at the extents."""
     if sum(length for _, length in extents) < len(extents) * _WORTH_JOINING:
@@ -82,21 +70,20 @@ def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record
     memory[at : at + len(digest)] = np.frombuffer(digest.encode(), np.uint8)
 
 
-def seal_file(path: Path, record_at: int, record: RecordText, extents: Extents = ()) -> None:
+def seal_file(path: Path, record_at: int, record: RecordText) -> None:
     """Put the digest of a finished file into its record.
 
     Args:
         path: The file.
         record_at: Where its record begins.
         record: Its record.
-        extents: The tensors that are in its table, if it has one.
 
     Raises:
         OSError: The storage refused.
     """
     with PositionedFile(path, writable=True) as file:
         at = record_at + record.digest_at
-        file.write(_of_rest(file.parts, file.size, extents, at).encode(), at)
+        file.write(_of_rest(file.parts, file.size, (), at).encode(), at)
 
 
 def find_damage(file: PositionedFile, start: int, record_at: int, record: RecordText) -> tuple[int, int] | None:

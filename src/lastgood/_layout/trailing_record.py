@@ -5,7 +5,6 @@
 So it is found without HDF5, in two reads, however large the file is. An attribute of the root says that it is there.
 """
 
-import os
 from pathlib import Path
 
 import h5py
@@ -17,7 +16,7 @@ from .._record import Record, RecordText
 from .._storage.positioned import PositionedFile
 from . import digests
 from .hdf5_layout import DIGESTS, GROUP, MARK, TRAINING
-from .hdf5_reader import arrays_of, read_contents
+from .hdf5_reader import arrays_of
 
 _MAGIC = b"lastgood"
 _TAIL = 8 + len(_MAGIC)
@@ -35,22 +34,6 @@ def add_training(file: h5py.File, training: bytes) -> None:
     file.create_group(GROUP)[TRAINING] = np.frombuffer(training, np.uint8)
 
 
-def append(path: Path, record: Record, training: bytes) -> None:
-    """Add ``record``, the training state and digests to the finished HDF5 file at ``path``.
-
-    Raises:
-        OSError: The storage refused; HDF5 may say so in a ``RuntimeError``.
-    """
-    with h5py.File(path, "r+") as file:
-        add_training(file, training)
-    extents, table = _add_table(path)
-    text = record.to_text(table)
-    with path.open("ab") as plain:
-        at = plain.seek(0, os.SEEK_END)
-        plain.write(encode(text))
-    digests.seal_file(path, at, text, extents)
-
-
 def add_empty_table(file: h5py.File) -> tuple[digests.Extents, tuple[int, int]]:
     """Make room in an HDF5 file for digests of all arrays that are in one piece; return their places, and its own."""
     file.flush()
@@ -60,16 +43,6 @@ def add_empty_table(file: h5py.File) -> tuple[digests.Extents, tuple[int, int]]:
     table = np.zeros((len(extents), digests.COLUMNS), "<u8")
     made = file[GROUP].create_dataset(DIGESTS, data=table)
     return extents, (made.id.get_offset() or 0, table.nbytes)
-
-
-def _add_table(path: Path) -> tuple[digests.Extents, tuple[int, int]]:
-    """Add the table of digests of all arrays that are in one piece; return their places, and the table's."""
-    with PositionedFile(path) as plain:
-        extents = read_contents(plain, 0, plain.size).extents
-        table = np.frombuffer(digests.table_of_file(plain, extents), "<u8").reshape(-1, digests.COLUMNS)
-    with h5py.File(path, "r+") as file:
-        made = file[GROUP].create_dataset(DIGESTS, data=table)
-        return extents, (made.id.get_offset(), table.nbytes)
 
 
 def find(file: PositionedFile) -> tuple[int, RecordText] | None:

@@ -11,12 +11,18 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _strict_json
-from .._errors import ArgumentError
+from .._errors import ArgumentError, CorruptCheckpointError
+from .._formats import format_at
+from .._formats.orbax_directory import OrbaxDirectory
+from .._formats.saved_model import SavedModel
+from .._formats.tf_checkpoint import TFCheckpoint
 from .._layout import zip_layout
 from .._layout.hdf5_reader import Contents, read_contents
+from .._storage import entries
 from .._storage.plain import read_plain
 from .._storage.positioned import PositionedFile
 
+_READERS = {TFCheckpoint: "TensorFlow", SavedModel: "TensorFlow", OrbaxDirectory: "Orbax"}
 OPTIMIZER = ("optimizer/", "optimizer_weights/")
 _NO_NAME = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8", "int4": "int8"}
 
@@ -101,6 +107,11 @@ class Weights:
                     file.copy(name, group)
 
 
+def only_reader(path: Path) -> str | None:
+    """Return the name of the tool whose format alone the arrays at ``path`` are in; None if they can be read here."""
+    return next((tool for kind, tool in _READERS.items() if isinstance(format_at(path), kind)), None)
+
+
 @contextmanager
 def open_weights(path: Path) -> Iterator[Weights]:
     """Open a checkpoint's arrays.
@@ -109,11 +120,17 @@ def open_weights(path: Path) -> Iterator[Weights]:
         ArgumentError: There is none at the path, or its format has no arrays that can be read without its own tool.
         CorruptCheckpointError: It is damaged.
     """
-    if not path.exists():
+    if not entries.exists(path):
         raise ArgumentError(f"There is no checkpoint {str(path)!r}.")
+    reader = only_reader(path)
+    if reader:
+        raise ArgumentError(
+            f"Only {reader} reads the arrays of {str(path)!r}. "
+            "Load them into their model with lastgood.load_weights, and save that as .weights.h5."
+        )
     inner = path / zip_layout.WEIGHTS if path.is_dir() else path
     if not inner.exists():
-        raise ArgumentError(f"The weights in the directory {str(path)!r} can be read by the tool that wrote them only.")
+        raise CorruptCheckpointError(path, f"the file {zip_layout.WEIGHTS!r}", "it is gone")
     archive = path.suffix == ".keras" and not path.is_dir()
     place = zip_layout.place_of_weights(inner)[0] if archive else (0, inner.stat().st_size)
     with PositionedFile(inner) as file:

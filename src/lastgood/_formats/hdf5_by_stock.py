@@ -1,0 +1,51 @@
+"""An HDF5 file that stock Keras lays out, in the staging buffer: HDF5 never comes to the disk."""
+
+import io
+from collections.abc import Callable
+
+import h5py
+import numpy as np
+
+from .._layout import digests, trailing_record
+from .._record import Record
+from .._snapshot.staged_file import StagedFile
+from .._storage import direct
+from .base import Snapshot
+
+_ROOM = 2 * 1024 * 1024  # for all that is no tensor
+
+
+def about(state: int) -> int:
+    """Return about the length of a file that holds ``state`` bytes of tensors."""
+    return state * 21 // 20 + _ROOM
+
+
+def snapshot(
+    write: Callable[[h5py.File], None], size: int, record: Record, training: bytes, *, note: str = ""
+) -> Snapshot:
+    """Have stock Keras write into the staging buffer.
+
+    Args:
+        write: Has it fill a file.
+        size: About the file's length.
+        record: The record that the file gets.
+        training: The training state that it gets.
+        note: What the user should know of it.
+    """
+    staged = StagedFile(size)
+    with h5py.File(staged, "w") as file:
+        write(file)
+        trailing_record.add_training(file, training)
+        extents, table = trailing_record.add_empty_table(file)
+    text = record.to_text(table)
+    at = staged.seek(0, io.SEEK_END)
+    staged.write(trailing_record.encode(text))
+    memory, length = staged.memory[: direct.whole_blocks(staged.length)], staged.length
+
+    def seal() -> tuple[int, list[direct.Place]]:
+        offset, taken = table
+        memory[offset : offset + taken] = np.frombuffer(digests.make_table(memory, extents), np.uint8)
+        digests.seal(memory[:length], extents, at, text)
+        return length, [table, (at, length - at)]
+
+    return Snapshot(lambda path, report: direct.write_file(path, memory, (0, at), seal, report), size=length, note=note)
