@@ -68,7 +68,7 @@ class Keeper:
     def occupy(self) -> str | None:
         """Take the template's files for this process; return who has them, in words, if another has."""
         if self._occupancy is None:
-            taken = Occupancy.take(self.run.directory, self.template, lock=self.is_kept)
+            taken = Occupancy.take(self, self.run.directory, self.template, lock=self.is_kept)
             if isinstance(taken, str):
                 return taken
             self._occupancy = taken
@@ -78,7 +78,7 @@ class Keeper:
         """Leave the files to other processes."""
         occupancy, self._occupancy = self._occupancy, None
         if occupancy is not None:
-            occupancy.release()
+            occupancy.release(self)
 
     def note(self, event: str, **values: Any) -> None:
         """Add an event of this run to its journal, if it has one."""

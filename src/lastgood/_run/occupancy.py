@@ -14,7 +14,9 @@ import socket
 import struct
 import sys
 import threading
+import weakref
 from pathlib import Path
+from typing import Any
 
 from .journal import DIRECTORY, open_in_place
 
@@ -31,13 +33,14 @@ class Occupancy:
         self._key = key
         self._name = name
         self._lock = lock
-        self._users = 1
+        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @classmethod
-    def take(cls, directory: Path, template: str, *, lock: bool) -> "Occupancy | str":
+    def take(cls, user: Any, directory: Path, template: str, *, lock: bool) -> "Occupancy | str":
         """Take a template's files.
 
         Args:
+            user: Who takes them. One that is forgotten, as when an exception ended its training, has let go of them.
             directory: The run's directory; it need not exist.
             template: The template, below it.
             lock: Whether to leave a lock in the directory, for processes on other machines.
@@ -47,8 +50,10 @@ class Occupancy:
         """
         key = f"{os.path.realpath(directory)}\n{template}"
         with _guard:
+            for abandoned in [each for each in _held.values() if not each._users]:
+                abandoned._let_go()
             if key in _held:  # a second descriptor would lose the lock when it is closed
-                _held[key]._users += 1
+                _held[key]._users.add(user)
                 return _held[key]
             digest = hashlib.sha256(key.encode()).hexdigest()
             name = _take_name(digest)
@@ -60,17 +65,21 @@ class Occupancy:
                     name.close()
                 return held
             _held[key] = cls(key, name, held)
+            _held[key]._users.add(user)
             return _held[key]
 
-    def release(self) -> None:
+    def release(self, user: Any) -> None:
         """Let go, if nobody else in this process has it."""
         with _guard:
-            self._users -= 1
-            if self._users == 0:
-                del _held[self._key]
-                self._close()
-                if self._lock is not None:
-                    os.close(self._lock)
+            self._users.discard(user)
+            if not self._users:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        del _held[self._key]
+        self._close()
+        if self._lock is not None:
+            os.close(self._lock)
 
     def _close(self) -> None:
         if self._name is not None:
