@@ -52,6 +52,7 @@ class Stop(tf_keras.callbacks.Callback):
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     chosen = strategy()
     tf_keras.utils.set_random_seed(GIVEN.get("seed", 0))
     with chosen.scope():
