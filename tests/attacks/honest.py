@@ -11,7 +11,8 @@ import numpy as np
 
 import lastgood
 from kit import TF_KERAS, keras
-from lastgood._layout import digests, trailing_record
+from lastgood._formats import hdf5_by_stock
+from lastgood._layout import digests
 from lastgood._layout.training_block import TrainingBlock, read_block
 from lastgood._record import Record, RecordText
 
@@ -132,9 +133,15 @@ class Honest:
 
     def with_training(self, path, block):
         """Write weights with a training state, and digests that say that all is well."""
-        shutil.copy(self.stock_weights, path)
         values = {**self.record, "format": "weights.h5", "table": None}
-        trailing_record.append(path, Record.from_text(RecordText(json.dumps(values))), block)
+        record = Record.from_text(RecordText(json.dumps(values)))
+
+        def copy(file):
+            with h5py.File(self.stock_weights) as stock:
+                for name in stock:
+                    stock.copy(name, file)
+
+        hdf5_by_stock.snapshot(copy, 1000, record, block).write(path, lambda size: None)
         return path
 
 

@@ -4,11 +4,11 @@ import json
 import os
 import time
 
-import h5py
 import pytest
 
 from lastgood import open_run
 from lastgood._cli.listing import print_table
+from lastgood._formats import hdf5_by_stock
 from lastgood._formats.weights_h5 import WeightsH5
 from lastgood._layout import digests, trailing_record
 from lastgood._policies.naming import Template
@@ -37,9 +37,9 @@ def fill(directory, count):
     directory.mkdir(parents=True)
     of = keeper(directory, keep_last=2 * MANY)
     plain = directory.parent / "plain"
-    with h5py.File(plain, "w") as file:
-        file["layers/dense/vars/0"] = [1.0, 2.0]
-    trailing_record.append(plain, record_of(of, 1), b"")
+    numbers = {"layers/dense/vars/0": [1.0, 2.0]}
+    made = hdf5_by_stock.snapshot(lambda file: file.update(numbers), 1000, record_of(of, 1), b"")
+    made.write(plain, lambda size: None)
     content = content_of(plain)
     for epoch in range(1, count + 1):
         write(directory / f"{epoch}.weights.h5", content, record_of(of, epoch))
