@@ -418,16 +418,21 @@ def test_the_first_save_waits_for_no_page_faults(fit, tmp_path):
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="it is jax's arrays that come through memory of its own")
-def test_arrays_of_a_gpu_come_whole_and_in_their_order(monkeypatch):
+@pytest.mark.parametrize("memory", ["pinned_host", "that no device has"])
+def test_arrays_of_a_gpu_come_whole_and_in_their_order(monkeypatch, memory):
     """The way that GPUs go, over the pinned memory that jax has on the CPU, too."""
     import jax
 
     from lastgood._snapshot import on_jax
 
     monkeypatch.setattr(on_jax, "_GROUP", 1000)
+    monkeypatch.setattr(on_jax, "_PINNED", memory)
+    on_jax._has_pinned_memory.cache_clear()
+    on_jax._PinnedPool().pin(np.zeros(10, np.uint8))
     arrays = [jax.numpy.arange(float(size)) + size for size in range(60)]
     arrays += [np.ones(3), jax.numpy.ones((3, 3), "bfloat16"), jax.numpy.float32(3), jax.numpy.zeros((0, 4))]
     fetched = list(on_jax.fetched(arrays))
     assert [each.dtype for each in fetched] == [each.dtype for each in arrays]
     for one, other in zip(arrays, fetched, strict=True):
         np.testing.assert_array_equal(np.asarray(one), other)
+    on_jax._has_pinned_memory.cache_clear()

@@ -86,9 +86,12 @@ class _PinnedPool:
     """Has jax take pinned memory before the first save needs it, which it then keeps."""
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
-        there = jax.sharding.SingleDeviceSharding(jax.local_devices()[0], memory_kind=_PINNED)
+        device = jax.local_devices()[0]
+        if not _has_pinned_memory(device):
+            return
+        there = jax.sharding.SingleDeviceSharding(device, memory_kind=_PINNED)
         groups = min(_GROUPS_AT_ONCE, -(-memory.nbytes // _GROUP))
-        with contextlib.suppress(RuntimeError, ValueError):  # all works without
+        with contextlib.suppress(RuntimeError):  # all works without
             for pool in jax.device_put([np.zeros(_GROUP, np.uint8)] * groups, there):
                 pool.block_until_ready()
 
