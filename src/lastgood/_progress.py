@@ -15,9 +15,11 @@ _REFRESH_SECONDS = 0.1
 def show_progress(saver: Saver, *, enabled: bool) -> None:
     """Show a bar until the saves under way have ended, if that takes over a second.
 
+    A bar is drawn again and again, so what goes to a file or a pipe has none.
+
     Args:
         saver: Whose saves.
-        enabled: Whether to show it everywhere; a notebook's cell that hangs is always explained.
+        enabled: Whether to show it on a terminal; a notebook's cell that hangs is always explained.
     """
     save = saver.under_way
     if save is None or save.wait(_PATIENCE_SECONDS):
@@ -25,7 +27,7 @@ def show_progress(saver: Saver, *, enabled: bool) -> None:
     from rich.console import Console  # here, because few trainings come to this
 
     console = Console()
-    if enabled or console.is_jupyter:
+    if console.is_jupyter or (enabled and console.is_terminal):
         _show(save, console)
 
 
@@ -43,4 +45,4 @@ def _show(save: Save, console: "Console") -> None:
         task = bar.add_task(Path(save.path).name, total=save.size or None)
         while not save.wait(_REFRESH_SECONDS):
             bar.update(task, completed=save.written)
-        bar.update(task, completed=save.written)
+        bar.update(task, completed=save.written if save.error else save.size or save.written)

@@ -22,6 +22,7 @@ import lastgood
 import zoo
 from kit import keras
 from lastgood import ModelCheckpoint, SaveError
+from lastgood.testing import Fault, faults
 
 BACKEND = keras.backend.backend()
 
@@ -269,6 +270,22 @@ def test_stats_and_the_line_that_verbose_2_prints(fit, make_model, tmp_path, cap
         assert re.search(rf"Epoch {epoch}: finished saving model to .*{epoch}\.keras: {figures}", said)
 
 
+@pytest.mark.parametrize(("terminal", "verbose"), [(True, 1), (True, 0), (False, 1)])
+def test_a_bar_on_a_terminal_says_what_a_training_that_ended_waits_for(
+    fit, make_model, tmp_path, capsys, monkeypatch, terminal, verbose
+):
+    """In a file or a pipe a bar would be a half line among those of the training."""
+    monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
+    monkeypatch.setenv("NO_COLOR", "1")
+    with faults(Fault("commit", lambda: time.sleep(1.3))):
+        checkpoint = ModelCheckpoint(tmp_path / "m.keras", verbose=verbose)
+    fit(make_model(), [checkpoint])
+    said = capsys.readouterr().out
+    full = re.search(r"saving m\.keras [^\n]* ([\d.]+)/\1 kB", said)
+    assert bool(full) == (terminal and verbose > 0)
+    assert said.endswith(f"finished saving model to {tmp_path}/m.keras\n" if verbose else "")
+
+
 def test_the_line_of_no_improvement_knows_of_the_save_that_is_under_way(make_model, tmp_path, capsys):
     model = make_model()
     model.optimizer.build(model.trainable_variables)
@@ -290,13 +307,13 @@ SLOW = """
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     rows = np.ones((8, 4), "float32")
-    checkpoint = lastgood.ModelCheckpoint(sys.argv[1] + "/{epoch}.keras", verbose=VERBOSE)
+    checkpoint = lastgood.ModelCheckpoint(sys.argv[1] + "/{epoch}.keras")
 """
 
 
-def _run(tmp_path, code, *, seconds=0.4, verbose=0, status=0):
+def _run(tmp_path, code, *, seconds=0.4, status=0):
     """Run a script that trains on a disk that takes its time; return what it printed."""
-    head = SLOW.replace("SECONDS", str(seconds)).replace("VERBOSE", str(verbose))
+    head = SLOW.replace("SECONDS", str(seconds))
     script = textwrap.dedent(head) + textwrap.dedent(code)
     command = [sys.executable, "-W", "ignore", "-c", script, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -360,15 +377,6 @@ def test_a_fork_while_a_save_is_in_flight_neither_hangs_nor_touches_it(tmp_path,
     assert "worker: 0 True" in _run(tmp_path, code, seconds=1.5)
     assert names(tmp_path) == ["1.keras"]
     assert keras.models.load_model(tmp_path / "1.keras")
-
-
-def test_a_flush_of_more_than_a_second_shows_a_bar(tmp_path):
-    code = "model.fit(rows, rows[:, :1], epochs=1, verbose=0, callbacks=[checkpoint])"
-    said = _run(tmp_path, code, seconds=1.0, verbose=1)
-    assert "saving" in said
-    assert re.search(r"\d+(\.\d+)?/\d+(\.\d+)? [kM]?B", said)  # bytes written, of all
-    assert "finished saving" in said
-    assert "saving" not in _run(tmp_path, code, seconds=0.0, verbose=0)
 
 
 def test_the_extra_memory_of_saves_is_one_copy_of_the_state(tmp_path):

@@ -76,6 +76,8 @@ class Occupancy:
                 self._let_go()
 
     def _let_go(self) -> None:
+        if _held.get(self._key) is not self:  # let go already, or the parent's, in a forked child
+            return
         del _held[self._key]
         self._close()
         if self._lock is not None:
