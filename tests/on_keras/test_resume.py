@@ -1,5 +1,7 @@
 """Going on with a run, inside an epoch and behind one."""
 
+import errno
+import os
 import shutil
 
 import h5py
@@ -213,6 +215,30 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_is_used(fit, tm
     assert "9.weights.h5" in told[0]
     assert "damaged in the array 'layers/dense/vars/0'" in told[1]
     assert names(tmp_path)[-2:] == ["3.weights.h5.corrupt", "9.weights.h5.corrupt"]
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+@pytest.mark.parametrize("template", ["{epoch}.keras", "{epoch}.weights.h5"])
+def test_a_checkpoint_that_the_disk_does_not_give_back_costs_no_more_than_itself(
+    fit, tmp_path, names, monkeypatch, template
+):
+    """A bad sector: a job that starts again at night is not to stand still until somebody looks at it."""
+    options = {"save_weights_only": template.endswith("h5"), "resume": True}
+    start(fit, [ModelCheckpoint(tmp_path / template, **options)], other=False)
+    newest = tmp_path / template.format(epoch=3)
+    content, bad, read = newest.read_bytes(), newest.stat(), os.preadv
+
+    def preadv(descriptor, buffers, offset):
+        there = os.fstat(descriptor)
+        if there.st_ino == bad.st_ino and offset <= bad.st_size // 2 < offset + sum(map(len, buffers)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, buffers, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", preadv)
+        with pytest.warns(UserWarning, match=r"the disk does not give back \(.*Input/output error.* is used instead"):
+            resumed = start(fit, [ModelCheckpoint(tmp_path / template, **options)])
+    assert newest.with_name(f"{newest.name}.corrupt").read_bytes() == content
     assert_alike(start(fit, [], other=False), resumed)
 
 

@@ -5,6 +5,7 @@ it began with: the batches that were computed before are drawn, and not computed
 the state of the save is put in place, its randomness last, and ``fit`` goes on as if it had never stopped.
 """
 
+import errno
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,13 +98,15 @@ def open_checkpoint(path: Path, file_format: Format) -> Found:
     """Check a checkpoint, and read what it holds besides weights.
 
     Raises:
-        CorruptCheckpointError: It is damaged.
-        RestoreError: It holds nothing besides weights.
+        CorruptCheckpointError: It is damaged, or the disk does not give it back.
+        RestoreError: It holds nothing besides weights, or the system refused.
     """
     try:
         file_format.verify(path)
         record, content = file_format.read_record(path), file_format.read_training(path)
     except OSError as error:
+        if error.errno == errno.EIO:
+            raise CorruptCheckpointError(path, "a place that the disk does not give back", str(error)) from error
         raise RestoreError(f"Error loading file from {path}. Reason: it cannot be read: {error}.") from error
     if record is None or content is None:
         raise RestoreError(
