@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ._policies.monitor import as_scalar
 from ._preflight import check_replaceable
 from ._record import Record
 from ._snapshot import copier, staging
+from ._snapshot.taking import NotTakenError
 from ._storage import Storage
 from ._storage.entries import tree_bytes
 
@@ -172,28 +174,37 @@ class Saver:
             started = time.perf_counter()
             with _explaining(path):
                 snapshot = self._format.snapshot(model, record, training)
-            costs = _Costs(wait=started - asked, snapshot=time.perf_counter() - started)
+                if not (self._background and snapshot.taking.worth_following):
+                    snapshot.taking.run()
             save = Save(path, record, snapshot)
-            steps = self._write(save, snapshot, costs, on_commit)
+            steps = self._write(save, snapshot, (asked, started), on_commit)
             try:
                 self._untold.append(save)
                 if snapshot.live:
                     next(steps, None)
                 _writer.run(partial(_finish, save, steps), background=self._background)
+                with _explaining(path):
+                    snapshot.taking.run()
             except BaseException:  # an interrupt: what has begun in the background goes on, and what has not never will
-                if not save.begun:
+                if snapshot.taking.give_up() or not save.begun:
                     self._untold.remove(save)
+                    _writer.flush()
                 raise
 
     def _write(
-        self, save: Save, snapshot: Snapshot, costs: "_Costs", on_commit: Callable[[Save], None]
+        self, save: Save, snapshot: Snapshot, began: tuple[float, float], on_commit: Callable[[Save], None]
     ) -> Generator[None, None, None]:
         """Write a snapshot, and commit it; whatever goes wrong is kept in ``save``.
+
+        Args:
+            save: The save.
+            snapshot: What is to be written.
+            began: When it was asked for, and when its turn came.
+            on_commit: Called with the save when it is durable.
 
         Yields:
             Once, when the model itself is not read any more: what is left can be done in another thread.
         """
-        started = time.perf_counter()
         try:
             with self._storage.stage(Path(save.path), self._format.suffix) as temporary:
                 snapshot.before(Path(save.path))
@@ -203,8 +214,7 @@ class Saver:
                 size, written = tree_bytes(temporary), time.perf_counter()
             if self._storage.publishes:
                 snapshot.after(Path(save.path))
-            ended = time.perf_counter()
-            save.stats = SaveStats(save.path, size, costs.wait, costs.snapshot, written - started, ended - written)
+            save.stats = SaveStats(save.path, size, *_between(*began, snapshot.taking.ended, written))
             self.stats.append(save.stats)
             on_commit(save)
         except Exception as error:  # noqa: BLE001 - told at the next hook
@@ -216,7 +226,7 @@ class Saver:
             raise
         finally:
             save.end()
-        if save.error is not None and self._background:
+        if save.error is not None and self._background and not isinstance(save.error, NotTakenError):
             _LOGGER.error("%s", save.error)  # the next hook may never come
 
     @property
@@ -235,12 +245,9 @@ class Saver:
             yield self._untold.popleft()
 
 
-@dataclass(frozen=True)
-class _Costs:
-    """What a save has cost training, in seconds: waiting for the save before it, and the copy of the state."""
-
-    wait: float
-    snapshot: float
+def _between(*times: float) -> Iterator[float]:
+    """Yield the seconds from each time to the next, the last of which is now."""
+    return (after - before for before, after in pairwise([*times, time.perf_counter()]))
 
 
 def _finish(save: Save, steps: Generator[None, None, None]) -> None:

@@ -22,15 +22,27 @@ import lastgood
 import zoo
 from kit import keras
 from lastgood import ModelCheckpoint, SaveError
+from lastgood._snapshot import copying, taking
+from lastgood._storage import direct
 from lastgood.testing import Fault, faults
 
 BACKEND = keras.backend.backend()
 
 
+@pytest.fixture
+def followed(monkeypatch):
+    """Have the writer follow a copy of megabytes as closely as one of gigabytes."""
+    monkeypatch.setattr(taking, "_WORTH_FOLLOWING", 0)
+    for module, name in ((copying, "_BATCH"), (copying, "_PIECE"), (direct, "_CHUNK")):
+        monkeypatch.setattr(module, name, 1024 * 1024)
+
+
 @pytest.mark.parametrize("at_once", [1, 3])
-@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_every_file_is_of_the_step_that_its_name_says(fit, tmp_path, ending, at_once):
+@pytest.mark.parametrize(("ending", "closely"), [(".keras", True), (".weights.h5", True), (".weights.h5", False)])
+def test_every_file_is_of_the_step_that_its_name_says(fit, tmp_path, request, ending, closely, at_once):
     """Saves come faster than they can be written, and the optimizer writes in place meanwhile."""
+    if closely:
+        request.getfixturevalue("followed")
     if at_once > 1 and BACKEND == "torch":
         pytest.skip("Keras refuses steps_per_execution on torch")
     numbers = 500_000  # 16 MB: a write takes longer than a step
@@ -46,6 +58,36 @@ def test_every_file_is_of_the_step_that_its_name_says(fit, tmp_path, ending, at_
         epoch, batch = map(int, re.findall(r"\d+", path.name)[:2])
         assert counting.steps_in(path, numbers) == (epoch - 1) * 10 + batch
     assert sum(save.wait for save in checkpoint.stats) > 0
+
+
+@pytest.mark.parametrize("error", [MemoryError("no room for an array"), KeyboardInterrupt()])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ""])
+@pytest.mark.usefixtures("followed")
+def test_a_copy_that_comes_to_no_end_leaves_nothing_and_is_told_once(tmp_path, names, monkeypatch, ending, error):
+    """Part of the file is on the disk by then."""
+    numbers = 500_000
+    model = counting.model(numbers)
+    checkpoint = ModelCheckpoint(tmp_path / f"{{epoch}}{ending}", save_weights_only=ending == ".weights.h5")
+    checkpoint.set_model(model)
+    checkpoint.on_epoch_end(0, {})
+    checkpoint.wait()
+    before, copy, count = names(tmp_path), copying._copy_pieces, iter(range(100))
+
+    def fail_halfway(pieces):
+        if next(count) == 4:
+            time.sleep(0.2)
+            raise error
+        copy(pieces)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copying, "_copy_pieces", fail_halfway)
+        with pytest.raises(type(error)):
+            checkpoint.on_epoch_end(1, {})
+    assert names(tmp_path) == before
+    checkpoint.on_epoch_end(2, {})
+    checkpoint.wait()
+    assert [Path(save.path).name for save in checkpoint.stats] == [f"1{ending}", f"3{ending}"]
+    assert set(names(tmp_path)) - set(before) == {f"3{ending}"}
 
 
 def test_the_archive_holds_what_the_stock_archive_holds(tmp_path):

@@ -196,40 +196,42 @@ def test_a_budget_says_what_it_chose(fit, tmp_path, capsys):
     assert len(checkpoint.stats) >= 2
 
 
-def other_process(path, **options):
+def other_process(*trainings):
+    """Train in another process, to each path with the options beside it; return what each came to."""
     script = """
         import keras, lastgood, sys, warnings
+        import numpy as np
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
         model.compile("adam", "mse")
-        import numpy as np
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                model.fit(np.zeros((4, 4)), np.zeros((4, 1)), verbose=0, callbacks=[
-                    lastgood.ModelCheckpoint(sys.argv[1], **eval(sys.argv[2]))])
-            except lastgood.RunInUseError as error:
-                print("refused:", error)
-        print([str(each.message) for each in caught if "Another training" in str(each.message)])
+        for path, options in eval(sys.argv[1]):
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    model.fit(np.zeros((4, 4)), np.zeros((4, 1)), verbose=0, callbacks=[
+                        lastgood.ModelCheckpoint(path, **options)])
+                except lastgood.RunInUseError as error:
+                    print("refused:", error)
+                else:
+                    print([str(each.message) for each in caught if "Another training" in str(each.message)])
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), str(path), repr(options)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    command = [sys.executable, "-c", textwrap.dedent(script), repr([(str(path), given) for path, given in trainings])]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
 
 
 def test_a_second_process_with_the_same_template_is_told_before_it_trains(fit, tmp_path):
     found = []
+    same, other = tmp_path / "{epoch}.keras", tmp_path / "other-{epoch}.keras"
+    trainings = [(same, {"keep_last": 1}), (same, {"resume": True}), (other, {"keep_last": 1}), (same, {})]
 
     class Start(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                found.append(other_process(tmp_path / "{epoch}.keras", keep_last=1))
-                found.append(other_process(tmp_path / "{epoch}.keras", resume=True))
-                found.append(other_process(tmp_path / "other-{epoch}.keras", keep_last=1))
-                found.append(other_process(tmp_path / "{epoch}.keras"))
+                found.extend(other_process(*trainings))
 
-    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=3), Start()], epochs=2)
+    fit(build(), [ModelCheckpoint(same, keep_last=3), Start()], epochs=2)
     assert found[0].startswith("refused: Another training saves to")
     assert found[1].startswith("refused: Another training saves to")
-    assert found[2] == "[]\n"
+    assert found[2] == "[]"
     assert "Another training saves to" in found[3]
 
 
@@ -238,7 +240,7 @@ def test_a_second_process_is_warned_where_nothing_is_at_stake_but_names(fit, tmp
 
     class Start(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
-            found.append(other_process(tmp_path / "run/{epoch}.keras"))
+            found.extend(other_process((tmp_path / "run/{epoch}.keras", {})))
 
     fit(build(), [ModelCheckpoint(tmp_path / "run/{epoch}.keras"), Start()], epochs=1)
     assert "Each will overwrite checkpoints of the other" in found[0]

@@ -40,6 +40,22 @@ SCRIPT = """
 """
 
 
+def run(directory, *arguments):
+    """Train in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return what a training ends with that no signal came to."""
+    directory = tmp_path_factory.mktemp("whole")
+    done = run(directory, "nowhere", 0, "whole.npz")
+    assert done.returncode == 0, done.stderr
+    with np.load(directory / "whole.npz") as file:
+        return dict(file)
+
+
 @pytest.mark.parametrize(
     ("where", "number", "done"),
     [
@@ -48,28 +64,22 @@ SCRIPT = """
         ("validation", signal.SIGTERM, "epoch 2, batch 10 of 10"),
     ],
 )
-def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, where, number, done):
-    def run(*arguments):
-        command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-
-    stopped = run(where, int(number), "no.npz")
+def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whole, where, number, done):
+    stopped = run(tmp_path, where, int(number), "no.npz")
     if number == signal.SIGTERM:
         assert stopped.returncode == -signal.SIGTERM, stopped.stderr
     else:
         assert "KeyboardInterrupt" in stopped.stderr
     interrupted = tmp_path / "interrupted-epoch-val_loss.keras"
     assert interrupted.exists()
-    resumed = run("nowhere", 0, "resumed.npz")
+    resumed = run(tmp_path, "nowhere", 0, "resumed.npz")
     assert resumed.returncode == 0, resumed.stderr
     assert f"resumed from interrupted-epoch-val_loss.keras: {done}" in resumed.stdout, resumed.stderr
     assert not interrupted.exists()
-    for path in tmp_path.glob("*.keras"):
-        path.unlink()
-    run("nowhere", 0, "whole.npz")
-    with np.load(tmp_path / "resumed.npz") as a, np.load(tmp_path / "whole.npz") as b:
-        for name in a.files:
-            np.testing.assert_array_equal(a[name], b[name])
+    with np.load(tmp_path / "resumed.npz") as file:
+        assert file.files == list(whole)
+        for name in file.files:
+            np.testing.assert_array_equal(file[name], whole[name])
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What every file format can do, and what it hands on between a save's two halves."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from .. import _frameworks
 from .._layout.training_block import Training, TrainingBlock
 from .._record import Record
 from .._snapshot import copier
+from .._snapshot.taking import Taking
 from .._storage.entries import tree_bytes
 
 BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
@@ -27,7 +28,7 @@ def _nothing(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A save whose state is taken and that is still to be written.
+    """A save that is still to be written, and part of whose state may still have to be taken.
 
     Attributes:
         write: Writes the checkpoint to a path where nothing is yet; raises OSError where the storage refuses.
@@ -37,6 +38,7 @@ class Snapshot:
         before: Told, before it is written, where the checkpoint is to appear.
         after: Told where it has appeared.
         note: What the user should know of it, once; empty if nothing.
+        taking: Takes what of the state is not taken yet; the writing waits for it where it must.
     """
 
     write: Callable[[Path, Report], None]
@@ -46,6 +48,7 @@ class Snapshot:
     note: str = ""
     before: Callable[[Path], None] = _nothing
     after: Callable[[Path], None] = _nothing
+    taking: Taking = field(default_factory=Taking)
 
 
 def to_bytes(model: Any, training: TrainingBlock) -> bytes:
@@ -95,7 +98,7 @@ class Format(Protocol):
         ...
 
     def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
-        """Take the state of ``model`` as it is now; the staging buffer must be free."""
+        """Take the state of ``model`` as it is now, or say how; the staging buffer must be free."""
         ...
 
     def unsaved_variables(self, model: Any) -> list[Any]:

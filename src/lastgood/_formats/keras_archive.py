@@ -1,10 +1,10 @@
 """``*.keras``: Keras 3's model archive, a zip, written in one pass from the staging buffer."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from .._layout import digests, weights_file, zip_layout
 from .._layout.training_block import Training
 from .._record import Record, RecordText
 from .._snapshot import staging
+from .._snapshot.taking import Reached, Taking
 from .._storage import direct
 from .._storage.positioned import PositionedFile
 from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_bytes
@@ -56,11 +57,16 @@ class KerasArchive:
         if found is None or texts is None:
             content = to_bytes(model, training(self.unsaved_variables(model)))
             return live(model.save, lambda path: _complete(path, record, content), note=BY_STOCK)
-        plan, state, block = found
-        image = _image(plan.layout, texts, state.assets, _comment(record, plan.layout.digests))
+        plan = found.plan
+        image = _image(plan.layout, texts, found.state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(image.longest)
-        plan.copy_into(memory[image.start :], model, state, block)
-        return Snapshot(lambda path, report: image.write(path, report, memory), size=image.longest)
+
+        def copy(reached: Reached) -> None:
+            plan.copy_into(memory[image.start :], found, model, lambda stop: reached(image.start + stop))
+
+        taking = Taking(copy, image.longest)
+        write = partial(image.write, memory=memory, wait_for=taking.wait_for)
+        return Snapshot(write, size=image.longest, taking=taking)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
@@ -148,7 +154,7 @@ def _image(
 
 @dataclass(frozen=True)
 class _Image:
-    """An archive whose tensors lie in the staging buffer, and what is to be written around them."""
+    """An archive whose tensors come to the staging buffer, and what is to be written around them."""
 
     layout: "Hdf5Layout"
     before: Mapping[str, bytes]
@@ -163,7 +169,7 @@ class _Image:
     def longest(self) -> int:
         return zip_layout.length_with(self.start, self.layout.size, self.after, self.record.text)
 
-    def write(self, path: Path, report: Report, memory: staging.Memory) -> None:
+    def write(self, path: Path, report: Report, *, memory: staging.Memory, wait_for: Callable[[int], None]) -> None:
         start, stop = self.start, self.start + self.layout.size
         weights = memory[start:stop]
         self.layout.put_metadata(weights)
@@ -177,4 +183,4 @@ class _Image:
             offset, size = self.layout.digests
             return length, [(0, start), (start + offset, size), (stop, length - stop)]
 
-        direct.write_file(path, memory, (start, stop), seal, report)
+        direct.write_file(path, memory, (start, stop), seal, report, wait_for)

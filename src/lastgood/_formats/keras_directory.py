@@ -57,7 +57,12 @@ class KerasDirectory:
                 (path / name).write_bytes(content)
             weights.write(path / _WEIGHTS, report)
 
-        return Snapshot(write, lambda path: directory_record.write_record(path, record, content), size=weights.size)
+        return Snapshot(
+            write,
+            lambda path: directory_record.write_record(path, record, content),
+            size=weights.size,
+            taking=weights.taking,
+        )
 
     @cached_property
     def _plans(self) -> "PlanCache":

@@ -12,6 +12,7 @@ from .._layout import digests, trailing_record, weights_file
 from .._layout.training_block import Training
 from .._record import Record, RecordText
 from .._snapshot import staging
+from .._snapshot.taking import Taking
 from .._storage import direct
 from .._storage.positioned import PositionedFile
 from . import hdf5_by_stock
@@ -46,7 +47,7 @@ class WeightsH5:
             size = hdf5_by_stock.about(_frameworks.state_bytes(model))
             return hdf5_by_stock.snapshot(write, size, record, content, note=BY_STOCK)
         weights = staged(model, found, record)
-        return Snapshot(weights.write, size=weights.size)
+        return Snapshot(weights.write, size=weights.size, taking=weights.taking)
 
     def unsaved_variables(self, model: Any) -> list[Any]:
         """Return what stock saving leaves out."""
@@ -85,30 +86,32 @@ class WeightsH5:
 
 
 def staged(model: Any, filled: "Filled", record: Record) -> "Staged":
-    """Copy the tensors of ``model`` to their places in the staging buffer."""
-    plan, state, block = filled
+    """Have the tensors of ``model`` copied to their places in the staging buffer."""
+    plan = filled.plan
     text = record.to_text(plan.layout.digests)
     size = plan.layout.size + len(trailing_record.encode(text))
     memory = staging.shared(size)[: direct.whole_blocks(size)]
-    plan.copy_into(memory, model, state, block)
-    return Staged(memory, plan.layout, text, size)
+    taking = Taking(lambda reached: plan.copy_into(memory, filled, model, reached), size)
+    return Staged(memory, plan.layout, text, size, taking)
 
 
 @dataclass(frozen=True)
 class Staged:
-    """A weights file whose tensors lie in the staging buffer.
+    """A weights file whose tensors come to the staging buffer.
 
     Attributes:
         memory: The buffer.
         layout: Where all else of the file goes in it.
         record: The record that it gets.
         size: Its length in bytes.
+        taking: Brings the tensors there.
     """
 
     memory: staging.Memory
     layout: "Hdf5Layout"
     record: RecordText
     size: int
+    taking: Taking
 
     def write(self, path: Path, report: Report) -> None:
         """Write the file, with its record and digests.
@@ -125,4 +128,4 @@ class Staged:
             digests.seal(self.memory[: self.size], self.layout.tensors, at, self.record)
             return self.size, [self.layout.digests, (at, len(end))]
 
-        direct.write_file(path, self.memory, (0, self.layout.size), seal, report)
+        direct.write_file(path, self.memory, (0, self.layout.size), seal, report, self.taking.wait_for)

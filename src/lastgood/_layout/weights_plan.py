@@ -9,6 +9,7 @@ from .. import _frameworks
 from .._frameworks import Framework, SavedArray, SavedState
 from .._snapshot import copier
 from .._snapshot.staging import Memory
+from .._snapshot.taking import Reached
 from . import digests
 from .hdf5_layout import Dataset, Hdf5Layout, plan
 from .training_block import Training, TrainingBlock
@@ -28,6 +29,8 @@ class WeightsPlan:
         """Keep a layout and what it was made from; use :meth:`of`."""
         self.layout = layout
         self._datasets = datasets
+        full = (i for i, (_, length) in enumerate(layout.extents) if length)
+        self._order = sorted(full, key=lambda i: layout.extents[i])
         self._assets = assets
         framework = _frameworks.of(model)
         self._variables = framework.planned_variables(model)
@@ -72,19 +75,26 @@ class WeightsPlan:
         state = framework.saved_state(model, assets=self._assets)
         return state if state and [_describe(framework, array) for array in state.arrays] == self._datasets else None
 
-    def copy_into(self, memory: Memory, model: Any, state: SavedState, block: TrainingBlock) -> None:
-        """Copy the data of ``state``, which is that of ``model``, and the training state to their places in memory."""
+    def copy_into(self, memory: Memory, filled: "Filled", model: Any, reached: Reached) -> None:
+        """Copy the data of ``model`` and its training state to their places, one behind the other.
+
+        Args:
+            memory: The file.
+            filled: What this plan is filled with.
+            model: The model.
+            reached: Told up to which byte all is in its place.
+        """
         framework = _frameworks.of(model)
         copy = copier(framework.backend())
-        places = zip(state.arrays, self._datasets, self.layout.extents, strict=True)
-        full = [
-            (_tensor(framework, array.value), _place(memory, data, offset))
-            for array, data, (offset, size) in places
-            if size
-        ]
-        copy([tensor for tensor, _ in full], [place for _, place in full])
+        values = [filled.state.arrays[i].value for i in self._order]
         offset, length = self.layout.training
-        block.write_into(memory[offset : offset + length], copy)
+        nexts = [*(self.layout.extents[i][0] for i in self._order[1:]), offset]
+        copy(
+            [_tensor(framework, value) for value in values],
+            [_place(memory, self._datasets[i], self.layout.extents[i][0]) for i in self._order],
+            lambda count: reached(min(nexts[count - 1], offset)),
+        )
+        filled.block.write_into(memory[offset : offset + length], copy)
 
 
 class Filled(NamedTuple):

@@ -28,8 +28,8 @@ _CREDENTIALS = struct.Struct("3i")  # process, user, group
 class Occupancy:
     """One template's files, taken by this process until it lets go or ends."""
 
-    def __init__(self, key: str, name: socket.socket | None, lock: int | None) -> None:
-        """Keep what is held."""
+    def __init__(self, key: str, name: int | None, lock: int | None) -> None:
+        """Keep what is held, as descriptors: Python would complain of a socket that only ends with the process."""
         self._key = key
         self._name = name
         self._lock = lock
@@ -62,7 +62,7 @@ class Occupancy:
             held = _take_lock(directory / DIRECTORY / f"training-{_short(template)}.lock") if lock else None
             if isinstance(held, str):
                 if name is not None:
-                    name.close()
+                    os.close(name)
                 return held
             _held[key] = cls(key, name, held)
             _held[key]._users.add(user)
@@ -85,14 +85,14 @@ class Occupancy:
 
     def _close(self) -> None:
         if self._name is not None:
-            self._name.close()
+            os.close(self._name)
 
 
 def _short(template: str) -> str:
     return hashlib.sha256(template.encode()).hexdigest()[:8]
 
 
-def _take_name(digest: str) -> socket.socket | str | None:
+def _take_name(digest: str) -> int | str | None:
     """Take a name among the machine's sockets; return who has it, or None where there are no such names."""
     if sys.platform != "linux":
         return None
@@ -105,7 +105,7 @@ def _take_name(digest: str) -> socket.socket | str | None:
         owner = _owner(name, address) if error.errno == errno.EADDRINUSE else None
         name.close()
         return owner
-    return name
+    return name.detach()
 
 
 def _owner(asking: socket.socket, address: str) -> str:

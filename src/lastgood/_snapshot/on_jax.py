@@ -15,21 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from . import staging
-from .copying import copy_arrays
+from .copying import Copied, copy_arrays
 
 _PINNED = "pinned_host"
 _GROUP = 128 * 1024 * 1024
 _GROUPS_AT_ONCE = 4  # one on its way, one here, and two that ``copy_arrays`` may still hold
 
 
-def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
+def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None) -> None:
     """Copy arrays of jax into host arrays.
 
     A view of an array of jax is dropped here, before the next step: as long as it lives, that step cannot have the
     array's memory, and has to take new.
     """
     sources = map(np.asarray, tensors) if jax.default_backend() == "cpu" else fetched(tensors)
-    copy_arrays(sources, destinations)
+    copy_arrays(sources, destinations, copied)
 
 
 def fetched(tensors: Sequence[Any]) -> Iterator[npt.NDArray[Any]]:

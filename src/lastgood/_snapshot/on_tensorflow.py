@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from .copying import copy_arrays
+from .copying import Copied, copy_arrays
 
 
-def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
+def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None) -> None:
     """Copy variables and tensors of TensorFlow into host arrays."""
-    copy_arrays((np.asarray(_read(tensor)) for tensor in tensors), destinations)
+    copy_arrays((np.asarray(_read(tensor)) for tensor in tensors), destinations, copied)
 
 
 def _read(tensor: Any) -> Any:

@@ -14,19 +14,20 @@ import numpy.typing as npt
 import torch
 
 from . import staging
-from .copying import copy_arrays
+from .copying import Copied, copy_arrays
 
 _CUDA: Any = torch.cuda  # its runtime has no types
 
 
-def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]) -> None:
+def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None) -> None:
     """Copy tensors of torch into host arrays; those on GPUs come without a wait between them."""
     pairs = [(_bits(tensor), destination) for tensor, destination in zip(tensors, destinations, strict=True)]
     on_gpu = [_is_on_gpu(source) for source, _ in pairs]
     for source, destination in itertools.compress(pairs, on_gpu):
         torch.from_numpy(destination).copy_(source, non_blocking=True)
     here = list(itertools.compress(pairs, map(operator.not_, on_gpu)))
-    copy_arrays((_array(source) for source, _ in here), [destination for _, destination in here])
+    told = None if any(on_gpu) else copied  # where some come by themselves, the others say nothing of how far all are
+    copy_arrays((_array(source) for source, _ in here), [destination for _, destination in here], told)
     for device in {source.device for source, _ in itertools.compress(pairs, on_gpu)}:
         torch.cuda.synchronize(device)
 

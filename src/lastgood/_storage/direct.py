@@ -23,12 +23,18 @@ _NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 Place = tuple[int, int]
 
 
+def _is_there(stop: int) -> None:
+    """Wait for nothing."""
+    del stop
+
+
 def write_file(
     path: Path,
     memory: npt.NDArray[np.uint8],
     body: Place,
     seal: Callable[[], tuple[int, list[Place]]],
     report: Callable[[int], None],
+    wait_for: Callable[[int], None] = _is_there,
 ) -> None:
     """Write a file that lies in memory, all but its digests: those are computed while the rest is being written.
 
@@ -38,23 +44,30 @@ def write_file(
         body: What can be written at once: (start, stop).
         seal: Completes the file in memory; returns its length, and the places, (offset, length), that it filled.
         report: Told how many bytes have been written.
+        wait_for: Returns when the body is in memory up to a place; what it raises is raised here.
 
     Raises:
         OSError: The storage refused.
     """
     if body[1] <= _CHUNK:  # too little to be worth a thread
+        wait_for(body[1])
         length, _ = seal()
         with _File(path, memory) as file:
             file.allocate(length)
             file.write(0, length, report)
             file.truncate(length)
         return
-    sealing = Beside(seal, "lastgood-digests")
+
+    def seal_all() -> tuple[int, list[Place]]:
+        wait_for(body[1])
+        return seal()
+
+    sealing = Beside(seal_all, "lastgood-digests")
     try:
         sealing.start()
         with _File(path, memory) as file:
             file.allocate(body[1])
-            file.write(*body, report)
+            file.write(*body, report, wait_for)
             length, places = sealing.result()
             for offset, size in places:
                 file.write(offset, min(offset + size, length), report)
@@ -97,11 +110,18 @@ class _File:
                 if error.errno not in _NOT_DIRECT:
                     raise
 
-    def write(self, start: int, stop: int, report: Callable[[int], None]) -> None:
+    def write(
+        self,
+        start: int,
+        stop: int,
+        report: Callable[[int], None],
+        wait_for: Callable[[int], None] = _is_there,
+    ) -> None:
         """Write the blocks that hold the bytes from ``start`` to ``stop``."""
-        at, stop = start // BLOCK * BLOCK, -(-stop // BLOCK) * BLOCK
-        while at < stop:
-            count = self._put(self._memory[at : min(at + _CHUNK, stop)].data, at)
+        at, end = start // BLOCK * BLOCK, whole_blocks(stop)
+        while at < end:
+            wait_for(min(at + _CHUNK, stop))
+            count = self._put(self._memory[at : min(at + _CHUNK, end)].data, at)
             at += count
             self._written += count
             report(self._written)

@@ -1,0 +1,93 @@
+"""A writer that begins while the state is still being copied, and what it does where the copy comes to no end."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from lastgood._snapshot import staging
+from lastgood._snapshot.taking import NotTakenError, Taking
+from lastgood._storage import direct
+
+SIZE = direct._CHUNK * 3 + 12_345
+
+
+def _copy_slowly(source, memory, *, until=SIZE):
+    """Return a copy that says how far it has come at places that are no block's or chunk's end."""
+
+    def copy(reached):
+        for at in range(0, until, 5_000_011):
+            stop = min(at + 5_000_011, until)
+            memory[at:stop] = source[at:stop]
+            reached(stop)
+            time.sleep(0.02)
+        if until < SIZE:
+            raise KeyboardInterrupt
+
+    return copy
+
+
+def _sum_up(memory):
+    """Seal as digests do: from all of what is there."""
+
+    def seal():
+        memory[:8] = np.frombuffer(int(memory[8:SIZE].sum(dtype=np.uint64)).to_bytes(8, "little"), np.uint8)
+        return SIZE, [(0, 8)]
+
+    return seal
+
+
+def _source():
+    return np.random.default_rng(1).integers(0, 256, SIZE, np.uint8)
+
+
+def test_what_is_written_meanwhile_is_what_was_copied(tmp_path):
+    source, memory, written = _source(), staging.shared(SIZE), []
+    memory[:] = 0
+    taking = Taking(_copy_slowly(source, memory), SIZE)
+
+    def report(count):
+        written.append((count, taking.ended))
+
+    arguments = (tmp_path / "f", memory, (0, SIZE), _sum_up(memory), report, taking.wait_for)
+    writer = threading.Thread(target=direct.write_file, args=arguments)
+    writer.start()
+    taking.run()
+    writer.join()
+    content = np.fromfile(tmp_path / "f", np.uint8)
+    assert (content[8:] == source[8:]).all()
+    assert int.from_bytes(content[:8].tobytes(), "little") == source[8:].sum(dtype=np.uint64)
+    assert not written[0][1]  # the first bytes were on their way before the last were copied
+
+
+def test_a_copy_that_comes_to_no_end_is_waited_for_by_nobody(tmp_path):
+    memory, told = staging.shared(SIZE), []
+    taking = Taking(_copy_slowly(_source(), memory, until=SIZE // 2), SIZE)
+
+    def write():
+        try:
+            direct.write_file(tmp_path / "f", memory, (0, SIZE), _sum_up(memory), lambda _: None, taking.wait_for)
+        except NotTakenError as error:
+            told.append(error)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with pytest.raises(KeyboardInterrupt):
+        taking.run()
+    writer.join(30)
+    assert len(told) == 1
+    assert taking.give_up()
+    taking.run()  # it is not begun again
+    assert not taking.ended
+
+
+def test_where_no_thread_can_be_had_the_writer_copies_first(tmp_path):
+    source, memory = _source(), staging.shared(SIZE)
+    taking = Taking(_copy_slowly(source, memory), SIZE)
+    direct.write_file(tmp_path / "f", memory, (0, SIZE), lambda: (SIZE, []), lambda _: None, taking.wait_for)
+    assert (np.fromfile(tmp_path / "f", np.uint8) == source).all()
+    ended = taking.ended
+    taking.run()
+    assert taking.ended == ended > 0
+    assert not taking.give_up()
