@@ -1,7 +1,18 @@
+import atexit
 import os
 import subprocess
+import tempfile
 
 import pytest
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imported; so do all processes of the tests
+    _compiled = tempfile.TemporaryDirectory(prefix="lastgood-jax-")
+    atexit.register(_compiled.cleanup)
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": _compiled.name,  # the same small models, compiled once rather than in each test
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ CHILD = Path(__file__).with_name("child.py")
 def train(directory, backend, **given):
     """Run the script; return (exit status, its output)."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # a user's restart compiles anew
     if backend == "tf_keras":
         environment |= {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1"}
     command = [sys.executable, str(CHILD), str(directory), json.dumps(given)]
