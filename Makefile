@@ -4,8 +4,13 @@ BIN := .venv/bin
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 DAMAGE ?= 3000
-# The tests of Keras 3 that are run on tf_keras 2, too.
-ON_BOTH := $(addprefix tests/on_keras/test_,contract.py document_example.py retention.py resume.py custom_loop.py signals.py verify_resume.py)
+# Tests that need a backend. The others run without one, and check that they import none.
+ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
+# Those of them that are run on tf_keras 2, too.
+ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
+	%checkpointer_on_keras.py %signals_on_keras.py, $(ON_KERAS))
+OLDER := tests/scenarios/test_older_checkpoints.py
+ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
 .PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-gpu screenshot clean
 
@@ -31,35 +36,35 @@ demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the b
 	KERAS_BACKEND=jax $(BIN)/python examples/digits.py
 
 test: .venv/test.stamp  ## run all tests, one process a backend
-	$(BIN)/python -m pytest tests/framework_free
+	env -u KERAS_BACKEND $(BIN)/python -m pytest tests $(ELSEWHERE)
 	set -e; for backend in $(BACKENDS); do \
-		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 tests/on_keras; done
+		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 $(ON_KERAS); done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
-	$(BIN)/python -m pytest -n 2 tests/resume
-	$(QUIET) $(BIN)/python -m pytest -n 2 tests/crash
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/crowds
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/attacks
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/commands tests/docs tests/damage
-	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/damage
+	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
+	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/attacks
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/cli tests/docs tests/scenarios/damage $(OLDER)
+	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/scenarios/damage $(OLDER)
 
 crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
-	$(QUIET) $(BIN)/python tests/crash/matrix.py --peers
+	$(QUIET) $(BIN)/python tests/scenarios/crash/matrix.py --peers
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
-	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/damage
-	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/damage
+	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage
+	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/scenarios/damage
 
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
-	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/resume
+	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
-	$(BIN)/python -m pytest tests/framework_free
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/on_keras
+	env -u KERAS_BACKEND $(BIN)/python -m pytest tests $(ELSEWHERE)
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_KERAS)
 
 soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test runs a part of it)
 	set -e; for backend in $(BACKENDS); do echo "== $$backend"; \
-		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/crowds/test_soak.py; done
-	$(QUIET) KERAS_BACKEND=jax LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/crowds/test_ten_thousand.py
+		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_soak.py; done
+	$(QUIET) KERAS_BACKEND=jax LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_ten_thousand.py
 
 lint: .venv/test.stamp  ## check style
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from lastgood import ModelCheckpoint
-from lastgood._keras import unsaved_variables
+from lastgood._keras.keras3 import unsaved_variables
 from lastgood._snapshot import copier
 
 RESULTS = Path(__file__).parent / "results"

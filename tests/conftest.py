@@ -1,9 +1,28 @@
+"""What all tests have: one process runs either those that need no framework, or those of one backend.
+
+Keras picks its backend when it is imported, from KERAS_BACKEND. Without that variable only tests that import no
+framework can run, and each of them checks that none was imported.
+"""
+
 import atexit
 import os
 import subprocess
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).parent
+FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
+ON_KERAS = "KERAS_BACKEND" in os.environ
+
+pytest_plugins = ["helpers.fixtures"] if ON_KERAS else []
+
+# A machine that is busy pauses a process for longer than the 200 ms that an example may take otherwise.
+settings.register_profile("lastgood", deadline=None)
+settings.load_profile("lastgood")
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imported; so do all processes of the tests
     _compiled = tempfile.TemporaryDirectory(prefix="lastgood-jax-")
@@ -13,6 +32,29 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imp
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+
+
+def _needs_framework(path):
+    """Return True if a file of tests imports a framework, or is about whole programs that do."""
+    return path.name.endswith("_on_keras.py") or path.relative_to(HERE).parts[0] in ("scenarios", "on_tf_keras", "cli")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leave out, of what is not asked for by name, the tests of frameworks where no backend is chosen."""
+    return True if collection_path.suffix == ".py" and not ON_KERAS and _on_keras(collection_path) else None
+
+
+def _on_keras(path):
+    return path.name.endswith("_on_keras.py")
+
+
+@pytest.fixture(autouse=True)
+def _no_framework(request):
+    """Check that what has to work without a framework imports none."""
+    yield
+    if not ON_KERAS and not _needs_framework(request.path):
+        imported = FRAMEWORKS & set(sys.modules)
+        assert not imported, f"{imported} got imported"
 
 
 @pytest.fixture

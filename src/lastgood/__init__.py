@@ -1,9 +1,9 @@
-"""Keras's ``ModelCheckpoint`` to the letter, whose files are whole or absent, never in between.
+"""A drop-in for Keras's ``ModelCheckpoint`` whose files are whole or absent, never in between.
 
 >>> from lastgood import ModelCheckpoint
 >>> ckpt = ModelCheckpoint("runs/digits/{epoch:02d}.keras")  # then: model.fit(..., callbacks=[ckpt])
 
-Importing this package imports neither Keras nor a backend; the first use of :class:`ModelCheckpoint` does.
+Importing this package imports neither Keras nor a backend; your first use of :class:`ModelCheckpoint` does.
 """
 
 from importlib import import_module
@@ -23,15 +23,16 @@ from ._errors import (
     SaveError,
     TargetIsDirectoryError,
 )
-from ._switch import wants_tf_keras
 
 if TYPE_CHECKING:
-    from ._custom_loop import Checkpointer
-    from ._model_checkpoint import ModelCheckpoint
-    from ._policies.save import Budget
-    from ._restore import Progress, load_weights, restore
-    from ._run import Checkpoint, Problem, Run, open_run
-    from ._verify_resume import verify_resume
+    from ._callback.keras3 import ModelCheckpoint
+    from ._checkpoint import Checkpoint, Problem
+    from ._loop.checkpointer import Checkpointer
+    from ._loop.verify_resume import verify_resume
+    from ._moment import Moment
+    from ._policies.schedule import Budget, Epochs, Schedule
+    from ._restoring import Progress, load_weights, restore
+    from ._run import Run, open_run
 
 __version__ = "0.1.0"
 
@@ -42,9 +43,11 @@ __all__ = [
     "Checkpoint",
     "Checkpointer",
     "CorruptCheckpointError",
+    "Epochs",
     "LastgoodError",
     "MissingExtraError",
     "ModelCheckpoint",
+    "Moment",
     "MonitorError",
     "NotExactError",
     "PlaceholderError",
@@ -54,6 +57,7 @@ __all__ = [
     "Run",
     "RunInUseError",
     "SaveError",
+    "Schedule",
     "TargetIsDirectoryError",
     "__version__",
     "load_weights",
@@ -63,31 +67,36 @@ __all__ = [
 ]
 
 
-# What is imported when it is first asked for, and the module that it is in. Most of it needs Keras.
+# What is imported when you first ask for it, and the module that it is in. Most of it needs Keras.
 _LAZY = {
-    "Budget": "_policies.save",
-    "Checkpoint": "_run",
-    "Problem": "_run",
+    "Budget": "_policies.schedule",
+    "Checkpoint": "_checkpoint",
+    "Checkpointer": "_loop.checkpointer",
+    "Epochs": "_policies.schedule",
+    "Moment": "_moment",
+    "Problem": "_checkpoint",
+    "Progress": "_restoring",
     "Run": "_run",
+    "Schedule": "_policies.schedule",
+    "load_weights": "_restoring",
     "open_run": "_run",
-    "Checkpointer": "_custom_loop",
-    "ModelCheckpoint": "_model_checkpoint",
-    "Progress": "_restore",
-    "load_weights": "_restore",
-    "restore": "_restore",
-    "verify_resume": "_verify_resume",
+    "restore": "_restoring",
+    "verify_resume": "_loop.verify_resume",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs more than the standard library when it is first asked for."""
-    if name not in _LAZY:
+    """Import what needs more than the standard library when you first ask for it."""
+    if name not in __all__:
         raise AttributeError(f"module 'lastgood' has no attribute {name!r}")
-    module = _LAZY[name]
-    if name == "ModelCheckpoint" and wants_tf_keras():
-        module = "tf_keras"
     try:
-        globals()[name] = getattr(import_module(f".{module}", __name__), name)
+        if name == "ModelCheckpoint":
+            from ._callback import model_checkpoint
+            from ._keras import default_generation
+
+            globals()[name] = model_checkpoint(default_generation())
+        else:
+            globals()[name] = getattr(import_module(f".{_LAZY[name]}", __name__), name)
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_backend(error) from error
     return globals()[name]

@@ -17,7 +17,6 @@ LastgoodError
 import errno
 import os
 import re
-from pathlib import Path
 
 
 class LastgoodError(Exception):
@@ -48,7 +47,7 @@ class SaveError(LastgoodError, OSError):
     """A checkpoint could not be written or made visible; what was there before is untouched."""
 
     @classmethod
-    def during(cls, action: str, path: str | Path, cause: Exception) -> "SaveError":
+    def during(cls, action: str, path: str | os.PathLike[str], cause: Exception) -> "SaveError":
         """Build the error for a failed ``action`` on ``path``, keeping the number that the system gave.
 
         Args:
@@ -90,7 +89,7 @@ class CorruptCheckpointError(RestoreError):
         array: The damaged array's path in the file, such as ``layers/dense/vars/0``; None where it is something else.
     """
 
-    def __init__(self, path: str | Path, region: str, reason: str = "", array: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], region: str, reason: str = "", array: str | None = None) -> None:
         """Say what is damaged.
 
         Args:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
-from . import _strict_json
+from . import _json
 
 VERSION = 1
 _END_OF_TIME = 253_402_300_800  # the year 10000: calendars know no more
@@ -60,7 +60,7 @@ class Record:
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
         own |= {} if files is None else {"files": files}
         text = json.dumps({**own, **values}, allow_nan=False, sort_keys=True)
-        longest = _strict_json.RECORD if files is None else _strict_json.DIRECTORY
+        longest = _json.RECORD if files is None else _json.DIRECTORY
         if len(text) > longest and self.metrics:
             return replace(self, metrics={}).to_text(table, files)
         if len(text) > longest:  # better no checkpoint, and told so, than one that no reader takes
@@ -110,11 +110,11 @@ class RecordText:
     NO_DIGEST: ClassVar[str] = "0" * 8
     _KEY: ClassVar[str] = '"crc32": "'
 
-    def __init__(self, text: str, longest: int = _strict_json.RECORD) -> None:
+    def __init__(self, text: str, longest: int = _json.RECORD) -> None:
         """Parse ``text``, as far as it can be; of one of more than ``longest`` bytes, nothing."""
         self.text = text
         try:
-            values = _strict_json.read(text, longest)
+            values = _json.read(text, longest)
         except ValueError:
             values = None
         self.values: Mapping[str, Any] = values if isinstance(values, dict) else {}

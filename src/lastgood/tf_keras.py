@@ -1,92 +1,12 @@
-"""The face to tf_keras 2: the callback for ``tf_keras`` and, with ``TF_USE_LEGACY_KERAS=1``, for ``tf.keras``."""
-
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+"""The callback for ``tf_keras`` and, with ``TF_USE_LEGACY_KERAS=1``, for ``tf.keras``."""
 
 from ._errors import MissingExtraError
 
 try:
-    import numpy as np
-    import tf_keras
+    from ._callback.tf_keras2 import ModelCheckpoint
 except ModuleNotFoundError as error:
+    if error.name not in ("tf_keras", "tensorflow"):
+        raise
     raise MissingExtraError.for_feature("lastgood.tf_keras", "tf-keras", "tf-keras") from error
 
-from . import _tf_keras
-from ._callback import CheckpointCallback
-from ._formats import Format, choose_format_of_tf_keras
-from ._policies.monitor import resolve_direction
-from ._policies.naming import Template
-from ._run.paths import newest_checkpoint
-
 __all__ = ["ModelCheckpoint"]
-
-
-class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
-    """Save the model, or its weights, while ``fit()`` runs; a file that appears is whole and durable.
-
-    The first nine arguments and all that follows from them are those of ``tf.keras.callbacks.ModelCheckpoint``. The
-    path chooses the format: ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5``; any other ending, or
-    none, is a TensorFlow checkpoint with ``save_weights_only``, else a SavedModel directory.
-
-    >>> ckpt = ModelCheckpoint("runs/{epoch:02d}-{val_loss:.2f}.keras", save_best_only=True)
-    >>> model.fit(x, y, validation_data=(xv, yv), epochs=10, callbacks=[ckpt])  # doctest: +SKIP
-
-    Attributes:
-        best: The best monitored value of the saves so far; infinite before the first. It moves when a save has
-            succeeded.
-        monitor_op: Tells whether one value is better than another.
-
-    Source: the documentation of ``tf.keras.callbacks.ModelCheckpoint`` 2.9, and the code of tf_keras 2.21.
-    """
-
-    def _choose_format(self, filepath: str, suffix: str, weights_only: bool, options: Any) -> Format:
-        """Return the format of tf_keras that a path asks for."""
-        return choose_format_of_tf_keras(filepath, suffix, weights_only=weights_only, options=options)
-
-    def _settle(self) -> None:
-        """Set what tf_keras and subclasses of its own callback look for."""
-        self._supports_tf_logs = True  # logs of batches stay tensors until a save is due
-        self._chief_worker_only = False
-        least = resolve_direction(self.monitor, self.mode, {}).mode == "min"
-        self.monitor_op = np.less if least else np.greater
-        if self.best is None:
-            self.best = self._promised = float("inf") if least else float("-inf")
-
-    def _implements_train_batch_hooks(self) -> bool:
-        """Tell whether batches matter: where none does, tf_keras does not call their hooks."""
-        return self.save_freq != "epoch"
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Save, if saves come by epoch and this one is due; outside of ``fit`` it is durable when this returns."""
-        super().on_epoch_end(epoch, logs)
-        self._wait_outside_of_fit()
-
-    def _save_model(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None) -> None:
-        """Save, if the period has passed; subclasses call it from hooks of their own.
-
-        Args:
-            epoch: The epoch, counted from 0.
-            batch: The index of the batch; None for an epoch's end.
-            logs: The logs of the hook.
-        """
-        if self.save_freq == "epoch" and self.epochs_since_last_save < self.period:
-            return
-        self.epochs_since_last_save = 0
-        self._epoch = epoch
-        self._save_if_due(None if batch is None else batch + 1, logs or {})
-        self._wait_outside_of_fit()
-
-    def _wait_outside_of_fit(self) -> None:
-        """Wait for a save where no ``fit`` will: an evaluation that has ended, hooks that are called by hand."""
-        if self._course.fit.callbacks is None:
-            self.wait()
-
-    def _save_if_due(self, batch: int | None, logs: Mapping[str, Any]) -> None:
-        """Save what the monitored metric allows."""
-        super()._save_if_due(batch, _tf_keras.as_plain(logs))
-
-    def _get_most_recently_modified_file_matching_pattern(self, pattern: str) -> str | None:
-        """Return the newest checkpoint that a template can have named; None if there is none."""
-        newest = newest_checkpoint(Template(str(pattern)), self._format)
-        return None if newest is None else str(Path(newest))

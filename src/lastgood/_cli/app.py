@@ -5,7 +5,9 @@ import sys
 import typer
 
 from .._errors import CorruptCheckpointError, LastgoodError
-from . import demo, listing, looking, making, output, reporting, tidying
+from . import demo, listing, output, reporting, tidying
+from . import exporting as making
+from . import inspecting as looking
 
 _DAMAGED, _REFUSED = 1, 2
 

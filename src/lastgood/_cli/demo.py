@@ -22,7 +22,7 @@ def demo(
         raise MissingExtraError.for_backend(error) from error
     import numpy as np
 
-    from .._model_checkpoint import ModelCheckpoint
+    from .._callback.keras3 import ModelCheckpoint
 
     keras.utils.set_random_seed(0)
     x = np.random.default_rng(0).normal(size=(512, 8)).astype("float32")

@@ -2,7 +2,6 @@
 
 import itertools
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from rich.text import Text
 from .._run import Run, open_run
 from . import output
 
-Directory = Annotated[Path, typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in.")]
+Directory = Annotated[str, typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in.")]
 Monitor = Annotated[str, typer.Option(help="The metric that says which is best.")]
 Mode = Annotated[str, typer.Option(help="How it improves: min, max, or auto, by its name.")]
 

@@ -5,7 +5,6 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .._storage.entries import tree_bytes
+from .._storage import locate
 
 AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
@@ -23,7 +22,7 @@ def write_json(value: Any) -> None:
     print(json.dumps(_finite(value), indent=2, allow_nan=False))
 
 
-def write_done(what: str, *paths: Path, as_json: bool) -> None:
+def write_done(what: str, *paths: str, as_json: bool) -> None:
     """Print what was done, and to which paths, with their sizes where something was written.
 
     Args:
@@ -32,10 +31,10 @@ def write_done(what: str, *paths: Path, as_json: bool) -> None:
         as_json: Whether to answer in JSON.
     """
     if as_json:
-        write_json({what: [{"path": str(path), "size": tree_bytes(path)} for path in paths]})
+        write_json({what: [{"path": path, "size": locate(path).size()} for path in paths]})
         return
     for path in paths:
-        print(f"{what} {plain(path)}{f': {size(tree_bytes(path))}' if what == 'wrote' else ''}")
+        print(f"{what} {plain(path)}{f': {size(locate(path).size())}' if what == 'wrote' else ''}")
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:

@@ -8,8 +8,8 @@ import typer
 from .._errors import SaveError
 from .._report import charts, page
 from .._report.story import Story
-from .._run import open_run
-from .._storage import LocalStorage
+from .._run.run import open_run, story_of
+from .._storage import LOCAL
 from . import output
 from .listing import Directory, Mode, Monitor
 
@@ -23,18 +23,18 @@ def report(
     json: output.AsJson = False,
 ) -> None:
     """Write a page about a run that needs nothing else to be looked at: curves, checkpoints, what saves cost."""
-    opened = open_run(run)
-    page.write_report(opened, to, monitor, mode)
-    written = [to]
+    story = story_of(open_run(run), monitor, mode)
+    page.write_report(story, to)
+    written = [str(to)]
     if png is not None:
-        _write_picture(Story.of(opened, monitor, mode), png)
-        written.append(png)
+        _write_picture(story, png)
+        written.append(str(png))
     output.write_done("wrote", *written, as_json=json)
 
 
 def _write_picture(story: Story, path: Path) -> None:
     try:
-        with LocalStorage().stage(path, path.suffix) as temporary:
-            charts.picture(story, temporary)
+        with LOCAL.stage(path, path.suffix) as stage:
+            charts.picture(story, stage.path)
     except OSError as error:
         raise SaveError.during("write the picture", path, error) from error

@@ -2,18 +2,18 @@
 
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .._errors import ArgumentError
 from .._run import Run, open_run
+from .._storage import locate
 from . import output
 from .listing import Directory, Mode, Monitor
 
-Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a run.")]
-RunOfIt = Annotated[Path | None, typer.Option(help="Its run, if that is not its directory.")]
+CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a run.")]
+RunOfIt = Annotated[str | None, typer.Option(help="Its run, if that is not its directory.")]
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
@@ -40,7 +40,7 @@ def prune(
         mode=mode,
         dry_run=dry_run,
     )
-    names = [each.path.relative_to(opened.directory).as_posix() for each in gone]
+    names = [opened.name_of(each) for each in gone]
     freed = sum(each.size for each in gone)
     if json:
         output.write_json(
@@ -64,13 +64,13 @@ def _span(text: str | None) -> int | timedelta | None:
     return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
 
 
-def pin(checkpoint: Checkpoint, run: RunOfIt = None, json: output.AsJson = False) -> None:
+def pin(checkpoint: CheckpointArgument, run: RunOfIt = None, json: output.AsJson = False) -> None:
     """Have a checkpoint never be pruned."""
-    Run(run or checkpoint.parent).pin(checkpoint)
+    Run(run or locate(checkpoint).parent).pin(checkpoint)
     output.write_done("pinned", checkpoint, as_json=json)
 
 
-def unpin(checkpoint: Checkpoint, run: RunOfIt = None, json: output.AsJson = False) -> None:
+def unpin(checkpoint: CheckpointArgument, run: RunOfIt = None, json: output.AsJson = False) -> None:
     """Let a checkpoint be pruned again."""
-    Run(run or checkpoint.parent).unpin(checkpoint)
+    Run(run or locate(checkpoint).parent).unpin(checkpoint)
     output.write_done("unpinned", checkpoint, as_json=json)

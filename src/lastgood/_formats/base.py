@@ -1,141 +1,248 @@
-"""What every file format can do, and what it hands on between a save's two halves."""
+"""What every file format can do, and what it passes from the first half of a save to the second."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
-from .. import _frameworks
-from .._layout.training_block import Training, TrainingBlock
+from .._bytes.training_block import Training, TrainingBlock
+from .._errors import ArgumentError, SaveError, TargetIsDirectoryError
+from .._keras import Generation, ModelAdapter
 from .._record import Record
 from .._snapshot import copier
-from .._snapshot.taking import Taking
-from .._storage.entries import tree_bytes
+from .._snapshot.state_copy import StateCopy
+from .._storage import Extent, Location, Report, Stage, StoredFile
+from .._storage.base import Kind
 
 BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
 # Bytes to have ready for a record whose length is not known yet.
 USUAL_RECORD = 4096
 
-WhenAlike = Callable[[], None]
-
-Report = Callable[[int], None]
-"""Told, while a file is written, how many bytes of it have been."""
+Fill = Callable[[], None]
+"""Overwrites the model's variables with those of a checkpoint that fits it."""
 
 
-def _nothing(path: Path) -> None:
-    del path
+def _nothing(stage: Stage) -> None:
+    del stage
+
+
+def _nothing_more(at: Location) -> None:
+    del at
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A save that is still to be written, and part of whose state may still have to be taken.
+    """A save that is still to be written, and part of whose state may still have to be copied.
 
     Attributes:
-        write: Writes the checkpoint to a path where nothing is yet; raises OSError where the storage refuses.
+        write: Writes the checkpoint to a stage that is empty; raises OSError if the storage fails.
         seal: Completes what was written: it gets its record.
-        size: Bytes to be written; 0 where only the writing will tell.
-        live: The writing reads the model itself, so training must wait for it; for the rest it need not.
-        before: Told, before it is written, where the checkpoint is to appear.
-        after: Told where it has appeared.
-        note: What the user should know of it, once; empty if nothing.
-        taking: Takes what of the state is not taken yet; the writing waits for it where it must.
+        size: Bytes to be written; 0 if only the writing will tell.
+        live: Whether the writing reads the model itself, so that training must wait for it. For the rest it need not.
+        after: Called with the place where the checkpoint has appeared.
+        note: What the user should know about this way of saving, once; empty if nothing.
+        copy: Copies what is not copied yet; the writing waits for it where it must.
     """
 
-    write: Callable[[Path, Report], None]
-    seal: Callable[[Path], None] = _nothing
+    write: Callable[[Stage, Report], None]
+    seal: Callable[[Stage], None] = _nothing
     size: int = 0
     live: bool = False
     note: str = ""
-    before: Callable[[Path], None] = _nothing
-    after: Callable[[Path], None] = _nothing
-    taking: Taking = field(default_factory=Taking)
+    after: Callable[[Location], None] = _nothing_more
+    copy: StateCopy = field(default_factory=StateCopy)
 
 
-def to_bytes(model: Any, training: TrainingBlock) -> bytes:
-    """Return the training state of ``model`` as it is now."""
-    return training.to_bytes(copier(_frameworks.of(model).backend()))
+def to_bytes(adapter: ModelAdapter, training: TrainingBlock) -> bytes:
+    """Return the training state of a model as it is now."""
+    return training.to_bytes(copier(adapter.backend()))
 
 
-def live(write: Callable[[Path], None], seal: Callable[[Path], None] = _nothing, *, note: str = "") -> Snapshot:
-    """Return the snapshot of what stock Keras writes, from the model itself: nothing is taken beforehand.
+def live(write: Callable[[Path], None], seal: Callable[[Stage], None] = _nothing, *, note: str = "") -> Snapshot:
+    """Return the snapshot of what stock Keras writes from the model itself: nothing is copied beforehand.
 
     Args:
         write: Has stock Keras write to a path.
         seal: Completes what it wrote.
-        note: What the user should know of it.
+        note: What the user should know about it.
     """
 
-    def write_and_report(path: Path, report: Report) -> None:
-        write(path)
-        report(tree_bytes(path))
+    def write_and_report(stage: Stage, report: Report) -> None:
+        write(stage.path)
+        report(stage.size())
 
     return Snapshot(write_and_report, seal, live=True, note=note)
 
 
-class Format(Protocol):
-    """Where each byte of a checkpoint goes. A format writes to a path that the storage gave it, and commits nothing.
+class Format(ABC):
+    """Where each byte of a checkpoint goes. A format writes to a stage that the storage gave it and commits nothing.
 
     Attributes:
         name: The format's name, as records have it.
-        suffix: The ending that its writer insists on; empty for a directory.
-        takes_options: Whether stock tf_keras hands ``options`` to its writer.
+        endings: By generation of Keras that writes it, the endings of a path that ask for it; the empty one stands for
+            a path without an ending.
+        weights_only: Whether it holds weights rather than a whole model.
+        describes: A few words for people, such as ``"whole model"``.
+        only_reader: The tool that alone reads its arrays; None if they can be read here.
+        exports: Whether its weights can be exported to other files.
+        suffix: The ending that its writer insists on; empty for a directory or a group.
+        takes_options: Whether stock Keras hands ``options`` to its writer.
     """
 
-    name: str
-    suffix: str
-    takes_options: bool
+    name: ClassVar[str]
+    endings: ClassVar[Mapping[Generation, tuple[str, ...]]]
+    weights_only: ClassVar[bool]
+    describes: ClassVar[str]
+    only_reader: ClassVar[str | None] = None
+    exports: ClassVar[bool] = False
+    suffix: str = ""
+    takes_options: bool = False
 
-    def check_model(self, model: Any) -> None:
-        """Raise before anything is written if this format cannot hold ``model``.
+    def __init__(self, ending: str = "", generation: Generation = "keras", options: Any = None) -> None:
+        """Take what chose the format.
+
+        Args:
+            ending: The path's ending.
+            generation: The Keras that writes.
+            options: What TensorFlow's own formats are written with; None for their defaults.
+        """
+        self._ending = ending
+        self._generation = generation
+        self._options = options
+
+    @classmethod
+    @abstractmethod
+    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+        """Return True if the checkpoint at ``at`` is of this format; formats before this one in the table are not."""
+
+    def check_model(self, adapter: ModelAdapter) -> None:
+        """Raise before anything is written if this format cannot hold the model.
 
         Raises:
-            ArgumentError: It cannot, and the message says which format can.
+            ArgumentError: It cannot; the message says which format can.
         """
-        ...
+        if adapter.generation not in self.endings:
+            raise ArgumentError(
+                f"The format '{self.name}' is not one of {adapter.generation}, which this model is of. End the path in "
+                "'.keras' or '.weights.h5'."
+            )
 
-    def prepare(self, model: Any, training: Training) -> int:
-        """Get ready for saves of ``model``; return about the bytes of staging buffer that they take, 0 for none."""
-        ...
+    @abstractmethod
+    def prepare(self, adapter: ModelAdapter, training: Training) -> int:
+        """Get ready for saves of a model; return about how many bytes of staging buffer they take, 0 for none."""
 
-    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
-        """Take the state of ``model`` as it is now, or say how; the staging buffer must be free."""
-        ...
+    @abstractmethod
+    def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
+        """Copy the state of a model as it is now, or say how; the staging buffer must be free."""
 
-    def unsaved_variables(self, model: Any) -> list[Any]:
-        """Return the variables that training changes, and :meth:`load_weights` does not load."""
-        ...
+    @abstractmethod
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
+        """Return the variables that training changes and that loading the weights does not restore."""
 
-    def read_record(self, path: Path) -> Record | None:
-        """Return the record of the checkpoint at ``path``; None if it has none or cannot be read."""
-        ...
+    @abstractmethod
+    def read_record(self, at: Location) -> Record | None:
+        """Return a checkpoint's record; None if it has none or it cannot be read."""
 
-    def read_training(self, path: Path) -> bytes | None:
-        """Return the training state of the checkpoint at ``path``, which was verified; None if it has none."""
-        ...
+    @abstractmethod
+    def read_training(self, at: Location) -> bytes | None:
+        """Return the training state of a checkpoint that was verified; None if it has none."""
 
-    def verify(self, path: Path) -> None:
+    @abstractmethod
+    def verify(self, at: Location) -> None:
         """Check every byte that has a digest.
 
         Raises:
             CorruptCheckpointError: The checkpoint is damaged.
-            OSError: The system refused.
+            OSError: The storage failed.
         """
-        ...
 
-    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Load the weights of the checkpoint at ``path`` into ``model``.
+    @abstractmethod
+    def loading(
+        self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
+    ) -> AbstractContextManager[Fill]:
+        """Open a checkpoint to load its weights into a built model; give the function that overwrites the model's.
 
         Args:
-            model: A built model.
-            path: The checkpoint.
-            when_alike: If it is given, the checkpoint was verified, and has to have the model's variables, all of them
-                and no others. It is called when that is so, before any is overwritten.
+            adapter: The model.
+            at: The checkpoint.
+            verified: Whether it was verified, so that its digests need not be checked again.
+            exact: Whether it must have exactly the model's variables.
 
         Raises:
-            Exception: Whatever stock Keras raises for a file that does not fit or is damaged.
+            CorruptCheckpointError: It is damaged; nothing was overwritten.
+            RestoreError: It is not one of this model; nothing was overwritten.
+            Exception: Whatever stock Keras raises for a file that does not fit, where the loading is Keras's.
         """
-        ...
 
-    def may_replace(self, path: Path) -> bool:
-        """Tell whether what is at ``path``, if anything, is something that a new checkpoint may take the place of."""
-        ...
+    @abstractmethod
+    def may_replace(self, at: Location) -> bool:
+        """Return True if a new checkpoint may take the place of what is at ``at``, if anything is."""
+
+    def check_replaceable(self, at: Location) -> None:
+        """Check that a checkpoint may take the place of what is at ``at``.
+
+        Raises:
+            TargetIsDirectoryError: It is a directory that is not a checkpoint of this format.
+            SaveError: It is a file, where a directory is to be written.
+        """
+        if self.may_replace(at):
+            return
+        if at.kind == "directory":
+            raise TargetIsDirectoryError(
+                "Please specify a non-directory filepath for ModelCheckpoint. Filepath used is an existing directory: "
+                f"{at} (and it is no checkpoint of the format '{self.name}', so it is not replaced)"
+            )
+        raise SaveError(
+            f"Could not save the checkpoint {str(at)!r}: a file is there, and the format '{self.name}' writes a "
+            "directory. Remove the file, or save elsewhere."
+        )
+
+    def arrays(self, at: Location) -> AbstractContextManager[tuple[StoredFile, Extent]]:
+        """Open the HDF5 file that holds a checkpoint's arrays; give the file that it lies in, and where.
+
+        Raises:
+            ArgumentError: Only another tool reads the arrays of this format.
+        """
+        raise ArgumentError(
+            f"Only {self.only_reader} reads the arrays of {str(at)!r}. "
+            "Load them into their model with lastgood.load_weights, and save that as .weights.h5."
+        )
+
+    def config(self, at: Location) -> bytes | None:
+        """Return the JSON of a model's configuration; None if the checkpoint has none."""
+        del at
+        return None
+
+    def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
+        """Write a copy of a checkpoint that has other weights; ``weights`` is a ``.weights.h5`` file.
+
+        Raises:
+            ArgumentError: This format cannot.
+        """
+        del at, weights, target
+        raise ArgumentError(f"A checkpoint of the format '{self.name}' cannot be copied with other weights.")
+
+
+class FileFormat(Format):
+    """A checkpoint that is one file."""
+
+    @classmethod
+    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+        """Return True if the path has one of the endings."""
+        return kind != "directory" and any(at.name.endswith(each) for ends in cls.endings.values() for each in ends)
+
+    def may_replace(self, at: Location) -> bool:
+        """Return True unless a directory is there."""
+        return at.kind != "directory"
+
+    def arrays(self, at: Location) -> AbstractContextManager[tuple[StoredFile, Extent]]:
+        """Open the file, which is an HDF5 file."""
+        return _whole(at)
+
+
+@contextmanager
+def _whole(at: Location) -> Iterator[tuple[StoredFile, Extent]]:
+    with at.open() as file:
+        yield file, Extent(0, file.size)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 import h5py
 import numpy as np
 
-from .._layout import digests, trailing_record
+from .._bytes import digests, trailing_record
 from .._record import Record
 from .._snapshot.staged_file import StagedFile
-from .._storage import direct
+from .._storage import Extent, Image, Report, Span, Stage, direct
 from .base import Snapshot
 
 _ROOM = 2 * 1024 * 1024  # for all that is no tensor
@@ -42,10 +42,18 @@ def snapshot(
     staged.write(trailing_record.encode(text))
     memory, length = staged.memory[: direct.whole_blocks(staged.length)], staged.length
 
-    def seal() -> tuple[int, list[direct.Place]]:
+    def seal() -> tuple[int, list[Extent]]:
         offset, taken = table
         memory[offset : offset + taken] = np.frombuffer(digests.make_table(memory, extents), np.uint8)
         digests.seal(memory[:length], extents, at, text)
-        return length, [table, (at, length - at)]
+        return length, [Extent(*table), Extent(at, length - at)]
 
-    return Snapshot(lambda path, report: direct.write_file(path, memory, (0, at), seal, report), size=length, note=note)
+    def write_image(stage: Stage, report: Report) -> None:
+        stage.write_image("", Image(memory, Span(0, at), seal, _is_there), report)
+
+    return Snapshot(write_image, size=length, note=note)
+
+
+def _is_there(stop: int) -> None:
+    """Wait for nothing: stock Keras has written all by now."""
+    del stop

@@ -1,33 +1,34 @@
 """``*.keras``: Keras 3's model archive, a zip, written in one pass from the staging buffer."""
 
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import _frameworks
+from .._bytes import digests, weights_file, zip_layout
+from .._bytes.training_block import Training
 from .._errors import CorruptCheckpointError
-from .._layout import digests, weights_file, zip_layout
-from .._layout.training_block import Training
+from .._keras import ModelAdapter
 from .._record import Record, RecordText
 from .._snapshot import staging
-from .._snapshot.taking import Reached, Taking
-from .._storage import direct
-from .._storage.positioned import PositionedFile
-from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_bytes
+from .._snapshot.state_copy import Reached, StateCopy
+from .._storage import Extent, Image, Location, Report, Span, Stage, StoredFile
+from .._storage.base import Kind
+from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Snapshot, live, to_bytes
+from .weights_plan import PlanCache
 
 if TYPE_CHECKING:
-    from .._layout.hdf5_layout import Hdf5Layout
-    from .._layout.weights_plan import PlanCache
+    from .._bytes.hdf5_layout import Hdf5Layout
 
 
 _TRAINING = "lastgood.training"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
-class KerasArchive:
+class KerasArchive(FileFormat):
     """The whole model; the record is the zip's comment.
 
     It is no further member: stock Keras unpacks an archive of more than three members to a temporary directory before
@@ -35,126 +36,153 @@ class KerasArchive:
     """
 
     name = "keras"
-    takes_options = False
+    endings = {"keras": (".keras",), "tf_keras": (".keras",)}
+    weights_only = False
+    describes = "whole model"
+    exports = True
     suffix = ".keras"
 
-    def check_model(self, model: Any) -> None:
-        """Do nothing: this format holds whatever Keras can train."""
+    @classmethod
+    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+        """Return True if the path has the ending, unless it is an HDF5 file: tf_keras writes weights alone so."""
+        return super().is_at(at, kind) and not _is_hdf5(at)
 
-    def prepare(self, model: Any, training: Training) -> int:
+    def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Plan the layout, and return about the length of the archive."""
-        found = self._plans.get(model, training)
-        texts = _frameworks.of(model).serialized(model) if found else None  # the first time, it imports what it needs
+        found = self._plans.get(adapter, training)
+        texts = adapter.serialized() if found else None  # the first time, it imports what it needs
         if found is None or texts is None:
             return 0
-        plan, state, _ = found
-        return _image(plan.layout, texts, state.assets, RecordText(" " * USUAL_RECORD)).longest
+        return _archive(found.plan.layout, texts, found.state.assets, RecordText(" " * USUAL_RECORD)).longest
 
-    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
+    def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
-        found = self._plans.get(model, training)
-        texts = _frameworks.of(model).serialized(model) if found else None
+        found = self._plans.get(adapter, training)
+        texts = adapter.serialized() if found else None
         if found is None or texts is None:
-            content = to_bytes(model, training(self.unsaved_variables(model)))
-            return live(model.save, lambda path: _complete(path, record, content), note=BY_STOCK)
+            content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
+            return live(adapter.model.save, lambda stage: _complete(stage, record, content), note=BY_STOCK)
         plan = found.plan
-        image = _image(plan.layout, texts, found.state.assets, _comment(record, plan.layout.digests))
-        memory = staging.shared(image.longest)
+        archive = _archive(plan.layout, texts, found.state.assets, _comment(record, plan.layout.digests))
+        memory = staging.shared(archive.longest)
 
         def copy(reached: Reached) -> None:
-            plan.copy_into(memory[image.start :], found, model, lambda stop: reached(image.start + stop))
+            plan.copy_into(memory[archive.start :], found, adapter, lambda stop: reached(archive.start + stop))
 
-        taking = Taking(copy, image.longest)
-        write = partial(image.write, memory=memory, wait_for=taking.wait_for)
-        return Snapshot(write, size=image.longest, taking=taking)
+        state = StateCopy(copy, archive.longest)
+        return Snapshot(partial(archive.write, memory=memory, state=state), size=archive.longest, copy=state)
 
-    def unsaved_variables(self, model: Any) -> list[Any]:
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
         """Return what stock saving leaves out."""
-        return _frameworks.of(model).unsaved_variables(model, optimizer=True)
+        return adapter.unsaved_variables(optimizer=True)
 
     @cached_property
-    def _plans(self) -> "PlanCache":
-        from .._layout.weights_plan import PlanCache
-
+    def _plans(self) -> PlanCache:
         return PlanCache(assets=True)
 
-    def read_record(self, path: Path) -> Record | None:
+    def read_record(self, at: Location) -> Record | None:
         """Return the record in the zip's comment, whatever else of the archive is damaged."""
         try:
-            with PositionedFile(path) as file:
+            with at.open() as file:
                 _, comment = zip_layout.find_comment(file)
         except (OSError, CorruptCheckpointError):
             return None
         return Record.from_text(RecordText(comment.decode(errors="replace")))
 
-    def read_training(self, path: Path) -> bytes | None:
-        """Read the data set that it is in the weights file, or the member where stock Keras wrote that."""
-        with zip_layout.opened(path) as (archive, file):
+    def read_training(self, at: Location) -> bytes | None:
+        """Read the data set in the weights file, or the member of the archive where stock Keras wrote that."""
+        with zip_layout.opened(at) as (archive, file):
             if _TRAINING not in archive.namelist():
                 return weights_file.read_training(file, zip_layout.place_of(archive, file, zip_layout.WEIGHTS))
             return file.read(*zip_layout.place_of(archive, file, _TRAINING))
 
-    def verify(self, path: Path) -> None:
+    def verify(self, at: Location) -> None:
         """Check the archive against its digests."""
-        place, comment = zip_layout.place_of_weights(path)
-        with _naming_members(path), PositionedFile(path) as file:
+        place, comment = zip_layout.place_of_weights(at)
+        with _naming_members(at), at.open() as file:
             weights_file.verify(file, place, _record_of(file, comment))
 
-    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
+    @contextmanager
+    def loading(
+        self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
+    ) -> Iterator[Fill]:
         """Check the archive, and read the tensors straight into the model."""
-        from .._layout import weights_restore
+        from . import weights_load  # here, because looking at checkpoints loads no weights
 
-        place, comment = zip_layout.place_of_weights(path)
-        with _naming_members(path), PositionedFile(path) as file:
-            weights_restore.load(model, file, place, _record_of(file, comment), when_alike=when_alike)
+        place, comment = zip_layout.place_of_weights(at)
+        with _naming_members(at), at.open() as file:
+            loader = weights_load.Loader(adapter, at, file, place, _record_of(file, comment))
+            loader.check(verified=verified, exact=exact)
+            yield loader.fill
 
-    def may_replace(self, path: Path) -> bool:
-        """A file replaces anything but a directory."""
-        return not path.is_dir()
+    def arrays(self, at: Location) -> AbstractContextManager[tuple[StoredFile, Extent]]:
+        """Open the archive's weights file."""
+        return zip_layout.opened_weights(at)
+
+    def config(self, at: Location) -> bytes | None:
+        """Return the member ``config.json``."""
+        with zip_layout.opened(at) as (archive, _):
+            return archive.read("config.json")
+
+    def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
+        """Write an archive with the members of another, and other weights."""
+        with zip_layout.opened(at) as (source, _), zipfile.ZipFile(target, "w") as archive:
+            for info in source.infolist():
+                if info.filename in ("metadata.json", "config.json") or info.filename.startswith("assets/"):
+                    archive.writestr(info.filename, source.read(info))
+            archive.write(weights, zip_layout.WEIGHTS)
+
+
+def _is_hdf5(at: Location) -> bool:
+    try:
+        with at.open() as file:
+            return file.size >= len(_HDF5) and file.read(0, len(_HDF5)) == _HDF5
+    except OSError:
+        return False
 
 
 @contextmanager
-def _naming_members(path: Path) -> Iterator[None]:
-    """Have damage around the tensors told with the member of the archive that it is in, if it is in one."""
+def _naming_members(at: Location) -> Iterator[None]:
+    """Have errors about damage around the tensors name the member of the archive that it is in, if it is in one."""
     try:
         yield
     except CorruptCheckpointError as error:
-        member = zip_layout.damaged_member(path) if error.region == digests.AROUND else None
+        member = zip_layout.damaged_member(at) if error.region == digests.AROUND else None
         if member is None:
             raise
-        raise CorruptCheckpointError(path, f"the member {member!r}") from None
+        raise CorruptCheckpointError(at, f"the member {member!r}") from None
 
 
-def _record_of(file: PositionedFile, comment: bytes) -> tuple[int, RecordText] | None:
+def _record_of(file: StoredFile, comment: bytes) -> tuple[int, RecordText] | None:
     return (file.size - len(comment), RecordText(comment.decode(errors="replace"))) if comment else None
 
 
-def _complete(path: Path, record: Record, training: bytes) -> None:
+def _complete(stage: Stage, record: Record, training: bytes) -> None:
     """Add the record to what stock Keras wrote, and the training state as a member: the weights are in it by then."""
     text = _comment(record, None)
-    with zipfile.ZipFile(path, "a") as archive:
+    with zipfile.ZipFile(stage.path, "a") as archive:
         archive.writestr(_TRAINING, training)
         archive.comment = text.text.encode()
-    digests.seal_file(path, path.stat().st_size - len(archive.comment), text)
+    digests.seal_file(stage.path, stage.size() - len(text.text.encode()), text)
 
 
-def _comment(record: Record, table: tuple[int, int] | None) -> RecordText:
+def _comment(record: Record, table: Extent | None) -> RecordText:
     """Return the record's text, without its metrics if it would be longer than a zip's comment can be."""
     text = record.to_text(table)
     return text if len(text.text.encode()) <= zipfile.ZIP_MAX_COMMENT else replace(record, metrics={}).to_text(table)
 
 
-def _image(
+def _archive(
     layout: "Hdf5Layout", texts: tuple[bytes, bytes], assets: Mapping[str, bytes], record: RecordText
-) -> "_Image":
+) -> "_StagedArchive":
     config, metadata = texts
     before = {"metadata.json": metadata, "config.json": config}
-    return _Image(layout, before, {f"assets/{name}": content for name, content in assets.items()}, record)
+    return _StagedArchive(layout, before, {f"assets/{name}": content for name, content in assets.items()}, record)
 
 
 @dataclass(frozen=True)
-class _Image:
-    """An archive whose tensors come to the staging buffer, and what is to be written around them."""
+class _StagedArchive:
+    """An archive whose tensors are copied to the staging buffer, and what is to be written around them."""
 
     layout: "Hdf5Layout"
     before: Mapping[str, bytes]
@@ -169,18 +197,20 @@ class _Image:
     def longest(self) -> int:
         return zip_layout.length_with(self.start, self.layout.size, self.after, self.record.text)
 
-    def write(self, path: Path, report: Report, *, memory: staging.Memory, wait_for: Callable[[int], None]) -> None:
-        start, stop = self.start, self.start + self.layout.size
-        weights = memory[start:stop]
+    def write(self, stage: Stage, report: Report, *, memory: staging.Memory, state: StateCopy) -> None:
+        body = Span(self.start, self.start + self.layout.size)
+        weights = memory[body.start : body.stop]
         self.layout.put_metadata(weights)
 
-        def seal() -> tuple[int, list[direct.Place]]:
+        def seal() -> tuple[int, list[Extent]]:
             table, text = self.layout.put_digests(weights), self.record.text
             crc = digests.of_whole(weights, self.layout.tensors, table)
-            length = zip_layout.finish(memory, start, stop - start, crc, self.before, self.after, text)
-            tensors = [(start + offset, size) for offset, size in self.layout.tensors]
+            size = self.layout.size
+            length = zip_layout.finish(memory, body.start, size, crc, self.before, self.after, text)
+            tensors = [Extent(body.start + offset, size) for offset, size in self.layout.tensors]
             digests.seal(memory[:length], tensors, length - len(text.encode()), self.record)
             offset, size = self.layout.digests
-            return length, [(0, start), (start + offset, size), (stop, length - stop)]
+            filled = [(0, body.start), (body.start + offset, size), (body.stop, length - body.stop)]
+            return length, [Extent(*each) for each in filled]
 
-        direct.write_file(path, memory, (start, stop), seal, report, wait_for)
+        stage.write_image("", Image(memory, body, seal, state.wait_for), report)

@@ -1,105 +1,110 @@
 """No ending, whole model: Keras 3's model archive as a directory."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .. import _frameworks
-from .._layout import directory_record, trailing_record, weights_file
-from .._layout.training_block import Training
+from .._bytes import directory_record, trailing_record, weights_file, zip_layout
+from .._bytes.training_block import Training
+from .._errors import CorruptCheckpointError
+from .._json import LONGEST
+from .._keras import ModelAdapter
 from .._record import Record
-from .._storage.positioned import PositionedFile
+from .._storage import Extent, Location, Report, Stage, StoredFile
 from . import weights_h5
-from .base import BY_STOCK, USUAL_RECORD, Report, Snapshot, WhenAlike, live, to_bytes
+from .base import BY_STOCK, USUAL_RECORD, Fill, Snapshot, live, to_bytes
+from .directory import DirectoryFormat
+from .weights_plan import PlanCache
 
-if TYPE_CHECKING:
-    from .._layout.weights_plan import PlanCache
-
-_WEIGHTS = "model.weights.h5"
-_MARKERS = {"config.json", "metadata.json", _WEIGHTS}
+_WEIGHTS = zip_layout.WEIGHTS
 
 
-class KerasDirectory:
+class KerasDirectory(DirectoryFormat):
     """A whole model as ``config.json``, ``metadata.json``, ``model.weights.h5`` and ``assets/``."""
 
     name = "keras directory"
-    takes_options = False
-    suffix = ""
+    endings = {"keras": ("",)}
+    weights_only = False
+    describes = "whole model"
+    exports = True
+    markers = {"config.json", "metadata.json", _WEIGHTS}
 
-    def check_model(self, model: Any) -> None:
-        """Do nothing: this format holds whatever Keras can train."""
-
-    def prepare(self, model: Any, training: Training) -> int:
+    def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Plan the layout of the weights file, and return about its length."""
-        found = self._plans.get(model, training)
-        texts = _frameworks.of(model).serialized(model) if found else None  # the first time, it imports what it needs
+        found = self._plans.get(adapter, training)
+        texts = adapter.serialized() if found else None  # the first time, it imports what it needs
         return found.plan.layout.size + USUAL_RECORD if found and texts else 0
 
-    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
+    def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
-        found = self._plans.get(model, training)
-        texts = _frameworks.of(model).serialized(model) if found else None
+        found = self._plans.get(adapter, training)
+        texts = adapter.serialized() if found else None
         if found is None or texts is None:
-            content = to_bytes(model, training(self.unsaved_variables(model)))
+            content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
             return live(
-                lambda path: _save_and_unpack(model, path),
-                lambda path: directory_record.write_record(path, record, content),
+                lambda path: _save_and_unpack(adapter.model, path),
+                lambda stage: directory_record.write_record(stage, record, content),
                 note=BY_STOCK,
             )
-        weights, content = weights_h5.staged(model, found, record), to_bytes(model, found.block)
+        weights, content = weights_h5.staged(adapter, found, record), to_bytes(adapter, found.block)
         files = {"config.json": texts[0], "metadata.json": texts[1]}
         files |= {f"assets/{name}": content for name, content in found.state.assets.items()}
 
-        def write(path: Path, report: Report) -> None:
+        def write(stage: Stage, report: Report) -> None:
             for name, content in files.items():
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                (path / name).write_bytes(content)
-            weights.write(path / _WEIGHTS, report)
+                stage.write(name, content)
+            stage.write_image(_WEIGHTS, weights.image(), report)
 
         return Snapshot(
             write,
-            lambda path: directory_record.write_record(path, record, content),
+            lambda stage: directory_record.write_record(stage, record, content),
             size=weights.size,
-            taking=weights.taking,
+            copy=weights.copy,
         )
 
-    @cached_property
-    def _plans(self) -> "PlanCache":
-        from .._layout.weights_plan import PlanCache  # here, because looking at checkpoints must not import Keras
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
+        """Return what stock saving leaves out."""
+        return adapter.unsaved_variables(optimizer=True)
 
+    @cached_property
+    def _plans(self) -> PlanCache:
         return PlanCache(assets=True)
 
-    def read_record(self, path: Path) -> Record | None:
-        """Return the record in the directory's own file."""
-        return directory_record.read_record(path)
-
-    def unsaved_variables(self, model: Any) -> list[Any]:
-        """Return what stock saving leaves out."""
-        return _frameworks.of(model).unsaved_variables(model, optimizer=True)
-
-    def read_training(self, path: Path) -> bytes | None:
-        """Return the training state in the directory's own file."""
-        return directory_record.read_training(path)
-
-    def verify(self, path: Path) -> None:
+    def verify(self, at: Location) -> None:
         """Check every file against its digest, and that the weights file can be read."""
-        directory_record.verify(path)
-        with PositionedFile(path / _WEIGHTS) as file:
-            weights_file.verify(file, (0, file.size), trailing_record.find(file))
+        super().verify(at)
+        with at.open(_WEIGHTS) as file:
+            weights_file.verify(file, Extent(0, file.size), trailing_record.find(file))
 
-    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
+    @contextmanager
+    def loading(
+        self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
+    ) -> Iterator[Fill]:
         """Check the files, and load the weights file; stock Keras takes no directory of this kind here."""
-        from .._layout import weights_restore  # here, because looking at checkpoints must not import Keras
+        from . import weights_load  # here, because looking at checkpoints loads no weights
 
-        if when_alike is None:
-            directory_record.verify(path)
-        with PositionedFile(path / _WEIGHTS) as file:
-            weights_restore.load(model, file, (0, file.size), trailing_record.find(file), when_alike=when_alike)
+        if not verified:
+            directory_record.verify(at)
+        with at.open(_WEIGHTS) as file:
+            place = Extent(0, file.size)
+            loader = weights_load.Loader(adapter, at / _WEIGHTS, file, place, trailing_record.find(file))
+            loader.check(verified=verified, exact=exact)
+            yield loader.fill
 
-    def may_replace(self, path: Path) -> bool:
-        """A directory replaces an older one of its kind, or an empty one."""
-        return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)
+    @contextmanager
+    def arrays(self, at: Location) -> Iterator[tuple[StoredFile, Extent]]:
+        """Open the directory's weights file."""
+        if (at / _WEIGHTS).kind is None:
+            raise CorruptCheckpointError(at, f"the file {_WEIGHTS!r}", "it is gone")
+        with at.open(_WEIGHTS) as file:
+            yield file, Extent(0, file.size)
+
+    def config(self, at: Location) -> bytes | None:
+        """Return the file ``config.json``."""
+        return (at / "config.json").read(LONGEST)
 
 
 def _save_and_unpack(model: Any, path: Path) -> None:

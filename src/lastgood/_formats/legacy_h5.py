@@ -1,96 +1,102 @@
 """``*.h5`` and ``*.hdf5``: the HDF5 files of Keras 2, which Keras 3 still reads."""
 
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import h5py
-
-from .. import _frameworks
+from .._bytes import trailing_record, weights_file
+from .._bytes.training_block import Training
 from .._errors import ArgumentError
-from .._layout import trailing_record, weights_file
-from .._layout.training_block import Training
+from .._keras import Generation, ModelAdapter
 from .._record import Record
-from .._storage.positioned import PositionedFile
-from .base import Snapshot, WhenAlike, to_bytes
+from .._storage import Extent, Location
+from .base import FileFormat, Fill, Snapshot, to_bytes
 from .hdf5_by_stock import about, snapshot
+
+if TYPE_CHECKING:
+    import h5py
 
 _UNREADABLE = ("bfloat16", "float8")
 
 
-class LegacyModel:
+class LegacyModel(FileFormat):
     """A whole model in one HDF5 file."""
 
     name = "h5"
-    _has_optimizer = True
+    endings = {"keras": (".h5", ".hdf5"), "tf_keras": (".h5", ".hdf5")}
+    weights_only = False
+    describes = "legacy"
+    _has_optimizer: ClassVar[bool] = True
 
-    def __init__(self, suffix: str = ".h5", *, takes_options: bool = False) -> None:
-        """Take the ending that its writer insists on, and whether stock hands ``options`` on, which it ignores."""
-        self.suffix = suffix
-        self.takes_options = takes_options
+    def __init__(self, ending: str = "", generation: Generation = "keras", options: Any = None) -> None:
+        """Take what chose the format; stock tf_keras hands ``options`` on, and its writer ignores them."""
+        super().__init__(ending, generation, options)
+        self.suffix = ending if ending == ".keras" else ".h5"
+        self.takes_options = generation == "tf_keras" and ending != ".keras"
 
-    def check_model(self, model: Any) -> None:
-        """Check that every variable's type is one that HDF5 has: others are written, and cannot be read."""
-        framework = _frameworks.of(model)
-        for variable in framework.weights(model):
-            dtype = framework.dtype_of(variable)
+    def check_model(self, adapter: ModelAdapter) -> None:
+        """Check that HDF5 has every variable's type: others are written, and cannot be read."""
+        super().check_model(adapter)
+        for variable in adapter.weights():
+            dtype = adapter.dtype_of(variable)
             if dtype.startswith(_UNREADABLE):
                 raise ArgumentError(
-                    f"The variable '{framework.path_of(variable)}' is of type {dtype}, which stock Keras writes to a "
+                    f"The variable '{adapter.path_of(variable)}' is of type {dtype}, which stock Keras writes to a "
                     "legacy HDF5 file but cannot read from it. End the path in '.weights.h5' or '.keras'."
                 )
 
-    def prepare(self, model: Any, training: Training) -> int:
+    def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Return about the length of the file: nothing is planned, since stock Keras lays it out each time."""
         del training
-        return about(_frameworks.state_bytes(model, optimizer=self._has_optimizer))
+        return about(adapter.state_bytes(optimizer=self._has_optimizer))
 
-    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
+    def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Have stock Keras write into the staging buffer."""
-        content = to_bytes(model, training(self.unsaved_variables(model)))
-        return snapshot(partial(self._write, model), self.prepare(model, training), record, content)
+        content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
+        return snapshot(lambda file: self._write(adapter, file), self.prepare(adapter, training), record, content)
 
-    def _write(self, model: Any, file: h5py.File) -> None:
+    def _write(self, adapter: ModelAdapter, file: "h5py.File") -> None:
         """Write with stock Keras."""
-        _frameworks.of(model).save_legacy_model(model, file)
+        adapter.save_legacy_model(file)
 
-    def read_record(self, path: Path) -> Record | None:
-        """Return the record at the file's end."""
-        return trailing_record.read(path)
-
-    def unsaved_variables(self, model: Any) -> list[Any]:
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
         """Return all but the weights: stock loading takes no optimizer state from this layout."""
-        return _frameworks.of(model).unsaved_variables(model, optimizer=False)
+        return adapter.unsaved_variables(optimizer=False)
 
-    def read_training(self, path: Path) -> bytes | None:
+    def read_record(self, at: Location) -> Record | None:
+        """Return the record at the file's end."""
+        return trailing_record.read(at)
+
+    def read_training(self, at: Location) -> bytes | None:
         """Read the data set that it is."""
-        with PositionedFile(path) as file:
-            return weights_file.read_training(file, (0, file.size))
+        with at.open() as file:
+            return weights_file.read_training(file, Extent(0, file.size))
 
-    def verify(self, path: Path) -> None:
+    def verify(self, at: Location) -> None:
         """Check the file against its digests, and that it holds arrays and nothing that leads elsewhere."""
-        with PositionedFile(path) as file:
-            weights_file.verify(file, (0, file.size), trailing_record.find(file), legacy=True)
+        with at.open() as file:
+            weights_file.verify(file, Extent(0, file.size), trailing_record.find(file), legacy=True)
 
-    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
+    @contextmanager
+    def loading(
+        self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
+    ) -> Iterator[Fill]:
         """Check the file, and load it with stock Keras."""
-        if when_alike is None:
-            self.verify(path)
-        else:
-            when_alike()
-        model.load_weights(path)
-
-    def may_replace(self, path: Path) -> bool:
-        """A file replaces anything but a directory."""
-        return not path.is_dir()
+        del exact  # stock Keras compares layers and shapes
+        if not verified:
+            self.verify(at)
+        with at.local() as path:
+            yield lambda: adapter.model.load_weights(path)
 
 
 class LegacyWeights(LegacyModel):
     """Weights alone, by layer name; the legacy layout has no place for the optimizer."""
 
     name = "h5 weights"
+    endings = {"keras": (".h5", ".hdf5"), "tf_keras": (".h5", ".hdf5", ".keras")}
+    weights_only = True
     _has_optimizer = False
 
-    def _write(self, model: Any, file: h5py.File) -> None:
+    def _write(self, adapter: ModelAdapter, file: "h5py.File") -> None:
         """Write the layout that stock ``load_weights`` reads."""
-        _frameworks.of(model).save_legacy_weights(model, file)
+        adapter.save_legacy_weights(file)

@@ -3,44 +3,55 @@
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._bytes import directory_record
+from .._bytes.training_block import Training
 from .._errors import ArgumentError, MissingExtraError, RestoreError
-from .._layout import directory_record
-from .._layout.training_block import Training
+from .._keras import ModelAdapter
 from .._record import Record
-from .._storage.entries import tree_bytes
-from .._storage.plain import check_plain
-from .base import Report, Snapshot, WhenAlike, to_bytes
+from .._storage import Location, Report, Stage
+from .._storage.base import Kind
+from .base import Fill, Snapshot, to_bytes
+from .directory import DirectoryFormat
+
+if TYPE_CHECKING:
+    from .._keras.keras3 import Keras3Model
 
 # An optimizer keeps three values a weight at most; what else may lie in a directory is small.
 _MOST_TIMES = 8
 _SLACK = 1 << 20
-_MARKERS = {"orbax.checkpoint", "pytree"}
 
 
-class OrbaxDirectory:
+class OrbaxDirectory(DirectoryFormat):
     """Weights and optimizer as an Orbax directory of arrays, by variable path."""
 
     name = "orbax directory"
-    takes_options = False
-    suffix = ""
+    endings = {"keras": ("",)}
+    weights_only = True
+    describes = "weights only"
+    only_reader = "Orbax"
+    markers = {"orbax.checkpoint", "pytree"}
 
-    def check_model(self, model: Any) -> None:
+    @classmethod
+    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+        """Return True for any directory: Keras writes none but this that the formats before it do not recognize."""
+        del at
+        return kind == "directory"
+
+    def check_model(self, adapter: ModelAdapter) -> None:
         """Check that stock Keras can read it, and that no two variables have the one path that tells them apart."""
-        import keras  # here, because looking at checkpoints must not import Keras
-
-        from .. import _keras
-
-        if not _keras.reads_orbax():
+        super().check_model(adapter)
+        if not _keras3(adapter).reads_orbax():
             raise ArgumentError(
-                f"Keras {keras.version()} cannot load weights from a directory. Upgrade Keras, or save to a path that "
-                "ends in '.weights.h5'."
+                f"Keras {adapter.version()} cannot load weights from a directory. Upgrade Keras, or save to a path "
+                "that ends in '.weights.h5'."
             )
-        paths = Counter(variable.path for variable in model.variables)
+        paths = Counter(variable.path for variable in adapter.model.variables)
         twice = next((path for path, count in paths.items() if count > 1), None)
         if twice:
             raise ArgumentError(
@@ -48,12 +59,12 @@ class OrbaxDirectory:
                 "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
             )
 
-    def prepare(self, model: Any, training: Training) -> int:
+    def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Do nothing: Orbax takes arrays of its own."""
-        del model, training
+        del adapter, training
         return 0
 
-    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
+    def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Copy all variables into arrays, which Orbax writes as stock ``load_weights`` expects them.
 
         Raises:
@@ -61,82 +72,80 @@ class OrbaxDirectory:
         """
         try:
             from orbax.checkpoint import v1 as ocp
-
-            from .. import _keras  # here, because looking at checkpoints must not import Keras
         except ModuleNotFoundError as error:
             raise MissingExtraError.for_feature(
                 "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"
             ) from error
-        tree = _keras.state_tree(model)
-        content = to_bytes(model, training(self.unsaved_variables(model)))
+        tree = _keras3(adapter).state_tree()
+        content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
 
-        def write(path: Path, report: Report) -> None:
-            ocp.save_checkpointables(path, {"pytree": tree})
-            directory_record.write_record(path, record, content)
-            report(tree_bytes(path))
+        def write(stage: Stage, report: Report) -> None:
+            ocp.save_checkpointables(stage.path.absolute(), {"pytree": tree})
+            directory_record.write_record(stage, record, content)
+            report(stage.size())
 
         return Snapshot(write)
 
-    def read_record(self, path: Path) -> Record | None:
-        """Return the record in the directory's own file."""
-        return directory_record.read_record(path)
-
-    def unsaved_variables(self, model: Any) -> list[Any]:
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
         """Return none: the directory has all variables of the model and the optimizer."""
-        del model
+        del adapter
         return []
 
-    def read_training(self, path: Path) -> bytes | None:
-        """Return the training state in the directory's own file."""
-        return directory_record.read_training(path)
-
-    def verify(self, path: Path) -> None:
-        """Check every file against its digest."""
-        directory_record.verify(path)
-
-    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Check the files, and load them with stock Keras, which leaves alone what is not of the path in the file.
+    @contextmanager
+    def loading(
+        self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
+    ) -> Iterator[Fill]:
+        """Check the files, and load them with stock Keras, which skips what does not have the path in the file.
 
         It reads all arrays that there are, so their sizes are looked at first.
         """
-        if when_alike is None:
-            self.verify(path)
-        check_plain(path)
-        steps = [each for each in path.iterdir() if each.name.isdigit() and each.is_dir()]
-        for each in steps or [path]:
-            _check_size(model, each)
-        _check_alike(model, path, exact=when_alike is not None)
-        if when_alike is not None:
-            when_alike()
-        model.load_weights(path)
-
-    def may_replace(self, path: Path) -> bool:
-        """A directory replaces an older one of its kind, or an empty one."""
-        return not path.exists() or directory_record.is_checkpoint(path, _MARKERS)
+        if not verified:
+            self.verify(at)
+        at.storage.check_plain(at.path)
+        steps = [each.name for each in at.entries() if each.name.isdigit() and each.kind == "directory"]
+        with at.local() as path:
+            for each in [path / step for step in steps] or [path]:
+                _check_size(adapter.model, each, at)
+            if directory_record.is_ours(at):
+                _check_alike(_keras3(adapter), path, at, exact=exact)
+            yield lambda: adapter.model.load_weights(path)
 
 
-def _check_alike(model: Any, path: Path, *, exact: bool) -> None:
-    """Check that a directory of ours has the model's weights, and if it is to be exact, all of its state and no more.
+def _keras3(adapter: ModelAdapter) -> "Keras3Model":
+    """Return the adapter as that of Keras 3, which alone writes and reads these directories.
+
+    Raises:
+        RestoreError: The model is of tf_keras.
+    """
+    if adapter.generation != "keras":
+        raise RestoreError("Keras 3 alone reads a directory of Orbax, and this model is one of tf_keras.")
+    return adapter  # type: ignore[return-value] # by its generation
+
+
+def _check_alike(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> None:
+    """Check that a directory has the model's weights, and if it is to be exact, all of its state and no more.
+
+    Args:
+        adapter: The model.
+        path: The directory, where Orbax finds it.
+        at: The checkpoint, as users know it.
+        exact: Whether it is to be exact.
 
     Raises:
         RestoreError: It has not: stock Keras would load what is left, if anything, and not say so.
     """
     from orbax.checkpoint import v1 as ocp
 
-    from .. import _keras  # here, because looking at checkpoints must not import Keras
-
-    if not directory_record.is_ours(path):
-        return
     saved = dict(_shapes(ocp.checkpointables_metadata(path).metadata["pytree"]))
-    there = _keras.state_shapes(model)
-    weights = {weight.path for weight in model.weights}
+    there = adapter.state_shapes()
+    weights = {weight.path for weight in adapter.model.weights}
     needed = saved.keys() | there if exact else {name for name in there if name.partition("/")[2] in weights}
     wrong = sorted(name for name in needed if saved.get(name) != there.get(name))
     if wrong:
         name = wrong[0]
-        model_has, file_has = (f"has the shape {at[name]}" if name in at else "is not" for at in (there, saved))
+        model_has, file_has = (f"has the shape {has[name]}" if name in has else "is not" for has in (there, saved))
         raise RestoreError(
-            f"Error loading file from {path}. Reason: it is not of this model: '{name}' {model_has} in the model and "
+            f"Error loading file from {at}. Reason: it is not of this model: '{name}' {model_has} in the model and "
             f"{file_has} in the directory; {len(wrong)} of {len(needed)} arrays differ. Nothing was loaded. "
             "A directory tells variables apart by path: build the model that was saved, with the names that its layers "
             "and its optimizer had."
@@ -152,8 +161,13 @@ def _shapes(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tu
             yield f"{prefix}{key}", tuple(value.shape)
 
 
-def _check_size(model: Any, path: Path) -> None:
+def _check_size(model: Any, path: Path, at: Location) -> None:
     """Check that the arrays of a directory take no more memory than a model of this size and an optimizer could need.
+
+    Args:
+        model: The model.
+        path: The arrays, where Orbax finds them.
+        at: The checkpoint, as users know it.
 
     Raises:
         RestoreError: They claim more.
@@ -171,6 +185,6 @@ def _check_size(model: Any, path: Path) -> None:
     own = sum(math.prod(variable.shape) * 8 for variable in model.variables)
     if claimed > _MOST_TIMES * own + _SLACK:
         raise RestoreError(
-            f"Error loading file from {path}. Reason: it is not of this model: its arrays claim {claimed} bytes. "
+            f"Error loading file from {at}. Reason: it is not of this model: its arrays claim {claimed} bytes. "
             "Nothing was loaded. Build the model that was saved, or load another checkpoint."
         )

@@ -5,120 +5,136 @@ the digests of the other files and the record.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from .. import _frameworks
+from .._bytes import bundle
+from .._bytes.training_block import Training
 from .._errors import RestoreError
-from .._layout import bundle
-from .._layout.training_block import Training
+from .._keras import Generation, ModelAdapter
 from .._record import Record
-from .._storage import entries
-from .._storage.durable import fsync_path
-from .base import Report, Snapshot, WhenAlike, to_bytes
+from .._storage import Location, Report, Stage, groups
+from .._storage.base import Kind
+from .base import Fill, Format, Snapshot, to_bytes
 
 if TYPE_CHECKING:
-    from .._tf_keras import CopiedCheckpoint
+    from .._keras.tf_checkpoints import CopiedCheckpoint
+    from .._keras.tf_keras2 import TFKeras2Model
 
 
-class TFCheckpoint:
+class TFCheckpoint(Format):
     """Weights and optimizer state as TensorFlow's own files."""
 
     name = "tf checkpoint"
-    suffix = ""
+    endings = {"tf_keras": ("",)}
+    weights_only = True
+    describes = "weights only"
+    only_reader = "TensorFlow"
     takes_options = True
 
-    def __init__(self, options: Any = None) -> None:
-        """Take the ``tf.train.CheckpointOptions`` to write with."""
-        self._options = options
+    def __init__(self, ending: str = "", generation: Generation = "tf_keras", options: Any = None) -> None:
+        """Take what chose the format."""
+        super().__init__(ending, generation, options)
         self._copies: CopiedCheckpoint | None = None
 
-    def check_model(self, model: Any) -> None:
-        """Do nothing: this format holds whatever tf_keras can train."""
+    @classmethod
+    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+        """Return True for a group of files."""
+        del at
+        return kind == "group"
 
-    def prepare(self, model: Any, training: Training) -> int:
+    def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Do nothing: TensorFlow takes copies of its own."""
-        del model, training
+        del adapter, training
         return 0
 
-    def snapshot(self, model: Any, record: Record, training: Training) -> Snapshot:
+    def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Have TensorFlow copy the variables, and write the copies while training goes on."""
-        from .. import _tf_keras  # here, because looking at checkpoints must not import TensorFlow
+        from .._keras import tf_checkpoints  # here, because looking at checkpoints must not import TensorFlow
 
-        content = to_bytes(model, training(self.unsaved_variables(model)))
-        target: list[Path] = []
-
-        def write(path: Path, report: Report) -> None:
-            apart = path.with_name(path.name + ".parts")
-            apart.mkdir()
-            try:
-                write_weights(apart / "weights")
-                count = entries.free_count(target[0], 2)
-                _tf_keras.merge_checkpoints(apart, "weights", [f"{bundle.MARK}-{i}" for i in range(1, count)], path)
-            finally:
-                shutil.rmtree(apart)
-            bundle.append(path, count, record, content)
-            report(entries.tree_bytes(path))
-
-        copied = self._take_copies(model)
+        content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
+        copied = self._take_copies(cast("TFKeras2Model", adapter))  # by `check_model`
 
         def write_weights(path: Path) -> None:
             if copied is not None:
                 copied.write(path, self._options)
             else:
-                _tf_keras.write_checkpoint(model, path, self._options)
+                tf_checkpoints.write_checkpoint(adapter.model, path, self._options)
 
-        return Snapshot(write, live=copied is None, before=target.append, after=_make_latest)
+        def write(stage: Stage, report: Report) -> None:
+            apart = stage.path.with_name(stage.path.name + ".parts")
+            apart.mkdir()
+            try:
+                write_weights(apart / "weights")
+                count = groups.free_count(stage.target.name, stage.beside(), 2)
+                marks = [f"{bundle.MARK}-{i}" for i in range(1, count)]
+                tf_checkpoints.merge_checkpoints(apart, "weights", marks, stage.path)
+            finally:
+                shutil.rmtree(apart)
+            bundle.append(stage, count, record, content)
+            report(stage.size())
 
-    def _take_copies(self, model: Any) -> "CopiedCheckpoint | None":
-        """Copy the variables of ``model``; None where that cannot be done: then training waits for the writing."""
-        from .. import _tf_keras  # here, because looking at checkpoints must not import TensorFlow
+        return Snapshot(write, live=copied is None, after=_make_latest)
+
+    def _take_copies(self, adapter: "TFKeras2Model") -> "CopiedCheckpoint | None":
+        """Copy the variables of a model; None where that cannot be done: then training waits for the writing."""
+        from .._keras import tf_checkpoints  # here, because looking at checkpoints must not import TensorFlow
 
         try:
-            if self._copies is None or not self._copies.is_of(model):
-                self._copies = _tf_keras.CopiedCheckpoint(model)
+            if self._copies is None or not self._copies.is_of(adapter):
+                self._copies = tf_checkpoints.CopiedCheckpoint(adapter)
             self._copies.take()
         except NotImplementedError:
             self._copies = None
         return self._copies
 
-    def unsaved_variables(self, model: Any) -> list[Any]:
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
         """Return what stock saving leaves out."""
-        return _frameworks.of(model).unsaved_variables(model, optimizer=True)
+        return adapter.unsaved_variables(optimizer=True)
 
-    def read_record(self, path: Path) -> Record | None:
-        """Return the record in the part that is ours."""
-        return bundle.read_record(path)
+    def read_record(self, at: Location) -> Record | None:
+        """Return the record in our part."""
+        return bundle.read_record(at)
 
-    def read_training(self, path: Path) -> bytes | None:
-        """Return the training state in the part that is ours."""
-        return bundle.read_training(path)
+    def read_training(self, at: Location) -> bytes | None:
+        """Return the training state in our part."""
+        return bundle.read_training(at)
 
-    def verify(self, path: Path) -> None:
+    def verify(self, at: Location) -> None:
         """Check every file against its digest."""
-        bundle.verify(path)
+        bundle.verify(at)
 
-    def load_weights(self, model: Any, path: Path, *, when_alike: WhenAlike | None = None) -> None:
-        """Check the files, and load them with stock tf_keras; exactly the model's variables if that is asked for."""
-        if when_alike is None:
-            self.verify(path)
-            model.load_weights(str(path))
-            return
-        when_alike()
-        try:
-            model.load_weights(str(path)).assert_existing_objects_matched()
-        except AssertionError as error:
-            raise RestoreError(f"Error loading file from {path}. Reason: it is not of this model: {error}") from error
+    @contextmanager
+    def loading(
+        self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
+    ) -> Iterator[Fill]:
+        """Check the files, and load them with stock tf_keras."""
+        if not verified:
+            self.verify(at)
+        with at.local() as path:
 
-    def may_replace(self, path: Path) -> bool:
-        """A group lies beside a directory of its name; its index replaces anything but a directory."""
-        return not entries.index_of(path).is_dir()
+            def fill() -> None:
+                status = adapter.model.load_weights(str(path))
+                if not exact:
+                    return
+                try:
+                    status.assert_existing_objects_matched()
+                except AssertionError as error:
+                    raise RestoreError(
+                        f"Error loading file from {at}. Reason: it is not of this model: {error}"
+                    ) from error
+
+            yield fill
+
+    def may_replace(self, at: Location) -> bool:
+        """Return True unless a directory has the index's name: a group lies beside a directory of its own name."""
+        return at.with_name(at.name + groups.INDEX).kind != "directory"
 
 
-def _make_latest(path: Path) -> None:
-    """Have ``tf.train.latest_checkpoint`` find it, as stock saving does."""
-    from .. import _tf_keras  # here, because looking at checkpoints must not import TensorFlow
+def _make_latest(at: Location) -> None:
+    """Have ``tf.train.latest_checkpoint`` find a checkpoint, as stock saving does."""
+    from .._keras import tf_checkpoints  # here, because looking at checkpoints must not import TensorFlow
 
-    _tf_keras.note_latest(path)
-    fsync_path(path.parent / "checkpoint")
-    fsync_path(path.parent)
+    at.storage.put(at.parent.path / "checkpoint", tf_checkpoints.latest_state(at.name))

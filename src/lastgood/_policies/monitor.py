@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-import numpy as np
-
 from .._errors import MonitorError
+from .._moment import as_scalar
 
 Mode = Literal["min", "max"]
 
@@ -88,14 +87,3 @@ def is_better(current: float, best: float | None, mode: Mode) -> bool:
     if best is None or math.isnan(best):
         return True
     return current > best if mode == "max" else current < best
-
-
-def as_scalar(value: Any) -> float | None:
-    """Return ``value`` as a float if it is one number, be it inside an array or tensor of size 1; else None."""
-    if isinstance(value, str | bytes):
-        return None
-    try:
-        array = np.asarray(value)
-        return float(array.reshape(())) if array.size == 1 else None
-    except (TypeError, ValueError, RuntimeError):  # a ragged list, an object, a tensor that is on no host
-        return None

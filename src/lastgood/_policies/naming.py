@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import ArgumentError, PlaceholderError
-from .monitor import as_scalar
+from .._moment import as_scalar
 
 _INTEGER_SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?\d*d?")
 
@@ -135,7 +135,7 @@ class Template:
         """
         text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _, _ in self._parts)
         name = text.removeprefix(self._inside("")).lstrip("/").replace("/", "-")
-        return str(PurePath(self.components()[0], f"{prefix}-{name}"))
+        return self._inside(f"{prefix}-{name}")
 
     def _inside(self, name: str) -> str:
         """Return the path of ``name`` in the directory that :meth:`components` returns."""

@@ -2,10 +2,10 @@
 
 import math
 import operator
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from .._errors import ArgumentError
 from .._record import Record
@@ -27,6 +27,14 @@ class Context:
     pinned: Sequence[bool]
 
 
+class KeepPolicy(Protocol):
+    """A policy of your own: pass it as ``keep``."""
+
+    def should_keep(self, records: Sequence[Record], context: Context) -> Sequence[bool]:
+        """Tell, for each record, whether its checkpoint survives; the records come in any order."""
+        ...
+
+
 @dataclass(frozen=True)
 class Retention:
     """What to keep; the union of all survives, and the best, the latest and the pinned ones always do.
@@ -35,30 +43,39 @@ class Retention:
         keep_last: How many of the highest steps.
         keep_best: How many of the best by the monitored metric.
         keep_every: The first at or after each multiple of so many steps; or the first of each such span of time.
+        keep: The user's own policy.
     """
 
     keep_last: int | None = None
     keep_best: int | None = None
     keep_every: int | timedelta | None = None
+    keep: KeepPolicy | None = None
 
     @classmethod
-    def parse(cls, keep_last: Any = None, keep_best: Any = None, keep_every: Any = None) -> "Retention":
+    def parse(
+        cls, keep_last: Any = None, keep_best: Any = None, keep_every: Any = None, keep: Any = None
+    ) -> "Retention":
         """Return the policy that the arguments ask for.
 
         Raises:
-            ArgumentError: One is not a whole number above 0, nor, where it may be, a span of time above 0.
+            ArgumentError: One is not a whole number above 0, nor, where it may be, a span of time above 0; or ``keep``
+                has no method ``should_keep``.
         """
         if isinstance(keep_every, timedelta):
             if keep_every <= timedelta():
                 raise ArgumentError(f"Unrecognized keep_every: {keep_every!r}. Expected a span of time above 0.")
         else:
             keep_every = _count("keep_every", keep_every, " of steps, a timedelta")
-        return cls(_count("keep_last", keep_last), _count("keep_best", keep_best), keep_every)
+        if keep is not None and (isinstance(keep, type) or not callable(getattr(keep, "should_keep", None))):
+            raise ArgumentError(
+                f"Unrecognized keep: {keep!r}. Expected an object with a method should_keep(records, context)."
+            )
+        return cls(_count("keep_last", keep_last), _count("keep_best", keep_best), keep_every, keep)
 
     @property
     def prunes(self) -> bool:
         """Whether there is anything that it does not keep."""
-        return (self.keep_last, self.keep_best, self.keep_every) != (None, None, None)
+        return any(each is not None for each in (self.keep_last, self.keep_best, self.keep_every, self.keep))
 
     def should_keep(self, records: Sequence[Record], context: Context) -> list[bool]:
         """Tell, for each record, whether its checkpoint survives.
@@ -66,6 +83,9 @@ class Retention:
         Args:
             records: The records, in any order.
             context: What else there is to know.
+
+        Raises:
+            ArgumentError: The user's own policy does not answer for each record.
         """
         if not self.prunes:
             return [True] * len(records)
@@ -73,7 +93,27 @@ class Retention:
         kept = set(by_step[-max(self.keep_last or 1, 1) :])
         kept.update(_ranked(by_step, records, context)[: self.keep_best or 1])
         kept.update(_first_of_each(by_step, records, self.keep_every))
+        if self.keep is not None:
+            own = _answer(self.keep, tuple(records), context)
+            kept.update(i for i, keeps in enumerate(own) if keeps)
         return [pinned or i in kept for i, pinned in enumerate(context.pinned)]
+
+
+def _answer(keep: KeepPolicy, records: Sequence[Record], context: Context) -> Sequence[bool]:
+    """Return what the user's own policy says.
+
+    Raises:
+        ArgumentError: It is no list of as many answers as there are records: to guess would be to delete.
+    """
+    answer = keep.should_keep(records, context)
+    own = list(answer) if isinstance(answer, Iterable) else []
+    if len(own) != len(records):
+        got = f"{len(own)} answers" if isinstance(answer, Iterable) else repr(answer)
+        raise ArgumentError(
+            f"should_keep(records, context) of the policy {keep!r} returned {got} for {len(records)} records. "
+            "Expected a list with one answer, true or false, for each record, in their order. Nothing was deleted."
+        )
+    return own
 
 
 def rank(records: Sequence[Record], monitor: str, mode: Mode) -> list[int]:

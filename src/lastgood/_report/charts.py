@@ -75,7 +75,7 @@ def _draw_metrics(axes: Any, story: Story, names: Sequence[str]) -> None:
         axes.plot(list(curve), list(curve.values()), "-", color=color, linewidth=1.6, label=name)
     marked = story.curves[names[-1]]
     best = steps_of([story.best] if story.best else [])
-    there = steps_of(story.checkpoints)
+    there = steps_of(story.checkpoints.values())
     for steps, marker, face, label in (
         ([step for step in story.pruned if step not in there], "o", "none", "pruned"),
         ([step for step in there if step not in best], "o", INK, "kept"),

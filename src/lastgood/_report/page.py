@@ -3,36 +3,30 @@
 import html
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .._errors import MissingExtraError, SaveError
-from .._storage import LocalStorage
+from .._storage import LOCAL
 from . import charts
 from .story import Story, when
-
-if TYPE_CHECKING:
-    from .._run import Run
 
 _HERE = Path(__file__).parent
 
 
-def write_report(run: "Run", path: Path, monitor: str = "val_loss", mode: str = "auto") -> None:
+def write_report(story: Story, path: Path) -> None:
     """Write a run's report.
 
     Args:
-        run: The run.
+        story: What it tells.
         path: Where to; whole, or not at all.
-        monitor: The metric that says which is best.
-        mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
 
     Raises:
         MissingExtraError: What draws and lays out the page is not installed.
         SaveError: The page cannot be written.
     """
-    page = render(Story.of(run, monitor, mode))
+    page = render(story)
     try:
-        with LocalStorage().stage(path, ".html") as temporary:
-            temporary.write_text(page, encoding="utf-8")
+        LOCAL.put(path, page.encode())
     except OSError as error:
         raise SaveError.during("write the report", path, error) from error
 
@@ -70,13 +64,13 @@ def render(story: Story) -> str:
     )
 
 
-def framed(run: "Run") -> str:
+def framed(story: Story) -> str:
     """Return a run's report as an element that keeps its looks to itself, for a notebook.
 
     Raises:
         MissingExtraError: What draws and lays out the page is not installed.
     """
-    page = html.escape(render(Story.of(run)))
+    page = html.escape(render(story))
     return f'<iframe srcdoc="{page}" title="Checkpoints" style="width: 100%; height: 40rem; border: 0"></iframe>'
 
 
@@ -100,12 +94,12 @@ def _told(story: Story, names: list[str]) -> str:
 
 
 def _rows(story: Story) -> list[dict[str, Any]]:
-    latest = story.checkpoints[-1] if story.checkpoints else None
+    newest_first = list(reversed(list(story.checkpoints.items())))
+    latest = newest_first[0][1] if newest_first else None
     rows = []
-    for each in reversed(story.checkpoints):
+    for name, each in newest_first:
         known = {"best": each is story.best or (story.best is not None and each.path == story.best.path)}
         known |= {"latest": each is latest, "pinned": each.pinned}
-        name = each.path.relative_to(story.run.directory).as_posix()
         rows.append({"at": each, "name": name, "marks": ", ".join(mark for mark, holds in known.items() if holds)})
     return rows
 

@@ -4,12 +4,9 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .._policies.monitor import resolve_direction
-
-if TYPE_CHECKING:
-    from .._run import Checkpoint, Run
+from .._checkpoint import Checkpoint
 
 _MOST = 1 << 63
 _END_OF_TIME = 253_402_300_800  # the year 10000: calendars know no more
@@ -53,9 +50,9 @@ class Story:
     """A run's past and present.
 
     Attributes:
-        run: The run.
+        run: The run's directory.
         monitor: The metric that says which is best.
-        checkpoints: Those that are there, by step.
+        checkpoints: Those that are there by their path in it, in the order of their steps.
         best: The best of them; None if none has the metric.
         pruned: Steps of those that were pruned.
         curves: Metrics by name.
@@ -64,10 +61,10 @@ class Story:
         environment: What trained it, by name.
     """
 
-    run: "Run"
+    run: str
     monitor: str
-    checkpoints: "list[Checkpoint]"
-    best: "Checkpoint | None"
+    checkpoints: Mapping[str, Checkpoint]
+    best: Checkpoint | None
     pruned: list[int] = field(default_factory=list)
     curves: dict[str, Curve] = field(default_factory=dict)
     costs: list[Cost] = field(default_factory=list)
@@ -75,15 +72,29 @@ class Story:
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: "Run", monitor: str = "val_loss", mode: str = "auto") -> "Story":
-        """Tell a run's story from its checkpoints and its journal."""
-        checkpoints = run.checkpoints
-        story = cls(run, monitor, checkpoints, run.best(monitor, resolve_direction(monitor, mode, {}).mode))
+    def of(
+        cls,
+        run: str,
+        checkpoints: Mapping[str, Checkpoint],
+        best: Checkpoint | None,
+        events: Iterable[Mapping[str, Any]],
+        monitor: str,
+    ) -> "Story":
+        """Tell a run's story.
+
+        Args:
+            run: The run's directory.
+            checkpoints: Its checkpoints by their path in it, in the order of their steps.
+            best: The best of them.
+            events: Its journal.
+            monitor: The metric that says which is best.
+        """
+        story = cls(run, monitor, checkpoints, best)
         going: set[str] = set()
-        for event in run.journal.events():
+        for event in events:
             with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 story._tell(event, going)
-        for each in checkpoints:
+        for each in checkpoints.values():
             if each.step is not None:
                 story._plot(each.step, each.metrics)
             if each.record is not None:
@@ -157,6 +168,6 @@ def when(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
 
 
-def steps_of(checkpoints: "Iterable[Checkpoint]") -> list[int]:
+def steps_of(checkpoints: Iterable[Checkpoint]) -> list[int]:
     """Return the steps of those that have one."""
     return [each.step for each in checkpoints if each.step is not None]

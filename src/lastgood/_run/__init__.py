@@ -1,16 +1,7 @@
-"""A directory of checkpoints."""
+"""A directory of checkpoints: what it holds, and what is kept of it."""
 
-from .paths import by_age, matching_directories, matching_paths, newest_checkpoint, set_aside
-from .run import Checkpoint, Problem, Run, open_run
+from .keeper import Keeper
+from .run import Run, open_run
+from .series import Series, by_age, set_aside
 
-__all__ = [
-    "Checkpoint",
-    "Problem",
-    "Run",
-    "by_age",
-    "matching_directories",
-    "matching_paths",
-    "newest_checkpoint",
-    "open_run",
-    "set_aside",
-]
+__all__ = ["Keeper", "Run", "Series", "by_age", "open_run", "set_aside"]

@@ -1,28 +1,21 @@
-"""What is known of a run beside its checkpoints: a line of strict JSON for each event, in ``.lastgood/journal.jsonl``.
+"""What is known of a run beside its checkpoints: a line of strict JSON for each event.
 
-Several processes append to it at once. Without it nothing is lost but pins, metrics that came after their save, and
-what the report tells of the past; a line that is damaged is passed over.
+Several processes append to it at once. Without it you lose nothing but pins, metrics that came after their save, and
+what the report says about the past; a damaged line is skipped.
 """
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from .. import _strict_json
-from .._errors import SaveError
+from .. import _json
 from .._record import number_from_json, number_to_json
-from .._storage import locks
-from .._storage.plain import check_no_link, open_plain
-from .notes import Notes
+from .._storage.base import EventLog
+from .annotations import Annotations
 
-DIRECTORY = ".lastgood"
-_NAME = "journal.jsonl"
-_LOCK = "journal.lock"
 _TAIL = 256
 _MOST = 32 * 1024 * 1024  # bytes that are read at once
 
@@ -33,21 +26,21 @@ class _Read:
 
     offset: int = 0
     tail: bytes = b""
-    notes: Notes = field(default_factory=Notes)
+    annotations: Annotations = field(default_factory=Annotations)
 
 
 class Journal:
     """The events of one run's directory, in the order in which they were appended."""
 
-    def __init__(self, directory: Path) -> None:
-        """Take the run's directory; nothing is made before something is appended."""
-        self._directory = directory / DIRECTORY
+    def __init__(self, log: EventLog) -> None:
+        """Take the log that it is kept in."""
+        self._log = log
         self._read = _Read()
 
     @property
     def exists(self) -> bool:
         """Whether there is a place for it."""
-        return self._directory.is_dir() and not self._directory.is_symlink()
+        return self._log.exists
 
     def append(self, event: str, *, durable: bool = False, **values: Any) -> None:
         """Add an event.
@@ -58,82 +51,36 @@ class Journal:
             **values: Plain values; a mapping ``metrics`` may hold numbers that JSON has no word for.
 
         Raises:
-            OSError: The storage refused.
+            OSError: The storage failed.
         """
         if "metrics" in values:
             values["metrics"] = {name: number_to_json(value) for name, value in values["metrics"].items()}
-        line = json.dumps({"event": event, **values}, allow_nan=False).encode() + b"\n"
-        descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
-                line = b"\n" + line
-            while line:  # a disk that is full takes a part, and refuses the rest
-                line = line[os.write(descriptor, line) :]
-            if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        line = json.dumps({"event": event, **values}, allow_nan=False).encode()
+        self._log.append(line, durable=durable)
 
     def events(self) -> Iterator[Mapping[str, Any]]:
         """Yield the events that can be read."""
         offset = 0
-        while content := self._content(offset, b"")[0]:
+        while content := self._log.read(offset, b"", _MOST)[0]:
             whole = _whole_lines(content) or content
             yield from _parsed(whole)
             offset += len(whole)
 
-    def notes(self) -> Notes:
+    def annotations(self) -> Annotations:
         """Return what the events add up to. What was read before is not read again: each save asks."""
         read = self._read  # one object, put in place of another, so that threads need not wait for each other
-        content, goes_on = self._content(read.offset, read.tail)
+        content, goes_on = self._log.read(read.offset, read.tail, _MOST)
         if not goes_on:
             read = _Read()
         whole = _whole_lines(content)
         if whole:
-            read = _Read(read.offset + len(whole), whole[-_TAIL:], read.notes.plus(_parsed(whole)))
+            read = _Read(read.offset + len(whole), whole[-_TAIL:], read.annotations.plus(_parsed(whole)))
         self._read = read
-        return read.notes
+        return read.annotations
 
-    def _content(self, offset: int, tail: bytes) -> tuple[bytes, bool]:
-        """Return what there is behind ``offset``, if ``tail`` is what comes before; else all, and that it is not so."""
-        try:
-            with os.fdopen(open_plain(self._directory / _NAME, follow=False), "rb") as file:
-                if not self.exists:
-                    return b"", False
-                file.seek(offset - len(tail))
-                if file.read(len(tail)) == tail:
-                    return file.read(_MOST), True
-                file.seek(0)  # it is another file by now
-                return file.read(_MOST), False
-        except OSError:
-            return b"", False
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep others out of this block, such as a pin while checkpoints are being pruned.
-
-        Raises:
-            RunInUseError: An OSError: another process does not come to an end of its own block.
-            OSError: The storage refused.
-        """
-        path = self._directory / _LOCK
-        with locks.held(open_in_place(path, os.O_RDWR | os.O_CREAT), path):
-            yield
-
-
-def open_in_place(path: Path, flags: int) -> int:
-    """Return a descriptor of a file in a run's ``.lastgood``, which is made if it is not there; no link is followed.
-
-    Raises:
-        SaveError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the storage refused.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        check_no_link(path.parent)
-        return open_plain(path, flags, follow=False)
-    except OSError as error:
-        raise SaveError.during("write to", path, error) from error
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep others out of the block. See :meth:`EventLog.alone`."""
+        return self._log.alone()
 
 
 def _whole_lines(content: bytes) -> bytes:
@@ -144,10 +91,10 @@ def _whole_lines(content: bytes) -> bytes:
 def _parsed(content: bytes) -> Iterator[Mapping[str, Any]]:
     """Yield the events in the lines that can be read; none is longer than ours are."""
     for line in content.splitlines():
-        if len(line) > _strict_json.RECORD:
+        if len(line) > _json.RECORD:
             continue
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            event = _strict_json.read(line)
+            event = _json.read(line)
             if event.get("metrics"):  # an AttributeError where the line is no object
                 event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
             yield event

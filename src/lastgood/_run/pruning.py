@@ -1,86 +1,90 @@
 """Deleting checkpoints that a retention policy does not keep."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from .._checkpoint import Checkpoint
 from .._errors import ArgumentError
 from .._policies.monitor import Mode
 from .._policies.naming import Template
 from .._policies.retention import Context, Retention
 from .._record import Record
-from .paths import name_below
-
-if TYPE_CHECKING:
-    from .run import Checkpoint, Run
+from .._storage import Location
+from .journal import Journal
 
 Owner = tuple[str, str]
 """A run's name, and a template below its directory: nobody else's checkpoints are touched."""
 
 
-def prune(
-    run: "Run",
-    look: "Callable[[], list[Checkpoint]]",
-    discard: Callable[[Path], None],
-    retention: Retention,
-    monitor: str,
-    mode: Mode,
-    *,
-    owner: Owner | None = None,
-    dry_run: bool = False,
-) -> "list[Checkpoint]":
-    """Delete what ``retention`` does not keep, for each owner by itself; return it.
+@dataclass(frozen=True)
+class Pruning:
+    """What to delete of a run.
 
-    Args:
-        run: The directory.
-        look: Returns the checkpoints among which to choose.
-        discard: Deletes one.
+    Attributes:
         retention: The policy.
         monitor: The metric that says which is best.
         mode: The way in which it improves.
-        owner: Whose checkpoints alone may be deleted.
-        dry_run: Delete nothing.
-
-    Raises:
-        OSError: The storage refused.
+        owner: Whose checkpoints alone may be deleted; None for all owners, each by itself.
     """
-    if dry_run:
-        return _doomed(run, look(), retention, monitor, mode, owner)
-    with run.journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
-        doomed = _doomed(run, look(), retention, monitor, mode, owner)
-        for checkpoint in doomed:
-            discard(checkpoint.path)
-            name = name_below(run.directory, checkpoint.path)
-            run.journal.append("prune", path=name, created=checkpoint.created, step=checkpoint.step)
+
+    retention: Retention
+    monitor: str
+    mode: Mode
+    owner: Owner | None = None
+
+    def run(self, directory: Location, journal: Journal, look: Callable[[], list[Checkpoint]]) -> list[Checkpoint]:
+        """Delete what the policy does not keep; return it.
+
+        Args:
+            directory: The run's directory.
+            journal: Its journal.
+            look: Returns the checkpoints among which to choose.
+
+        Raises:
+            RunInUseError: Another process pins or prunes there, and may have been stopped.
+            OSError: The storage failed.
+        """
+        with journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
+            doomed = self.doomed(directory, look())
+            for checkpoint in doomed:
+                at = place_of(directory, checkpoint)
+                at.storage.discard(at.path)
+                name = name_below(directory, at)
+                journal.append("prune", path=name, created=checkpoint.created, step=checkpoint.step)
+            return doomed
+
+    def doomed(self, directory: Location, checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+        """Return the checkpoints that the policy does not keep."""
+        groups: dict[Owner, list[tuple[Checkpoint, Record]]] = {}
+        for checkpoint in checkpoints:
+            record = checkpoint.record
+            if record is None or (self.owner is not None and (record.run, record.template) != self.owner):
+                continue
+            if _is_own(record, name_below(directory, place_of(directory, checkpoint))):
+                groups.setdefault((record.run, record.template), []).append((checkpoint, record))
+        doomed = []
+        for group in groups.values():
+            context = Context(self.monitor, self.mode, [checkpoint.pinned for checkpoint, _ in group])
+            keep = self.retention.should_keep([record for _, record in group], context)
+            doomed += [checkpoint for (checkpoint, _), stays in zip(group, keep, strict=True) if not stays]
         return doomed
 
 
-def _doomed(
-    run: "Run",
-    checkpoints: "Iterable[Checkpoint]",
-    retention: Retention,
-    monitor: str,
-    mode: Mode,
-    owner: Owner | None,
-) -> "list[Checkpoint]":
-    groups: dict[Owner, list[tuple[Checkpoint, Record]]] = {}
-    for checkpoint in checkpoints:
-        record = checkpoint.record
-        if record is None or (owner is not None and (record.run, record.template) != owner):
-            continue
-        if _is_own(record, name_below(run.directory, checkpoint.path)):
-            groups.setdefault((record.run, record.template), []).append((checkpoint, record))
-    doomed = []
-    for group in groups.values():
-        context = Context(monitor, mode, [checkpoint.pinned for checkpoint, _ in group])
-        keep = retention.should_keep([record for _, record in group], context)
-        doomed += [checkpoint for (checkpoint, _), stays in zip(group, keep, strict=True) if not stays]
-    return doomed
+def place_of(directory: Location, checkpoint: Checkpoint) -> Location:
+    """Return the location of a checkpoint of the run in ``directory``."""
+    path = checkpoint.path
+    return path if isinstance(path, Location) else Location(path, directory.storage)
+
+
+def name_below(directory: Location, at: Location) -> str:
+    """Return the name in ``directory`` of a location that begins with it."""
+    prefix = str(directory)
+    return str(at).removeprefix(prefix if prefix.endswith("/") else f"{prefix}/")
 
 
 def _is_own(record: Record, name: str) -> bool:
-    """Tell whether a checkpoint is where its template put it: one that the user copied elsewhere is the user's."""
+    """Return True if a checkpoint is where its template put it: one that the user copied elsewhere is the user's."""
     try:
         return bool(record.run and record.template) and _template(record.template).matches(name)
     except ArgumentError:  # a record that says what no template is

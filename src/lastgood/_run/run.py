@@ -1,54 +1,28 @@
 """A directory of checkpoints, to look at and to tidy up; it works while the run is being written."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from .._checkpoint import Checkpoint, Problem
 from .._errors import ArgumentError, CorruptCheckpointError, MissingExtraError
-from .._formats import format_at, holds_checkpoint
+from .._formats import file_suffixes, format_at, holds_checkpoint
 from .._policies.monitor import resolve_direction
-from .._policies.retention import Retention, rank
-from .._record import Record
-from .._storage import choose_storage, entries
+from .._policies.retention import KeepPolicy, Retention, rank
+from .._report.page import framed
+from .._report.story import Story
+from .._storage import Location, locate
+from .annotations import Annotations
 from .journal import Journal
-from .notes import Notes
-from .paths import is_aside, name_below
-from .pruning import prune
+from .pruning import Pruning, name_below, place_of
+from .series import checkpoint_name, is_aside
 
-_ENDINGS = (".keras", ".h5", ".hdf5")
 _DEEPEST = 4
 
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """One checkpoint of a run, and what is known of it.
-
-    Attributes:
-        path: Where it is.
-        format: Its format's name, such as ``"keras"``.
-        size: Its length in bytes.
-        created: When it was made, in seconds since 1970; when it was written, if it has no record.
-        step: The optimizer's step; None if it has no record: stock Keras wrote it.
-        epoch: The epoch, counted from 1; None if it has no record.
-        batch: Batches done in that epoch; None for a save at its end.
-        metrics: Its metrics by name, with those that came after the save.
-        pinned: Whether it is never to be pruned.
-        record: All that it says of itself, with the metrics above; None if it has no record.
-    """
-
-    path: Path
-    format: str
-    size: int
-    created: float
-    step: int | None
-    epoch: int | None
-    batch: int | None
-    metrics: Mapping[str, float]
-    pinned: bool
-    record: Record | None
+CheckpointLike = Checkpoint | str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -56,16 +30,16 @@ class _Known:
     """A checkpoint as it was read, and by what to see that it is another one by now.
 
     Attributes:
-        mark: The file's number, which another file has though it be as long and as old; its time; its length.
+        mark: What changes when another checkpoint takes its place.
         name: The checkpoint's path in the run.
         checkpoint: The checkpoint, without what the journal says of it.
     """
 
-    mark: tuple[int, int, int]
+    mark: Hashable
     name: str
     checkpoint: Checkpoint
 
-    def with_notes(self, notes: Notes) -> Checkpoint:
+    def annotated(self, notes: Annotations) -> Checkpoint:
         """Return the checkpoint with its late metrics, and whether it is pinned."""
         pinned, late = self.name in notes.pinned, notes.late.get((self.name, self.checkpoint.created))
         record = self.checkpoint.record
@@ -75,53 +49,42 @@ class _Known:
         return replace(self.checkpoint, pinned=pinned) if pinned else self.checkpoint
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong with a checkpoint.
+class Run:
+    """The checkpoints in a directory, and below it. Each question is answered by what is there now.
 
     Attributes:
-        path: The checkpoint.
-        region: What is damaged, in words.
-        reason: All there is to say of it.
+        directory: The directory: a path or, outside of the file system, an object whose ``str()`` is the URL.
+        journal: What is known of the run beside its checkpoints.
     """
-
-    path: Path
-    region: str
-    reason: str
-
-
-class Run:
-    """The checkpoints in a directory, and below it. Each question is answered by what is there now."""
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         """Take the directory; it need not exist yet."""
-        self.directory = Path(directory)
-        self._journal = Journal(self.directory)
-        self._known: dict[Path, _Known] = {}
+        self._at = locate(directory)
+        self.directory = self._at.public()
+        self.journal = Journal(self._at.storage.event_log(self._at.path))
+        self._known: dict[Location, _Known] = {}
 
     def __repr__(self) -> str:
         return f"<lastgood run {str(self.directory)!r}: {len(self.checkpoints)} checkpoints>"
 
     def _repr_html_(self) -> str | None:
         """Return the run's report, for a notebook to show; None where what draws it is not installed."""
-        from .._report.page import framed
-
         try:
-            return framed(self)
+            return framed(story_of(self))
         except MissingExtraError:
             return None
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """All checkpoints by step; those without a record, which stock Keras wrote, come first, the oldest first."""
-        return self.look_at(_walk(self.directory, 0))
+        return self.look_at(_walk(self._at, 0))
 
-    def look_at(self, paths: Iterable[Path]) -> list[Checkpoint]:
-        """Return the checkpoints at some paths in the directory, in the order of :attr:`checkpoints`."""
-        notes = self._journal.notes()
-        known = {path: each for path in paths if (each := self._look_at(path)) is not None}
+    def look_at(self, locations: Iterable[Location]) -> list[Checkpoint]:
+        """Return the checkpoints at some places in the directory, in the order of :attr:`checkpoints`."""
+        annotations = self.journal.annotations()
+        known = {at: each for at in locations if (each := self._look_at(at)) is not None}
         self._known = known  # what is gone is forgotten
-        found = [each.with_notes(notes) for each in known.values()]
+        found = [each.annotated(annotations) for each in known.values()]
         return sorted(found, key=lambda each: (-1 if each.step is None else each.step, each.created))
 
     @property
@@ -150,41 +113,41 @@ class Run:
         Returns:
             What is wrong; nothing if all is intact.
         """
-        found = map(_problem_of, [Path(path) for path in paths] or [each.path for each in self.checkpoints])
+        found = map(_problem_of, map(locate, paths) if paths else self._locations(self.checkpoints))
         return [problem for problem in found if problem is not None]
 
-    def pin(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> None:
+    def pin(self, checkpoint: CheckpointLike) -> None:
         """Have a checkpoint never be pruned.
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's.
             RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
         """
-        with self._journal.alone():
-            self._journal.append("pin", path=self._name_of(checkpoint), durable=True)
+        with self.journal.alone():
+            self.journal.append("pin", path=self._existing_name(checkpoint), durable=True)
 
-    def unpin(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> None:
+    def unpin(self, checkpoint: CheckpointLike) -> None:
         """Let a checkpoint be pruned again.
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's.
             RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
         """
-        with self._journal.alone():
-            self._journal.append("unpin", path=self._name_of(checkpoint), durable=True)
+        with self.journal.alone():
+            self.journal.append("unpin", path=self._existing_name(checkpoint), durable=True)
 
-    def attach(self, checkpoint: Checkpoint | str | os.PathLike[str], metrics: Mapping[str, float]) -> None:
+    def attach(self, checkpoint: CheckpointLike, metrics: Mapping[str, float]) -> None:
         """Add metrics to a checkpoint that came after it was saved: they rank it; the file stays as it is.
 
         Raises:
             ArgumentError: A ValueError: it is none of this run's, or has no record.
         """
-        name = self._name_of(checkpoint)
-        found = self._look_at(self.directory / name)
+        name = self._existing_name(checkpoint)
+        found = self._look_at(self._at / name)
         if found is None or found.checkpoint.record is None:
             raise ArgumentError(f"{name!r} has no record, so metrics cannot be attached to it.")
         values = {metric: float(value) for metric, value in metrics.items()}
-        self._journal.append("metrics", path=name, created=found.checkpoint.created, metrics=values)
+        self.journal.append("metrics", path=name, created=found.checkpoint.created, metrics=values)
 
     def prune(
         self,
@@ -192,6 +155,7 @@ class Run:
         keep_last: int | None = None,
         keep_best: int | None = None,
         keep_every: int | timedelta | None = None,
+        keep: KeepPolicy | None = None,
         monitor: str = "val_loss",
         mode: str = "auto",
         dry_run: bool = False,
@@ -204,6 +168,7 @@ class Run:
             keep_last: How many of the highest steps to keep.
             keep_best: How many of the best by ``monitor`` to keep.
             keep_every: Keep the first at or after each multiple of so many steps, or the first of each span of time.
+            keep: A policy of your own, which keeps more.
             monitor: The metric that says which is best.
             mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
             dry_run: Delete nothing, and only say what would be.
@@ -216,12 +181,13 @@ class Run:
             RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
             OSError: The storage refused.
         """
-        retention = Retention.parse(keep_last, keep_best, keep_every)
+        retention = Retention.parse(keep_last, keep_best, keep_every, keep)
         if not retention.prunes:
-            raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best or keep_every.")
-        direction = resolve_direction(monitor, mode, {}).mode
-        discard = choose_storage(str(self.directory)).discard
-        return prune(self, lambda: self.checkpoints, discard, retention, monitor, direction, dry_run=dry_run)
+            raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best, keep_every or keep.")
+        pruning = Pruning(retention, monitor, resolve_direction(monitor, mode, {}).mode)
+        if dry_run:
+            return pruning.doomed(self._at, self.checkpoints)
+        return pruning.run(self._at, self.journal, lambda: self.checkpoints)
 
     def listing(self, monitor: str = "val_loss", mode: str = "auto") -> list[dict[str, Any]]:
         """Return the checkpoints by step as plain values, each with whether it is the best, the latest, or pinned.
@@ -233,7 +199,7 @@ class Run:
         checkpoints, best = self.checkpoints, self.best(monitor, mode)
         return [
             {
-                "path": each.path.relative_to(self.directory).as_posix(),
+                "path": self.name_of(each),
                 "format": each.format,
                 "step": each.step,
                 "epoch": each.epoch,
@@ -262,42 +228,61 @@ class Run:
         except ModuleNotFoundError as error:
             raise MissingExtraError.for_feature("Logging to MLflow", "mlflow", "mlflow") from error
         mlflow.log_dict({"checkpoints": self.listing()}, "lastgood/checkpoints.json")
-        for each in self.checkpoints if files else ():
-            if each.path.is_dir():
-                mlflow.log_artifacts(str(each.path), "lastgood")
-                continue
-            for file in entries.members(each.path) if entries.is_group(each.path) else [each.path]:
-                mlflow.log_artifact(str(file), "lastgood")
+        for at in self._locations(self.checkpoints) if files else ():
+            with at.local() as path:
+                if at.kind == "directory":
+                    mlflow.log_artifacts(str(path), "lastgood")
+                    continue
+                for name in at.files():
+                    mlflow.log_artifact(f"{path}{name}", "lastgood")
 
-    @property
-    def journal(self) -> Journal:
-        """What is known of the run beside its checkpoints."""
-        return self._journal
+    def name_of(self, checkpoint: Checkpoint) -> str:
+        """Return the path of a checkpoint below the directory, with ``/`` between its parts."""
+        return name_below(self._at, place_of(self._at, checkpoint))
 
-    def _look_at(self, path: Path) -> _Known | None:
-        """Return what is at ``path``, read once while nothing changes it; None if it is gone."""
+    def _locations(self, checkpoints: Iterable[Checkpoint]) -> list[Location]:
+        return [place_of(self._at, each) for each in checkpoints]
+
+    def _look_at(self, at: Location) -> _Known | None:
+        """Return what is at ``at``, read once while nothing changes it; None if it is gone."""
         try:
-            stat = entries.stat(path)
-            mark = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-            known = self._known.get(path)
-            if known is None or known.mark != mark:
-                checkpoint = _read(path, written=stat.st_mtime)
-                known = _Known(mark, name_below(self.directory, path), checkpoint)
+            info = at.info()
+            known = self._known.get(at)
+            if known is None or known.mark != info.mark:
+                known = _Known(info.mark, name_below(self._at, at), _read(at, info.modified_ns / 1e9))
         except OSError:
             return None
         return known
 
-    def _name_of(self, checkpoint: Checkpoint | str | os.PathLike[str]) -> str:
+    def _existing_name(self, checkpoint: CheckpointLike) -> str:
         """Return a checkpoint's path in the run.
 
         Raises:
             ArgumentError: There is none at that path in this run.
         """
-        path = checkpoint.path if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
-        for candidate in (path, self.directory / path):
-            if entries.exists(candidate) and candidate.absolute().is_relative_to(self.directory.absolute()):
-                return candidate.absolute().relative_to(self.directory.absolute()).as_posix()
+        path = checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint
+        own = _absolute(self._at)
+        for at in (locate(path), self._at / os.fspath(path)):
+            whole = _absolute(at)
+            if whole.is_relative_to(own) and whole != own and (at.kind is not None or at.is_link()):
+                return whole.relative_to(own).as_posix()
         raise ArgumentError(f"There is no checkpoint {str(path)!r} in the run {str(self.directory)!r}.")
+
+
+def _absolute(at: Location) -> PurePath:
+    return at.path.absolute() if isinstance(at.path, Path) else at.path
+
+
+def story_of(run: Run, monitor: str = "val_loss", mode: str = "auto") -> Story:
+    """Return what a report tells about a run.
+
+    Args:
+        run: The run.
+        monitor: The metric that says which is best.
+        mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+    """
+    checkpoints = {run.name_of(each): each for each in run.checkpoints}
+    return Story.of(str(run.directory), checkpoints, run.best(monitor, mode), run.journal.events(), monitor)
 
 
 def open_run(directory: str | os.PathLike[str]) -> Run:
@@ -309,80 +294,74 @@ def open_run(directory: str | os.PathLike[str]) -> Run:
     Raises:
         ArgumentError: A ValueError: there is no such directory.
     """
-    if not Path(directory).is_dir():
+    if locate(directory).kind != "directory":
         raise ArgumentError(
             f"There is no directory {os.fspath(directory)!r}. Pass the one that checkpoints are saved in."
         )
     return Run(directory)
 
 
-def _problem_of(path: Path) -> Problem | None:
+def _problem_of(at: Location) -> Problem | None:
     """Return what is wrong with a checkpoint; nothing if it is intact, or pruned since it was listed."""
     while True:
         try:
-            mark = _mark(path)
-            problem = _check(path)
-            if problem is None or _mark(path) == mark:
+            mark = at.info().mark
+            problem = _check(at)
+            if problem is None or at.info().mark == mark:
                 return problem
         except FileNotFoundError:
             return None
         # Else another has taken its place meanwhile, and what was read may be of both.
 
 
-def _check(path: Path) -> Problem | None:
+def _check(at: Location) -> Problem | None:
     try:
-        format_at(path).verify(path)
+        format_at(at).verify(at)
     except CorruptCheckpointError as error:
-        return Problem(path, error.region, str(error))
+        return Problem(at.public(), error.region, str(error))
     except FileNotFoundError:
         raise
     except OSError as error:
-        return Problem(path, "all of it", f"It cannot be read: {error}")
+        return Problem(at.public(), "all of it", f"It cannot be read: {error}")
     return None
 
 
-def _mark(path: Path) -> tuple[int, int, int]:
-    """Return what is another one when another checkpoint takes the place of that at ``path``."""
-    stat = entries.stat(path)
-    return stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def _read(path: Path, *, written: float) -> Checkpoint:
+def _read(at: Location, written: float) -> Checkpoint:
     """Read what a checkpoint says of itself.
 
     Args:
-        path: The checkpoint.
+        at: The checkpoint.
         written: When it was written: if it says nothing, that has to do.
 
     Raises:
-        OSError: It is gone, or the system refused.
+        OSError: It is gone, or the storage failed.
     """
-    file_format = format_at(path)
-    record, size = file_format.read_record(path), entries.tree_bytes(path)
+    file_format = format_at(at)
+    record, size = file_format.read_record(at), at.size()
     if record is None:
-        return Checkpoint(path, file_format.name, size, written, None, None, None, {}, False, None)
+        return Checkpoint(at.public(), file_format.name, size, written, None, None, None, {}, False, None)
     place = (record.step, record.epoch, record.batch)
-    return Checkpoint(path, record.format, size, record.created, *place, record.metrics, False, record)
+    return Checkpoint(at.public(), record.format, size, record.created, *place, record.metrics, False, record)
 
 
-def _walk(directory: Path, depth: int) -> Iterator[Path]:
+def _walk(directory: Location, depth: int) -> Iterator[Location]:
     """Yield what may be a checkpoint, in ``directory`` and below it; links to directories lead elsewhere."""
     try:
-        there = sorted(os.scandir(directory), key=lambda entry: entry.name)
+        entries = sorted(directory.entries())
     except OSError:
         return
-    for entry in there:
-        path = Path(entry.path)
-        if path.suffix == entries.INDEX and not entry.is_dir(follow_symlinks=False):
-            path = path.with_suffix("")  # a group's
-        if entry.name.startswith(".") or is_aside(path.name):
+    suffixes = file_suffixes()
+    for entry in entries:
+        name = checkpoint_name(entry)
+        if entry.name.startswith(".") or name is None or is_aside(name) or entry.kind is None:
             continue
-        if not entry.is_dir(follow_symlinks=False):
-            if Path(entry.path).is_file() and (
-                path.suffix in _ENDINGS or entry.name.endswith(entries.INDEX)
-            ):  # no pipe
-                yield path
-        elif holds_checkpoint(path):
-            yield path
+        at = directory / name
+        if entry.kind == "file":
+            if name != entry.name or PurePosixPath(name).suffix in suffixes:
+                yield at
+        elif entry.is_link:
+            continue
+        elif holds_checkpoint(at):
+            yield at
         elif depth < _DEEPEST:
-            yield from _walk(path, depth + 1)
+            yield from _walk(at, depth + 1)

@@ -1,7 +1,27 @@
-"""Where checkpoints lie, and the one act that makes a checkpoint visible."""
+"""Where checkpoints lie: the one act that makes a checkpoint visible, and all that reads what was saved."""
 
-from .base import Storage
-from .choice import choose_storage
+from .base import Extent, Image, Info, Report, Span, Stage, Storage, StoredFile
 from .local import LocalStorage
+from .locate import LOCAL, as_text, locate, storage_of
+from .location import Location
+from .memory import MemoryStorage
+from .scratch import scratch_directory
 
-__all__ = ["LocalStorage", "Storage", "choose_storage"]
+__all__ = [
+    "LOCAL",
+    "Extent",
+    "Image",
+    "Info",
+    "LocalStorage",
+    "Location",
+    "MemoryStorage",
+    "Report",
+    "Span",
+    "Stage",
+    "Storage",
+    "StoredFile",
+    "as_text",
+    "locate",
+    "scratch_directory",
+    "storage_of",
+]

@@ -1,51 +1,397 @@
-"""What every kind of storage can do."""
+"""What every kind of storage can do: write a checkpoint in one act, read it, list it, and look after a run."""
 
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Protocol
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Kind = Literal["file", "directory", "group"]
+"""What a checkpoint can be; a group is several files whose names begin with its path: see ``groups``."""
+
+TEMPORARY_PREFIX = ".lastgood-tmp-"
+NOTES = ".lastgood"
+"""The directory of a run that holds its journal and its locks."""
+
+_CHUNK = 1024 * 1024
 
 
-class Storage(Protocol):
-    """Temporary, then durable, then visible: what is at a checkpoint's path is whole, or it is not there.
+class Span(NamedTuple):
+    """Bytes from ``start`` up to ``stop``."""
+
+    start: int
+    stop: int
+
+
+class Extent(NamedTuple):
+    """Bytes from ``offset`` on, ``length`` of them."""
+
+    offset: int
+    length: int
+
+
+Seal = Callable[[], tuple[int, list[Extent]]]
+"""Completes a file in memory; returns its length, and the places that it filled."""
+
+Report = Callable[[int], None]
+"""Called with the number of bytes written so far."""
+
+WaitFor = Callable[[int], None]
+"""Returns when the file in memory is complete up to a byte; raises if it never will be."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A file that lies in memory, complete but for its digests: they are computed while the rest is written.
 
     Attributes:
-        publishes: Whether what is staged becomes visible; if not, it is removed when the block is left.
+        memory: The file; starts on a page boundary and is as long as the whole blocks that hold it.
+        body: The part that can be written at once.
+        seal: Completes it.
+        wait_for: Waits for the copy of the state into it.
     """
 
-    publishes: bool
+    memory: npt.NDArray[np.uint8]
+    body: Span
+    seal: Seal
+    wait_for: WaitFor
 
-    def stage(self, target: Path, suffix: str) -> AbstractContextManager[Path]:
-        """Give a temporary path to write to; leaving the block commits it to ``target``, an exception removes it.
+
+@dataclass(frozen=True)
+class Info:
+    """What a storage knows of the checkpoint at a path.
+
+    Attributes:
+        kind: What it is.
+        size: Bytes of the file; of a directory or a group, of the entry that stands for it.
+        modified_ns: When it was last written, in nanoseconds since 1970.
+        mark: A value that changes when another checkpoint takes its place.
+    """
+
+    kind: Kind
+    size: int
+    modified_ns: int
+    mark: Hashable
+
+
+class Entry(NamedTuple):
+    """One name in a directory.
+
+    Attributes:
+        name: The name.
+        kind: What it is, links followed; None for a pipe, a device, or a link that leads nowhere.
+        is_link: Whether it is a symbolic link.
+    """
+
+    name: str
+    kind: Literal["file", "directory"] | None
+    is_link: bool = False
+
+
+class StoredFile(ABC):
+    """An open file of known length, read by offset and from any thread.
+
+    Attributes:
+        path: Where it is, as you would write it.
+        size: Its length in bytes when it was opened.
+    """
+
+    path: str
+    size: int
+
+    @abstractmethod
+    def read_into(self, buffer: Any, offset: int) -> None:
+        """Fill ``buffer``, any contiguous memory, with the bytes from ``offset`` on.
+
+        Raises:
+            OSError: The file ends before, or the storage failed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it."""
+
+    def __enter__(self) -> "StoredFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes from ``offset`` on.
+
+        Raises:
+            OSError: The file ends before, or the storage failed.
+        """
+        content = bytearray(length)
+        self.read_into(content, offset)
+        return bytes(content)
+
+    def parts(self, start: int, stop: int) -> Iterator[memoryview]:
+        """Yield the bytes from ``start`` to ``stop`` in parts; each is valid until the next.
+
+        Raises:
+            OSError: The file ends before, or the storage failed.
+        """
+        buffer = memoryview(bytearray(min(_CHUNK, stop - start)))
+        for at in range(start, stop, _CHUNK):
+            part = buffer[: stop - at]
+            self.read_into(part, at)
+            yield part
+
+    def window(self, start: int, size: int) -> io.BufferedReader:
+        """Return a part of the file as a file object."""
+        return io.BufferedReader(self.raw_window(start, size))
+
+    def raw_window(self, start: int, size: int) -> io.RawIOBase:
+        """Return a part of the file as a file object without a buffer."""
+        return _Window(self, start, size)
+
+
+class _Window(io.RawIOBase):
+    def __init__(self, file: StoredFile, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"there is nothing at {base + offset}")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")[: max(0, self._size - self._at)]
+        self._file.read_into(view, self._start + self._at)
+        self._at += len(view)
+        return len(view)
+
+
+class Stage(ABC):
+    """A checkpoint that is being written; it becomes visible when the block of :meth:`Storage.stage` ends.
+
+    Names of files are relative to the checkpoint: empty for a checkpoint that is one file, ``assets/vocabulary.txt``
+    in a directory, ``.index`` in a group.
+
+    Attributes:
+        target: Where it will appear.
+    """
+
+    target: PurePath
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """A path in the local file system for writers that need one; what they write there becomes the checkpoint."""
+
+    @abstractmethod
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file.
+
+        Raises:
+            OSError: The storage failed.
+        """
+
+    @abstractmethod
+    def write_image(self, name: str, image: Image, report: Report) -> None:
+        """Write a file from memory.
+
+        Raises:
+            OSError: The storage failed.
+        """
+
+    @abstractmethod
+    def files(self) -> list[str]:
+        """Return the names of the files written so far, sorted."""
+
+    @abstractmethod
+    def open(self, name: str) -> StoredFile:
+        """Open a file that was written."""
+
+    @abstractmethod
+    def beside(self) -> Sequence[str]:
+        """Return the names that lie in the target's directory."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the bytes written so far."""
+
+
+class Claim(ABC):
+    """The right to save to one template's paths, held until :meth:`release` or the end of the process."""
+
+    @abstractmethod
+    def release(self, user: Any) -> None:
+        """Give up the claim, unless another user in this process holds it too."""
+
+
+class EventLog(ABC):
+    """Lines that several processes append to at once: what a run's journal is kept in."""
+
+    @property
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether the run has a place for it."""
+
+    @abstractmethod
+    def append(self, line: bytes, *, durable: bool) -> None:
+        """Append a line, without its newline; what a process left half-written before stays a line of its own.
+
+        Raises:
+            OSError: The storage failed.
+        """
+
+    @abstractmethod
+    def read(self, offset: int, tail: bytes, most: int) -> tuple[bytes, bool]:
+        """Return up to ``most`` bytes from ``offset`` on, and True, if ``tail`` precedes them.
+
+        Otherwise the log is another one by now: return its first bytes, and False. Nothing can be read of a log that
+        does not exist.
+        """
+
+    @abstractmethod
+    def alone(self) -> AbstractContextManager[None]:
+        """Keep other processes out of the block, such as a pin while checkpoints are pruned.
+
+        Raises:
+            RunInUseError: Another process has stayed in its block all the time.
+            OSError: The storage failed.
+        """
+
+
+class Storage(ABC):
+    """Temporary, then durable, then visible: what you find at a checkpoint's path is whole, or it is not there.
+
+    Paths are those of :meth:`parse`. Errors are ``OSError``, as the operating system would raise them.
+    """
+
+    # Paths
+
+    @abstractmethod
+    def parse(self, text: str) -> PurePath:
+        """Return the path that ``text``, a path or a URL of this storage, stands for."""
+
+    @abstractmethod
+    def text_of(self, path: PurePath) -> str:
+        """Return a path as you would write it; the opposite of :meth:`parse`."""
+
+    # Writing
+
+    @abstractmethod
+    def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> AbstractContextManager[Stage]:
+        """Begin a checkpoint; leaving the block commits it to ``target``, an exception removes it.
 
         Args:
-            target: Where the checkpoint is to appear. Missing parent directories are made.
-            suffix: The ending that the temporary path must have for its writer.
+            target: Where the checkpoint will appear. Missing parent directories are created.
+            suffix: The ending that its writer needs in the temporary path.
+            publish: If False, it is removed when the block ends: of several workers that write, one publishes.
 
         Raises:
-            OSError: The storage refused; nothing at ``target`` has changed.
+            OSError: The storage failed; nothing at ``target`` has changed.
         """
-        ...
 
-    def reclaim(self, directory: Path) -> list[Path]:
+    @abstractmethod
+    def put(self, path: PurePath, content: bytes) -> None:
+        """Write a small file in one act, durably, in place of an older one."""
+
+    @abstractmethod
+    def reclaim(self, directory: PurePath) -> Sequence[PurePath]:
         """Remove what dead processes left half-written in ``directory``; return what was removed."""
-        ...
 
-    def discard(self, path: Path) -> None:
-        """Remove a checkpoint that is needed no more, if it is there.
+    @abstractmethod
+    def discard(self, path: PurePath) -> None:
+        """Remove a checkpoint, if it is there; a directory vanishes in one act."""
+
+    @abstractmethod
+    def rename(self, path: PurePath, target: PurePath) -> None:
+        """Give a checkpoint another path, at which nothing is."""
+
+    @abstractmethod
+    def check_writable(self, directory: PurePath) -> None:
+        """Find out by writing whether ``directory`` takes files, or can be created."""
+
+    @abstractmethod
+    def free_space(self, directory: PurePath) -> int | None:
+        """Return the bytes that can still be written below ``directory``; None if nobody can say."""
+
+    # Reading
+
+    @abstractmethod
+    def info(self, path: PurePath) -> Info:
+        """Return what is at ``path``.
 
         Raises:
-            OSError: The storage refused.
+            FileNotFoundError: There is no file, directory or group.
         """
-        ...
 
-    def check_writable(self, directory: Path) -> None:
-        """Find out, by writing, whether ``directory`` takes files or can be made.
+    @abstractmethod
+    def entries(self, directory: PurePath) -> Sequence[Entry]:
+        """Return what lies in ``directory``, in any order.
 
         Raises:
-            OSError: It does not.
+            OSError: There is no such directory, or the storage failed.
         """
-        ...
 
-    def free_space(self, directory: Path) -> int:
-        """Return the bytes that can still be written below ``directory``, which need not exist yet."""
-        ...
+    @abstractmethod
+    def open(self, path: PurePath) -> StoredFile:
+        """Open a plain file; a pipe or a device is refused."""
+
+    @abstractmethod
+    def files(self, path: PurePath) -> Sequence[str]:
+        """Return the names of the files that make up a checkpoint, relative to it as in :class:`Stage`, sorted."""
+
+    @abstractmethod
+    def is_link(self, path: PurePath) -> bool:
+        """Return True if a symbolic link is at ``path``."""
+
+    @abstractmethod
+    def is_inside(self, path: PurePath, name: str) -> bool:
+        """Return True if a checkpoint's file is a plain one that no symbolic link leads out to."""
+
+    @abstractmethod
+    def check_plain(self, path: PurePath) -> None:
+        """Raise OSError if a directory holds anything but plain files and directories, before others read it."""
+
+    @abstractmethod
+    def local(self, path: PurePath) -> AbstractContextManager[Path]:
+        """Give a local path to the checkpoint at ``path``, for readers that need one, until the block ends."""
+
+    # Runs
+
+    @abstractmethod
+    def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:
+        """Claim the paths of a template for this process.
+
+        Args:
+            directory: The run's directory; it need not exist.
+            template: The template, below it.
+            user: Who claims. A user that no longer exists has released its claim.
+            leave_lock: Whether to leave a lock in the directory, for processes on other machines.
+
+        Raises:
+            RunInUseError: Another process has claimed them; the message says which.
+        """
+
+    @abstractmethod
+    def event_log(self, directory: PurePath) -> EventLog:
+        """Return the log of the run in ``directory``; nothing is created before something is appended."""
+
+
+def file_path(path: PurePath, kind: Kind, name: str) -> PurePath:
+    """Return where a file of a checkpoint lies, by its name in it."""
+    if kind == "group":
+        return path.with_name(path.name + name)
+    return path / name

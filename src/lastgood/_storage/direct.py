@@ -7,20 +7,18 @@ Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some net
 import errno
 import fcntl
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from .._threads import Beside
+from .base import Extent, Image, Report, WaitFor
 
 BLOCK = 4096
 _CHUNK = 16 * 1024 * 1024
 _DIRECT = getattr(os, "O_DIRECT", 0)
 _NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
-
-Place = tuple[int, int]
 
 
 def _is_there(stop: int) -> None:
@@ -28,48 +26,39 @@ def _is_there(stop: int) -> None:
     del stop
 
 
-def write_file(
-    path: Path,
-    memory: npt.NDArray[np.uint8],
-    body: Place,
-    seal: Callable[[], tuple[int, list[Place]]],
-    report: Callable[[int], None],
-    wait_for: Callable[[int], None] = _is_there,
-) -> None:
-    """Write a file that lies in memory, all but its digests: those are computed while the rest is being written.
+def write_file(path: Path, image: Image, report: Report) -> None:
+    """Write a file that lies in memory.
 
     Args:
         path: Where nothing is yet.
-        memory: The file; begins at a page's start, and is as long as whole blocks that hold it.
-        body: What can be written at once: (start, stop).
-        seal: Completes the file in memory; returns its length, and the places, (offset, length), that it filled.
-        report: Told how many bytes have been written.
-        wait_for: Returns when the body is in memory up to a place; what it raises is raised here.
+        image: The file.
+        report: Called with the number of bytes written.
 
     Raises:
         OSError: The storage refused.
     """
-    if body[1] <= _CHUNK:  # too little to be worth a thread
-        wait_for(body[1])
-        length, _ = seal()
-        with _File(path, memory) as file:
+    start, stop = image.body
+    if stop <= _CHUNK:  # too little to be worth a thread
+        image.wait_for(stop)
+        length, _ = image.seal()
+        with _File(path, image.memory) as file:
             file.allocate(length)
             file.write(0, length, report)
             file.truncate(length)
         return
 
-    def seal_all() -> tuple[int, list[Place]]:
-        wait_for(body[1])
-        return seal()
+    def seal_all() -> tuple[int, list[Extent]]:
+        image.wait_for(stop)
+        return image.seal()
 
     sealing = Beside(seal_all, "lastgood-digests")
     try:
         sealing.start()
-        with _File(path, memory) as file:
-            file.allocate(body[1])
-            file.write(*body, report, wait_for)
-            length, places = sealing.result()
-            for offset, size in places:
+        with _File(path, image.memory) as file:
+            file.allocate(stop)
+            file.write(start, stop, report, image.wait_for)
+            length, extents = sealing.result()
+            for offset, size in extents:
                 file.write(offset, min(offset + size, length), report)
             file.truncate(length)
     finally:
@@ -114,8 +103,8 @@ class _File:
         self,
         start: int,
         stop: int,
-        report: Callable[[int], None],
-        wait_for: Callable[[int], None] = _is_there,
+        report: Report,
+        wait_for: WaitFor = _is_there,
     ) -> None:
         """Write the blocks that hold the bytes from ``start`` to ``stop``."""
         at, end = start // BLOCK * BLOCK, whole_blocks(stop)

@@ -9,57 +9,70 @@ dead process (nobody holds the lock) from the work of a live one, on whatever ho
     .lastgood-tmp-<token>.old      a directory that is being replaced, where two names cannot be swapped in one act
 """
 
+import contextlib
 import errno
 import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any, Literal
 
-from . import entries
+from . import groups
+from .base import TEMPORARY_PREFIX, Claim, Entry, Info, Kind, Stage, Storage, file_path
+from .claims import LocalClaim
 from .durable import exchange, fsync_path, fsync_tree, make_directories
+from .event_log import LocalEventLog
 from .locks import flock
-from .plain import open_plain
+from .plain import check_plain, open_plain
+from .positioned import LocalFile
+from .stages import LocalStage, files_of
 
-TEMPORARY_PREFIX = ".lastgood-tmp-"
 _LONGEST_NAME = 255
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 # Where a file system has no locks, a leftover is taken for dead after so long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
-class LocalStorage:
-    """Files and directories reached by path, and groups of files whose names begin with it.
+class LocalStorage(Storage):
+    """Files and directories reached by path, and groups of files whose names begin with it."""
 
-    Attributes:
-        publishes: Whether what is staged becomes visible. If not, it is written, since the writing may need every
-            worker of a distributed training, and removed.
-    """
+    def parse(self, text: str) -> Path:
+        """Return a path; ``~/`` at its beginning stands for the home directory."""
+        return Path(text).expanduser() if text == "~" or text.startswith("~/") else Path(text)
 
-    def __init__(self) -> None:
-        """Publish."""
-        self.publishes = True
+    def text_of(self, path: PurePath) -> str:
+        """Return a path as text."""
+        return os.fspath(path)
 
     @contextmanager
-    def stage(self, target: Path, suffix: str) -> Iterator[Path]:
+    def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
         """Give a temporary path to write to, and commit it to ``target``. See :meth:`Storage.stage`."""
+        target = Path(target)
         make_directories(target.parent)
         with _locked_token(target) as stem:
             temporary = stem.with_name(stem.name + suffix)
             try:
-                yield temporary
-                if self.publishes:
+                yield LocalStage(temporary, target)
+                if publish:
                     _publish(temporary, target, stem.with_name(stem.name + ".old"))
             finally:
-                entries.remove(temporary)
+                _remove(temporary)
                 if not suffix:
-                    entries.remove_group(temporary)  # parts of one that did not come to its index
+                    groups.remove_group(temporary)  # parts of one that did not come to its index
 
-    def reclaim(self, directory: Path) -> list[Path]:
+    def put(self, path: PurePath, content: bytes) -> None:
+        """Write a small file in one act. See :meth:`Storage.put`."""
+        with self.stage(path, path.suffix) as stage:
+            stage.write("", content)
+
+    def reclaim(self, directory: PurePath) -> list[Path]:
         """Remove what dead processes left in ``directory``. See :meth:`Storage.reclaim`."""
+        directory = Path(directory)
         if not directory.is_dir():
             return []
         removed: list[Path] = []
@@ -68,28 +81,113 @@ class LocalStorage:
             removed += _reclaim_token(directory / f"{TEMPORARY_PREFIX}{token}", names)
         return removed
 
-    def discard(self, path: Path) -> None:
-        """Remove a checkpoint that is needed no more, if it is there. See :meth:`Storage.discard`.
+    def discard(self, path: PurePath) -> None:
+        """Remove a checkpoint, if it is there. See :meth:`Storage.discard`.
 
         A directory goes out of sight in one act before its files go, one by one: half of it is no checkpoint.
         """
+        path = Path(path)
         if path.is_symlink() or not path.is_dir():
-            entries.remove(path)
+            _remove(path)
             return
         with _locked_token(path) as stem:
             gone = stem.with_name(stem.name + ".gone")
             path.rename(gone)
-            entries.remove(gone)
+            _remove(gone)
 
-    def check_writable(self, directory: Path) -> None:
+    def rename(self, path: PurePath, target: PurePath) -> None:
+        """Give a checkpoint another path. See :meth:`Storage.rename`."""
+        path, target = Path(path), Path(target)
+        for member in groups.members(path) if groups.is_group(path) else [path]:
+            member.rename(target.with_name(target.name + member.name.removeprefix(path.name)))
+
+    def check_writable(self, directory: PurePath) -> None:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
-        probe = _existing(directory) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
+        probe = _existing(Path(directory)) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         probe.unlink(missing_ok=True)  # another process that starts now takes it for a leftover
 
-    def free_space(self, directory: Path) -> int:
+    def free_space(self, directory: PurePath) -> int:
         """Return the bytes that can still be written below ``directory``. See :meth:`Storage.free_space`."""
-        return shutil.disk_usage(_existing(directory)).free
+        return shutil.disk_usage(_existing(Path(directory))).free
+
+    def info(self, path: PurePath) -> Info:
+        """Return what is at ``path``. See :meth:`Storage.info`.
+
+        A save may ask this of ten thousand checkpoints, so it takes two system calls and no object of pathlib.
+        """
+        text = os.fspath(path)
+        with contextlib.suppress(OSError):
+            index = os.stat(text + groups.INDEX)  # noqa: PTH116
+            if stat.S_ISREG(index.st_mode):
+                return _info(index, "group")
+        found = os.stat(text)  # noqa: PTH116
+        if stat.S_ISDIR(found.st_mode):
+            return _info(found, "directory")
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError(errno.ENOENT, "there is no plain file or directory", text)
+        return _info(found, "file")
+
+    def entries(self, directory: PurePath) -> list[Entry]:
+        """Return what lies in ``directory``. See :meth:`Storage.entries`."""
+        with os.scandir(directory) as found:
+            return [Entry(each.name, _kind(each), each.is_symlink()) for each in found]
+
+    def open(self, path: PurePath) -> LocalFile:
+        """Open a plain file. See :meth:`Storage.open`."""
+        return LocalFile(Path(path))
+
+    def files(self, path: PurePath) -> Sequence[str]:
+        """Return the names of a checkpoint's files. See :meth:`Storage.files`."""
+        return files_of(Path(path))
+
+    def is_link(self, path: PurePath) -> bool:
+        """Return True if a symbolic link is at ``path``."""
+        return Path(path).is_symlink()
+
+    def is_inside(self, path: PurePath, name: str) -> bool:
+        """Return True if a checkpoint's file is a plain one in it. See :meth:`Storage.is_inside`."""
+        pure = PurePosixPath(name)
+        linked = any(Path(path, each).is_symlink() for each in (pure, *pure.parents[:-1]))
+        return not linked and Path(file_path(path, self.info(path).kind, name)).is_file()
+
+    def check_plain(self, path: PurePath) -> None:
+        """Check that a directory holds plain files and directories alone. See :meth:`Storage.check_plain`."""
+        check_plain(Path(path))
+
+    @contextmanager
+    def local(self, path: PurePath) -> Iterator[Path]:
+        """Give the path itself, absolute: some readers, such as Orbax, want no other."""
+        yield Path(path).absolute()
+
+    def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:
+        """Claim the paths of a template. See :meth:`Storage.claim`."""
+        return LocalClaim.take(user, Path(directory), template, leave_lock=leave_lock)
+
+    def event_log(self, directory: PurePath) -> LocalEventLog:
+        """Return the log of a run. See :meth:`Storage.event_log`."""
+        return LocalEventLog(Path(directory))
+
+
+def _info(found: os.stat_result, kind: Kind) -> Info:
+    mark = (found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+    return Info(kind, found.st_size, found.st_mtime_ns, mark)
+
+
+def _kind(entry: os.DirEntry[str]) -> Literal["file", "directory"] | None:
+    if entry.is_file():
+        return "file"
+    return "directory" if entry.is_dir() else None
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a directory or a group of files, if it is there."""
+    if groups.is_group(path):
+        groups.remove_group(path)
+    elif path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _existing(directory: Path) -> Path:
@@ -129,8 +227,8 @@ def _locked_token(target: Path) -> Iterator[Path]:
 
 def _publish(temporary: Path, target: Path, aside: Path) -> None:
     """Make what was written durable, then visible, then that durable."""
-    if entries.is_group(temporary):
-        entries.publish(temporary, target)
+    if groups.is_group(temporary):
+        groups.publish(temporary, target)
         return
     fsync_tree(temporary)
     _put_in_place(temporary, target, aside)
@@ -175,7 +273,7 @@ def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
         if descriptor is not None and not _restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096))):
             return []
         for path in mine:
-            entries.remove(path)
+            _remove(path)
         lock.unlink(missing_ok=True)
     finally:
         if descriptor is not None:

@@ -8,6 +8,10 @@ A training of yours, and what it does when a disk is full at its second save:
 ...     checkpoint = lastgood.ModelCheckpoint("runs/{epoch}.keras", on_error="warn")  # doctest: +SKIP
 >>> model.fit(x, y, epochs=3, callbacks=[checkpoint])  # doctest: +SKIP
 
+A training whose checkpoints stay in this process's memory, and touch no disk:
+
+>>> checkpoint = lastgood.ModelCheckpoint("memory://tests/{epoch}.keras")  # doctest: +SKIP
+
 A storage of yours, and whether it does what a checkpoint needs, for pytest to collect:
 
 >>> from lastgood.testing import StorageConformance
@@ -16,8 +20,19 @@ A storage of yours, and whether it does what a checkpoint needs, for pytest to c
 ...         return MyStorage()
 """
 
-from .._storage.base import Storage
+from .._storage import MemoryStorage, Stage, Storage, StoredFile
 from .conformance import StorageConformance
 from .faults import POINTS, Crash, Fault, FaultyStorage, faults
 
-__all__ = ["POINTS", "Crash", "Fault", "FaultyStorage", "Storage", "StorageConformance", "faults"]
+__all__ = [
+    "POINTS",
+    "Crash",
+    "Fault",
+    "FaultyStorage",
+    "MemoryStorage",
+    "Stage",
+    "Storage",
+    "StorageConformance",
+    "StoredFile",
+    "faults",
+]

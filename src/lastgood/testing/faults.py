@@ -2,16 +2,17 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 from .._errors import ArgumentError
-from .._storage import entries
-from .._storage.base import Storage
-from .._storage.choice import wrapped
-from .._storage.durable import fsync_tree
+from .._storage import Info, Stage, Storage, StoredFile, groups
+from .._storage.base import Claim, Entry, EventLog, Kind, file_path
+from .._storage.durable import fsync_path
+from .._storage.locate import wrapped
 
 POINTS = {
     "stage": "before a save: nothing of it is there",
@@ -20,9 +21,15 @@ POINTS = {
     "reply": "the checkpoint is visible and durable; whoever saved it has not heard of that",
     "discard": "before a checkpoint is deleted",
     "discarded": "it is deleted; whoever deleted it has not heard of that",
+    "put": "before a small file, such as TensorFlow's `checkpoint`, is written",
+    "rename": "before a damaged checkpoint is renamed",
     "reclaim": "before what dead processes left is removed",
     "check_writable": "before it is found out whether a directory takes files",
     "free_space": "before free space is asked for",
+    "info": "before it is asked what is at a path",
+    "entries": "before a directory is listed",
+    "open": "before a checkpoint's file is opened to be read",
+    "claim": "before a template's paths are claimed for this process",
 }
 """Where something can go wrong, and what is true there."""
 
@@ -66,7 +73,7 @@ class Fault:
         self.what()
 
 
-class FaultyStorage:
+class FaultyStorage(Storage):
     """Another storage, in which some things go wrong.
 
     Attributes:
@@ -81,47 +88,101 @@ class FaultyStorage:
         self._passed: Counter[str] = Counter()
         self._counting = threading.Lock()
 
-    @property
-    def publishes(self) -> bool:
-        """Whether what is staged becomes visible, as the other storage says."""
-        return self.storage.publishes
+    def parse(self, text: str) -> PurePath:
+        """Parse as the other storage does."""
+        return self.storage.parse(text)
 
-    @publishes.setter
-    def publishes(self, value: bool) -> None:
-        self.storage.publishes = value
+    def text_of(self, path: PurePath) -> str:
+        """Name a path as the other storage does."""
+        return self.storage.text_of(path)
 
     @contextmanager
-    def stage(self, target: Path, suffix: str) -> Iterator[Path]:
+    def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
         """Stage as the other storage does, unless a fault comes in between."""
         self._pass("stage")
-        with self.storage.stage(target, suffix) as temporary:
+        with self.storage.stage(target, suffix, publish=publish) as stage:
             self._pass("write")
-            yield temporary
-            for part in entries.members(temporary) if entries.is_group(temporary) else [temporary]:
-                fsync_tree(part)
+            yield stage
+            for name in stage.files():
+                fsync_path(Path(file_path(stage.path, _kind_of(stage), name)))
             self._pass("commit")
         self._pass("reply")
 
-    def reclaim(self, directory: Path) -> list[Path]:
+    def put(self, path: PurePath, content: bytes) -> None:
+        """Write as the other storage does, unless a fault comes first."""
+        self._pass("put")
+        self.storage.put(path, content)
+
+    def reclaim(self, directory: PurePath) -> Sequence[PurePath]:
         """Reclaim as the other storage does, unless a fault comes first."""
         self._pass("reclaim")
         return self.storage.reclaim(directory)
 
-    def discard(self, path: Path) -> None:
+    def discard(self, path: PurePath) -> None:
         """Discard as the other storage does, unless a fault comes in between."""
         self._pass("discard")
         self.storage.discard(path)
         self._pass("discarded")
 
-    def check_writable(self, directory: Path) -> None:
+    def rename(self, path: PurePath, target: PurePath) -> None:
+        """Rename as the other storage does, unless a fault comes first."""
+        self._pass("rename")
+        self.storage.rename(path, target)
+
+    def check_writable(self, directory: PurePath) -> None:
         """Check as the other storage does, unless a fault comes first."""
         self._pass("check_writable")
         self.storage.check_writable(directory)
 
-    def free_space(self, directory: Path) -> int:
+    def free_space(self, directory: PurePath) -> int | None:
         """Answer as the other storage does, unless a fault comes first."""
         self._pass("free_space")
         return self.storage.free_space(directory)
+
+    def info(self, path: PurePath) -> Info:
+        """Look as the other storage does, unless a fault comes first."""
+        self._pass("info")
+        return self.storage.info(path)
+
+    def entries(self, directory: PurePath) -> Sequence[Entry]:
+        """List as the other storage does, unless a fault comes first."""
+        self._pass("entries")
+        return self.storage.entries(directory)
+
+    def open(self, path: PurePath) -> StoredFile:
+        """Open as the other storage does, unless a fault comes first."""
+        self._pass("open")
+        return self.storage.open(path)
+
+    def files(self, path: PurePath) -> Sequence[str]:
+        """List a checkpoint's files as the other storage does."""
+        return self.storage.files(path)
+
+    def is_link(self, path: PurePath) -> bool:
+        """Look as the other storage does."""
+        return self.storage.is_link(path)
+
+    def is_inside(self, path: PurePath, name: str) -> bool:
+        """Look as the other storage does."""
+        return self.storage.is_inside(path, name)
+
+    def check_plain(self, path: PurePath) -> None:
+        """Check as the other storage does."""
+        self.storage.check_plain(path)
+
+    def local(self, path: PurePath) -> AbstractContextManager[Path]:
+        """Give the local path that the other storage gives, unless a fault comes first."""
+        self._pass("open")
+        return self.storage.local(path)
+
+    def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:
+        """Claim as the other storage does, unless a fault comes first."""
+        self._pass("claim")
+        return self.storage.claim(directory, template, user, leave_lock=leave_lock)
+
+    def event_log(self, directory: PurePath) -> EventLog:
+        """Return the log of the other storage."""
+        return self.storage.event_log(directory)
 
     def _pass(self, point: str) -> None:
         """Let happen what is to go wrong at a point that is reached now."""
@@ -131,6 +192,13 @@ class FaultyStorage:
         for fault in self.faults:
             if fault.at == point and fault.nth in (None, now):
                 fault.happen()
+
+
+def _kind_of(stage: Stage) -> Kind:
+    """Return what a stage is about to become."""
+    if stage.path.is_dir():
+        return "directory"
+    return "group" if groups.is_group(stage.path) else "file"
 
 
 @contextmanager

@@ -1,0 +1,196 @@
+"""CRC-32 of every tensor, and one of all else, kept in the file itself: so damage is found, and has a name.
+
+A file has a table of its tensors: where each is, and its digest. The record, which ends every file, has the place of
+the table and the digest of all bytes that belong to no tensor in it, its own eight digits taken as zeros. So a file is
+checked before anything but its record is read: one changed byte can make HDF5 hang.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+
+from .._errors import CorruptCheckpointError
+from .._record import RecordText
+from .._storage import StoredFile
+from .._storage.positioned import LocalFile
+from .._threads import cores, spread
+from .crc32_join import join
+
+VERSION = 1
+AROUND = "its structure or its record: what lies around the tensors"
+COLUMNS = 3  # offset, length and digest of a tensor, 8 bytes each
+MOST_ROWS = 80_000  # a file of more tensors is for stock Keras to write, and has no table
+_ROW = 8 * COLUMNS
+_WORTH_THREADS = 16 * 1024 * 1024
+_WORTH_JOINING = 256 * 1024  # bytes of a tensor that are read as fast as two digests are joined
+
+Extents = Sequence[tuple[int, int]]
+"""Places in a file: (offset, length in bytes), in the order of their offsets, none empty."""
+
+Parts = Callable[[int, int], Iterator[memoryview]]
+"""Gives the bytes of a file from an offset to another, in parts; each is valid until the next is asked for."""
+
+
+def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
+    """Return the table of the tensors that lie in ``memory`` at the extents."""
+    table = np.empty((len(extents), COLUMNS), np.dtype("<u8"))
+    if extents:
+        table[:, :2] = extents
+        table[:, 2] = _of_extents(_in_memory(memory), extents)
+    return table.tobytes()
+
+
+def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes) -> int:
+    """Return the CRC-32 of all of ``memory``, in which the tensors of the table lie at the extents."""
+    if sum(length for _, length in extents) < len(extents) * _WORTH_JOINING:
+        return isal_zlib.crc32(memory)
+    crc, at = 0, 0
+    for (offset, length), (_, _, own) in zip(extents, struct.iter_unpack("<QQQ", table), strict=True):
+        crc = join(isal_zlib.crc32(memory[at:offset], crc), own, length)
+        at = offset + length
+    return isal_zlib.crc32(memory[at:], crc)
+
+
+def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record: RecordText) -> None:
+    """Put the digest of all but the extents into the record.
+
+    Args:
+        memory: The whole file.
+        extents: The tensors that are in the table.
+        record_at: Where the record begins.
+        record: The record.
+    """
+    at = record_at + record.digest_at
+    digest = _of_rest(_in_memory(memory), len(memory), extents, at)
+    memory[at : at + len(digest)] = np.frombuffer(digest.encode(), np.uint8)
+
+
+def seal_file(path: Path, record_at: int, record: RecordText) -> None:
+    """Put the digest of a finished file into its record, before the file is committed.
+
+    Args:
+        path: The file, in a stage.
+        record_at: Where its record begins.
+        record: Its record.
+
+    Raises:
+        OSError: The storage refused.
+    """
+    with LocalFile(path, writable=True) as file:
+        at = record_at + record.digest_at
+        file.write(_of_rest(file.parts, file.size, (), at).encode(), at)
+
+
+def find_damage(file: StoredFile, start: int, record_at: int, record: RecordText) -> tuple[int, int] | None:
+    """Check every byte of a file against its digests; return the place of the first tensor that is damaged.
+
+    Args:
+        file: The file.
+        start: Where the HDF5 file that has the table begins in it.
+        record_at: Where its record begins.
+        record: Its record.
+
+    Raises:
+        CorruptCheckpointError: Something other than a tensor is damaged, so that not even places can be believed.
+    """
+    if not record.digest:
+        raise CorruptCheckpointError(file.path, "its record")
+    table = _read_table(file, start, record)
+    extents = [(start + int(offset), int(length)) for offset, length, _ in table]
+    if _of_rest(file.parts, file.size, extents, record_at + record.digest_at) != record.digest:
+        raise CorruptCheckpointError(file.path, AROUND)
+    wrong = np.flatnonzero(_of_extents(file.parts, extents) != table[:, 2])
+    return extents[wrong[0]] if len(wrong) else None
+
+
+def _read_table(file: StoredFile, start: int, record: RecordText) -> npt.NDArray[np.uint64]:
+    """Return the table, if it is one that can be: tensors one after another, within the file."""
+    offset, length = record.table or (0, 0)
+    at = start + offset
+    if offset < 0 or not 0 <= length <= MOST_ROWS * _ROW or length % _ROW or at + length > file.size:
+        raise CorruptCheckpointError(file.path, "its record")
+    table = np.empty((length // _ROW, COLUMNS), np.dtype("<u8"))
+    if length:
+        file.read_into(table.reshape(-1).view(np.uint8), at)
+    spans = [(start + begin, start + begin + size) for begin, size, _ in table.tolist()]
+    if any(a >= b for a, b in spans) or any(a[1] > b[0] for a, b in pairwise([*spans, (file.size, file.size)])):
+        raise CorruptCheckpointError(file.path, "its table of digests")
+    return table
+
+
+def _of_extents(parts: Parts, extents: Extents) -> npt.NDArray[np.uint32]:
+    """Return the digest of each extent."""
+    crcs = np.empty(len(extents), np.dtype("<u4"))
+
+    def compute(indices: Sequence[int]) -> None:
+        for i in indices:
+            offset, length = extents[i]
+            crcs[i] = crc32(parts, offset, offset + length)
+
+    by_size = sorted(range(len(extents)), key=lambda i: extents[i][1])
+    size = sum(length for _, length in extents)
+    spread(compute, by_size, cores() if size > _WORTH_THREADS else 1)
+    return crcs
+
+
+def _of_rest(parts: Parts, length: int, extents: Extents, digest_at: int) -> str:
+    """Return the digest of all bytes outside the extents, those at ``digest_at`` taken as zeros."""
+    crc, zeros = 0, RecordText.NO_DIGEST.encode()
+    for start, stop in _gaps(length, extents):
+        if start <= digest_at < stop:
+            crc = crc32(parts, start, digest_at, crc)
+            crc = isal_zlib.crc32(zeros, crc)
+            start = digest_at + len(zeros)
+        crc = crc32(parts, start, stop, crc)
+    return f"{crc:08x}"
+
+
+def crc32(parts: Parts, start: int, stop: int, crc: int = 0) -> int:
+    """Return the CRC-32 of the bytes from ``start`` to ``stop``, going on from that of what comes before them."""
+    return reduce(lambda so_far, part: isal_zlib.crc32(part, so_far), parts(start, stop), crc)
+
+
+def of_files(openers: Sequence[Callable[[], StoredFile]]) -> list[tuple[int, int]]:
+    """Return the length and the CRC-32 of each of some files.
+
+    Args:
+        openers: One function a file, which opens it.
+
+    Raises:
+        OSError: The storage failed.
+    """
+    found = [(0, 0)] * len(openers)
+
+    def compute(indices: Sequence[int]) -> None:
+        for i in indices:
+            with openers[i]() as file:
+                found[i] = (file.size, crc32(file.parts, 0, file.size))
+
+    spread(compute, range(len(openers)), min(cores(), max(1, len(openers))))
+    return found
+
+
+def of_bytes(content: bytes, record_at: int, record: RecordText) -> bytes:
+    """Return a small file with the digest of all of it put into its record."""
+    memory = np.frombuffer(bytearray(content), np.uint8)
+    seal(memory, (), record_at, record)
+    return memory.tobytes()
+
+
+def _in_memory(memory: npt.NDArray[np.uint8]) -> Parts:
+    """Return the parts of a file that lies in memory: each is all that was asked for."""
+    return lambda start, stop: iter((memory[start:stop].data,))
+
+
+def _gaps(length: int, extents: Extents) -> Iterator[tuple[int, int]]:
+    at = 0
+    for offset, size in [*extents, (length, 0)]:
+        if offset > at:
+            yield at, offset
+        at = offset + size

@@ -1,0 +1,51 @@
+"""The best monitored value: what it is, and what it will be when the saves under way are durable."""
+
+from collections.abc import Iterable
+
+from .._moment import Moment
+from .._policies.monitor import Mode, Verdict, judge
+from .._saving import Save
+
+
+class Best:
+    """The best value of the saves so far. Only training's thread changes it, when a save has succeeded.
+
+    Attributes:
+        value: The best value; None before the first.
+        coming: What it will be when the saves under way are durable.
+    """
+
+    def __init__(self, value: float | None) -> None:
+        """Begin with the value that the first save has to beat."""
+        self.value = self.coming = value
+
+    def judge(self, moment: Moment, monitor: str, mode: Mode) -> tuple[Verdict, float | None]:
+        """Compare a moment's value with the best. See :func:`lastgood._policies.monitor.judge`."""
+        return judge(monitor, moment.logs, self.value, mode)
+
+    def expect(self, value: float | None, *, under_way: bool) -> None:
+        """Note that a save begins.
+
+        Args:
+            value: The value that it makes the best; None if it leaves the best.
+            under_way: Whether an earlier one has not ended.
+        """
+        if value is not None:
+            self.coming = value
+        elif not under_way:
+            self.coming = self.value
+
+    def settle(self, save: Save) -> None:
+        """Note the outcome of a save."""
+        if save.error is not None:
+            self.coming = self.value
+        elif save.best is not None:
+            self.value = save.best
+
+    def seen_with(self, saves: Iterable[Save]) -> float | None:
+        """Return the best value, counting saves that have succeeded and are still to be settled."""
+        value = self.value
+        for save in saves:
+            if save.is_durable and save.best is not None:
+                value = save.best
+        return value

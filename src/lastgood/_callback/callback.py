@@ -1,0 +1,160 @@
+"""The callback's constructor, and what you can ask of it."""
+
+import os
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from .._engine import Engine, Settings
+from .._policies.retention import KeepPolicy
+from .._policies.schedule import Epochs, Schedule, parse_schedule, whole_number
+from .._run import Run
+from .._saving import SaveStats
+from .arguments import warn_of_deprecated
+from .best import Best
+from .hooks import CheckpointHooks
+
+
+class CheckpointCallback(CheckpointHooks):
+    """Saves the model, or its weights, while ``fit()`` runs; a subclass adds the base of one Keras."""
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int | timedelta | Schedule = "epoch",
+        options: Any = None,
+        initial_value_threshold: float | None = None,
+        *,
+        background: bool = True,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+        keep_every: int | timedelta | None = None,
+        keep: KeepPolicy | None = None,
+        save_last: bool = False,
+        resume: bool = False,
+        on_error: str = "raise",
+        **kwargs: Any,
+    ) -> None:
+        """Make the callback.
+
+        Args:
+            filepath: Where to save. May hold ``{epoch}``, ``{batch}`` (both from 1) and the name of any logged metric,
+                each with a format, as in ``"{epoch:02d}-{val_loss:.2f}.keras"``. The ending chooses the format:
+                ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5`` (legacy), none (a directory).
+            monitor: Name of the metric that says what is best, as ``history.history`` shows it.
+            verbose: 0 is silent, 1 prints a line for each save and for each time there was none, 2 adds what it cost.
+            save_best_only: Save only when the monitored metric is strictly better than ever before.
+            save_weights_only: Save weights and optimizer state rather than the whole model.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the metric itself.
+            save_freq: ``"epoch"``; after how many batches to save, counted across epochs; after how much time, a
+                ``timedelta``; :class:`Epochs`; a :class:`Budget`, which chooses the time so that saves cost no more
+                than a share; or an object of your own with a method ``due(moment)``.
+            options: For TensorFlow's own formats, which only tf_keras writes: a ``tf.train.CheckpointOptions`` with
+                ``save_weights_only``, else a ``tf.saved_model.SaveOptions``.
+            initial_value_threshold: The value that the first save has to beat.
+            background: Let training go on while a save is being written; it waits only for the copy of its state.
+            keep_last: How many of the newest checkpoints to keep. With this or one of the next three, those that none
+                of them keeps are deleted after each save; the best, the latest and the pinned ones always stay.
+            keep_best: How many of the best by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of so many steps, or the first of each such
+                span of time.
+            keep: A policy of your own: an object with a method ``should_keep(records, context)``.
+            save_last: Save once more when training ends, also when a callback has stopped it.
+            resume: Continue from the newest intact checkpoint of ``filepath``, if there is one, as if training had
+                never stopped; and save once more when SIGTERM or SIGINT asks for an end.
+            on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, continues,
+                and tries again with the next save.
+            **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
+
+        Raises:
+            ArgumentError: A ValueError: an argument's value cannot work.
+            ArgumentTypeError: A TypeError: an argument has the wrong type, or there is no such argument.
+        """
+        super().__init__()
+        settings = Settings.parse(
+            filepath,
+            owner=type(self).__name__,
+            generation=self.generation,
+            monitor=monitor,
+            mode=mode,
+            weights_only=save_weights_only,
+            options=options,
+            background=background,
+            keep_last=keep_last,
+            keep_best=keep_best,
+            keep_every=keep_every,
+            keep=keep,
+            on_error=on_error,
+        )
+        warn_of_deprecated(kwargs, type(self).__name__)
+        self.filepath, self.monitor, self.verbose = settings.template.text, monitor, verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.mode, self.save_freq = settings.mode, save_freq
+        self.save_last, self.resume, self.on_error = save_last, resume, settings.on_error
+        self.period = whole_number("period", kwargs.get("period", 1), "epochs")
+        self.load_weights_on_restart = bool(kwargs.get("load_weights_on_restart", False))
+        engine = Engine(settings)
+        if resume:
+            engine.continue_run()
+        self._assemble(engine, parse_schedule(save_freq, self.period), Best(initial_value_threshold))
+
+    @property
+    def best(self) -> float | None:
+        """The best monitored value of the saves that have succeeded; None before the first."""
+        return self._saves.best.seen_with(self._engine.unreported)
+
+    @best.setter
+    def best(self, value: float | None) -> None:
+        self._saves.best.value = self._saves.best.coming = value
+
+    @property
+    def epochs_since_last_save(self) -> int:
+        """Epochs that have ended since the last save that was due, where saves come by epoch."""
+        return self._schedule.since if isinstance(self._schedule, Epochs) else 0
+
+    @epochs_since_last_save.setter
+    def epochs_since_last_save(self, count: int) -> None:
+        if isinstance(self._schedule, Epochs):
+            self._schedule.since = count
+
+    @property
+    def run(self) -> Run:
+        """The directory that this callback saves into, to look at its checkpoints."""
+        return self._engine.run
+
+    @property
+    def stats(self) -> list[SaveStats]:
+        """What each of the last thousand saves of this callback cost, in order: sizes in bytes, times in seconds."""
+        return self._engine.stats
+
+    def wait(self) -> None:
+        """Return when all saves so far are durable.
+
+        Raises:
+            SaveError: An OSError: one of them could not be written.
+        """
+        self._engine.wait()
+        self._saves.report(on_error="raise")
+        self._engine.keeper.settle()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what this callback knows: ``best``, and what its schedule has counted since the last save."""
+        return {
+            "best": self._saves.best.coming,
+            "schedule": dict(self._schedule.get_state()),
+            "epochs_since_save": self.epochs_since_last_save,
+            "run": self._engine.keeper.name,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what :meth:`get_state` returned."""
+        self.best = state["best"]
+        # Version 0.1.0 kept the counts of batches and of epochs apart, whatever the schedule.
+        self._schedule.set_state(state["schedule"] if "schedule" in state else state["batches"])
+        self.epochs_since_last_save = state["epochs_since_save"]
+        self._engine.keeper.name = state["run"]

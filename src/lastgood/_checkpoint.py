@@ -1,0 +1,52 @@
+"""One checkpoint of a run, as users and reports see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ._record import Record
+from ._storage import Location
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint of a run, and what is known of it.
+
+    Attributes:
+        path: Where it is: a path or, outside of the file system, an object whose ``str()`` is the URL.
+        format: Its format's name, such as ``"keras"``.
+        size: Its length in bytes.
+        created: When it was made, in seconds since 1970; when it was written, if it has no record.
+        step: The optimizer's step; None if it has no record: stock Keras wrote it.
+        epoch: The epoch, counted from 1; None if it has no record.
+        batch: Batches done in that epoch; None for a save at its end.
+        metrics: Its metrics by name, including those that came after the save.
+        pinned: Whether it is protected from pruning.
+        record: All that it says of itself, with the metrics above; None if it has no record.
+    """
+
+    path: Path | Location
+    format: str
+    size: int
+    created: float
+    step: int | None
+    epoch: int | None
+    batch: int | None
+    metrics: Mapping[str, float]
+    pinned: bool
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is wrong with a checkpoint.
+
+    Attributes:
+        path: The checkpoint.
+        region: What is damaged, in words.
+        reason: All there is to say about it.
+    """
+
+    path: Path | Location
+    region: str
+    reason: str

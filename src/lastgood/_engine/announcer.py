@@ -1,0 +1,61 @@
+"""What is said about saves: on stdout or in the log, as Keras does."""
+
+import logging
+import sys
+import warnings
+
+from .._keras import Generation, adapter_class
+from .._saving import Save
+
+_LOGGER = logging.getLogger("lastgood")
+
+
+class Announcer:
+    """Says what is being saved, what has been, and what failed."""
+
+    def __init__(self, verbose: int, generation: Generation, unit: str = "Epoch") -> None:
+        """Say nothing yet.
+
+        Args:
+            verbose: 0 for nothing but failures, 1 for lines, 2 for what saves cost, too.
+            generation: The Keras that decides where to.
+            unit: What a line begins with, before a number.
+        """
+        self.verbose = verbose
+        self._generation = generation
+        self._unit = unit
+        self._noted = False
+
+    def say(self, text: str, number: int) -> None:
+        """Print a line where Keras would: on stdout, or in the log where interactive logging is off.
+
+        Args:
+            text: What to say.
+            number: The epoch or step that it is about.
+        """
+        if self.verbose < 1:
+            return
+        line = f"\n{self._unit} {number}: {text}"
+        if adapter_class(self._generation).is_interactive():
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        else:
+            _LOGGER.info(line)
+
+    def finished(self, save: Save, number: int) -> None:
+        """Say that a save is durable."""
+        if save.note and not self._noted:
+            self._noted = True
+            self.say(save.note, number)
+        cost = f": {save.stats}" if self.verbose >= 2 else ""
+        self.say(f"finished saving model to {save.path}{cost}", number)
+
+    def failed(self, error: BaseException, on_error: str, number: int) -> None:
+        """Report a save that failed as the user asked for.
+
+        Raises:
+            BaseException: The error, with ``on_error="raise"``, or if it is no ``Exception``.
+        """
+        if on_error == "raise" or not isinstance(error, Exception):
+            raise error
+        warnings.warn(f"{self._unit} {number}: {error} Training goes on; the next save tries again.", stacklevel=3)

@@ -1,0 +1,175 @@
+"""One engine for a callback and for a loop of your own: it checks, claims, saves, prunes and reports for both.
+
+moment, model -> Engine.save -> Saver: snapshot, write, commit -> writer's thread: Keeper notes and prunes
+ended saves <- Engine.ended <- next hook, or next call
+"""
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Mapping
+
+from .._bytes.training_block import Training
+from .._keras import ModelAdapter
+from .._moment import Moment
+from .._policies.monitor import Direction, Mode, resolve_direction
+from .._record import Record
+from .._run import Keeper, Run, Series
+from .._saving import Save, Saver, SaveStats, environment, record_of
+from . import preflight
+from .settings import Settings
+
+
+class Engine:
+    """The saves of one template.
+
+    Attributes:
+        settings: What the user has asked for.
+        series: The checkpoints that the template makes.
+        keeper: What is kept of the run beside them.
+        last: The save that was begun last, if it has not failed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Assemble it; nothing is written or claimed yet."""
+        self.settings = settings
+        self.series = Series(settings.template, settings.format, settings.storage)
+        self.keeper = Keeper(self.series, settings.retention)
+        self.last: Save | None = None
+        self._saver = Saver(settings.format, self._note_commit, background=settings.background)
+        self._direction: Direction | None = None
+        self._mode: Mode = "min"
+        self._continues = False
+
+    def continue_run(self) -> None:
+        """Have the run be kept so that a restart can continue it."""
+        self._continues = self.keeper.wanted = True
+
+    def begin(self, adapter: ModelAdapter, training: Training) -> None:
+        """Check what would fail at the first save, claim the paths, and get ready.
+
+        Args:
+            adapter: The model.
+            training: Returns the training state, as far as there is one by now.
+
+        Raises:
+            SaveError: An OSError: the directory cannot be made or written.
+            ArgumentError: A ValueError: the format cannot hold this model.
+            RunInUseError: An OSError: another process trains into these files, and this one would delete them or
+                continue from them.
+        """
+        settings = self.settings
+        self.keeper.publishes = self._saver.publishes = adapter.is_chief()
+        for directory in self.series.directories():
+            directory.storage.reclaim(directory.path)
+        preflight.check_target(self.series)
+        settings.format.check_model(adapter)
+        preflight.warn_of_space(self.series.directory, adapter.state_bytes())
+        if self.keeper.publishes:
+            refuse = self._continues or settings.retention.prunes
+            preflight.claim(self.keeper, settings.template.text, refuse=refuse)
+        self._saver.prepare(adapter, settings.template.text, training)
+        self.last = None
+
+    def note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:
+        """Note in the journal that training begins; by now a restart has said which run it continues."""
+        self.keeper.note("begin", resumed=resumed, environment=environment(adapter))
+
+    def end(self, *, stopped: bool | None) -> None:
+        """Note that training has ended, and leave the paths to others.
+
+        Args:
+            stopped: Whether a callback has stopped it; None if it never began.
+        """
+        if stopped is not None:
+            self.keeper.note("end", stopped=stopped)
+        self.keeper.release()
+
+    def record(self, moment: Moment, adapter: ModelAdapter) -> Record:
+        """Return what a save at a moment would say of itself."""
+        owner = {"run": self.keeper.name, "template": self.keeper.template}
+        return record_of(moment, adapter, self.settings.format, **owner)
+
+    def save(
+        self, moment: Moment, adapter: ModelAdapter, path: str, training: Training, *, best: float | None = None
+    ) -> Save:
+        """Save a model: its state is copied before this returns, and :meth:`ended` gives the outcome.
+
+        Args:
+            moment: When it is.
+            adapter: The model.
+            path: Where to, as the user wrote it.
+            training: Returns the training state.
+            best: What the best monitored value becomes when the save is durable; None if it stays.
+
+        Raises:
+            ArgumentError: The format cannot hold the model.
+            SaveError: Something that must not be replaced is at ``path``.
+            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+        """
+        if self.settings.retention.prunes:
+            self._mode = self.direction(adapter).mode
+        save = Save(path, self.series.at(path), self.record(moment, adapter), best)
+        self._saver.save(adapter, save, training)
+        self.last = save
+        return save
+
+    def _note_commit(self, save: Save) -> None:
+        """Note a save that is durable, and prune; runs in the writer's thread."""
+        self.keeper.committed(save.at, save.record, save.costs, self.settings.monitor, self._mode)
+        interrupted = self.series.beside("interrupted")
+        if self._continues and save.at != interrupted:  # what a signal made it save is older now
+            with contextlib.suppress(OSError):
+                interrupted.storage.discard(interrupted.path)
+
+    def direction(self, adapter: ModelAdapter) -> Direction:
+        """Return how the monitored metric improves; asked once, when the metrics are built."""
+        if self._direction is None:
+            settings = self.settings
+            self._direction = resolve_direction(settings.monitor, settings.mode, adapter.metric_directions())
+            if self._direction.guessed:
+                warnings.warn(
+                    f"{settings.owner} takes less '{settings.monitor}' to be better, since nothing says otherwise. "
+                    "Pass mode='min' or mode='max'.",
+                    stacklevel=3,
+                )
+        return self._direction
+
+    def attach_late(self, metrics: Mapping[str, float], step: int) -> None:
+        """Attach metrics to the last save that were measured after it; those that it has stay as they are."""
+        if self.last is None:
+            return
+        record = self.last.record
+        late = {name: metrics[name] for name in metrics.keys() - record.metrics.keys()}
+        if late:
+            self.keeper.late(self.last.at, record, late, step)
+
+    def ended(self) -> Iterator[Save]:
+        """Yield each save that has ended, once."""
+        for save in self._saver.ended():
+            if save.error is not None:
+                self.last = None
+            yield save
+
+    def wait(self) -> None:
+        """Return when all saves have ended."""
+        self._saver.wait()
+
+    @property
+    def under_way(self) -> Save | None:
+        """The save that is not durable yet; None if all are."""
+        return self._saver.under_way
+
+    @property
+    def unreported(self) -> tuple[Save, ...]:
+        """The saves that :meth:`ended` has not given yet."""
+        return self._saver.unreported
+
+    @property
+    def run(self) -> Run:
+        """The directory that is saved into."""
+        return self.keeper.run
+
+    @property
+    def stats(self) -> list[SaveStats]:
+        """What each of the last thousand saves cost, in order."""
+        return list(self._saver.stats)

@@ -1,0 +1,144 @@
+"""The arguments that a callback and a loop of your own share, checked."""
+
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .._errors import ArgumentError, ArgumentTypeError
+from .._formats import Format, choose_format
+from .._keras import Generation
+from .._policies.naming import Template
+from .._policies.retention import Retention
+from .._storage import Storage, as_text, storage_of
+
+OnError = Literal["raise", "warn"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to save, where to, and what to keep.
+
+    Attributes:
+        owner: The name of the class that the user has called, for messages.
+        template: The template of the paths.
+        storage: The storage that they are in.
+        format: The format of the checkpoints.
+        monitor: The metric that says which is best.
+        mode: ``"min"``, ``"max"`` or ``"auto"``.
+        background: Whether training goes on while a save is being written.
+        retention: What to keep.
+        on_error: What to do about a save that failed.
+    """
+
+    owner: str
+    template: Template
+    storage: Storage
+    format: Format
+    monitor: str
+    mode: str
+    background: bool
+    retention: Retention
+    on_error: OnError
+
+    @classmethod
+    def parse(
+        cls,
+        filepath: Any,
+        *,
+        owner: str,
+        generation: Generation,
+        monitor: str,
+        mode: str,
+        weights_only: bool | None,
+        options: Any = None,
+        background: bool,
+        keep_last: Any,
+        keep_best: Any,
+        keep_every: Any,
+        keep: Any,
+        on_error: Any,
+    ) -> "Settings":
+        """Check the arguments.
+
+        Args:
+            filepath: The template, as a path or a URL.
+            owner: The name of the class that the user has called.
+            generation: The Keras that writes.
+            monitor: The metric that says which is best.
+            mode: How it improves.
+            weights_only: Whether only weights are to be saved; None if the ending decides.
+            options: What TensorFlow's own formats are written with.
+            background: Whether training goes on while a save is being written.
+            keep_last: See :class:`Retention`.
+            keep_best: See :class:`Retention`.
+            keep_every: See :class:`Retention`.
+            keep: See :class:`Retention`.
+            on_error: ``"raise"`` or ``"warn"``.
+
+        Raises:
+            ArgumentError: A value cannot work.
+            ArgumentTypeError: One has the wrong type.
+        """
+        text = as_text(filepath)
+        template = Template(text)
+        file_format = choose_format(
+            text, template.suffix, weights_only=weights_only, generation=generation, options=options
+        )
+        _check_options(options, file_format, text)
+        return cls(
+            owner=owner,
+            template=template,
+            storage=storage_of(text),
+            format=file_format,
+            monitor=monitor,
+            mode=_known_mode(mode, owner),
+            background=background,
+            retention=Retention.parse(keep_last, keep_best, keep_every, keep),
+            on_error=parse_on_error(on_error),
+        )
+
+
+def parse_on_error(value: Any) -> OnError:
+    """Return what to do about a save that failed.
+
+    Raises:
+        ArgumentError: It is neither ``"raise"`` nor ``"warn"``.
+    """
+    if value == "raise":
+        return "raise"
+    if value == "warn":
+        return "warn"
+    raise ArgumentError(f"Unrecognized on_error: {value!r}. Expected 'raise' or 'warn'.")
+
+
+def _known_mode(mode: str, owner: str) -> str:
+    """Return ``mode``; one that is unknown is ``"auto"``, with a warning."""
+    if mode in ("auto", "min", "max"):
+        return mode
+    warnings.warn(f"{owner} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=4)
+    return "auto"
+
+
+def _check_options(options: Any, file_format: Format, filepath: str) -> None:
+    """Check ``options`` as line 2 of the contract says.
+
+    Raises:
+        ArgumentTypeError: They are of a wrong type.
+        ArgumentError: They are of the right type, and the format has no use for them.
+    """
+    if options is None:
+        return
+    weights_only = file_format.weights_only
+    module, name = ("train", "CheckpointOptions") if weights_only else ("saved_model", "SaveOptions")
+    tensorflow = sys.modules.get("tensorflow")  # options of its type cannot come from a module never imported
+    if tensorflow is None or not isinstance(options, getattr(getattr(tensorflow, module), name)):
+        raise ArgumentTypeError(
+            f"If save_weights_only is {weights_only}, then `options` must be either None or a "
+            f"tf.{module}.{name}. Got {options!r} of type {type(options).__name__}."
+        )
+    if not file_format.takes_options:
+        raise ArgumentError(
+            f"The format '{file_format.name}' of filepath {filepath!r} has no use for the `options` argument. Please "
+            "remove it. (TensorFlow's own formats have, which only tf_keras writes.)"
+        )

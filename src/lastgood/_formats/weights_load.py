@@ -1,0 +1,153 @@
+"""Weights from a file into a model: checked first, then read straight to where they belong.
+
+The fast way serves a model whose every saved array is a variable of the file's shape and type. Anything else (a layer
+that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .._bytes import digests, weights_file
+from .._bytes.hdf5_reader import Contents, StoredArray
+from .._bytes.weights_file import FoundRecord
+from .._errors import RestoreError
+from .._keras import ModelAdapter
+from .._snapshot.to_device import fill
+from .._storage import Extent, Location, StoredFile
+from .._threads import cores, spread
+
+_MOST_NAMED = 3
+
+
+class Loader:
+    """Loads the weights of an open checkpoint, and its optimizer state as far as the model has room for one."""
+
+    def __init__(
+        self, adapter: ModelAdapter, at: Location, file: StoredFile, place: Extent, record: FoundRecord
+    ) -> None:
+        """Take a checkpoint.
+
+        Args:
+            adapter: A built model.
+            at: Where the file is.
+            file: The file, open.
+            place: Where the HDF5 file lies in it.
+            record: Where its record begins, and the record; None if it has none.
+        """
+        self._adapter = adapter
+        self._at = at
+        self._file = file
+        self._place = place
+        self._record = record
+        self._contents = Contents({}, marked=False)
+        self._variables: Mapping[str, Any] | None = None
+
+    def check(self, *, verified: bool, exact: bool) -> None:
+        """Check the file, and that it fits the model.
+
+        Args:
+            verified: Whether its digests have been checked.
+            exact: Whether it must have the model's variables, all of them and no others.
+
+        Raises:
+            CorruptCheckpointError: The file is damaged.
+            RestoreError: It is not one of this model.
+        """
+        adapter, record = self._adapter, self._record
+        damaged = digests.find_damage(self._file, self._place.offset, *record) if record and not verified else None
+        self._contents = weights_file.contents(self._file, self._place, record)
+        if damaged:
+            known = _variables_by_path(adapter) or {}
+            paths = {name: adapter.path_of(variable) for name, variable in known.items()}
+            raise weights_file.damage_error(self._file.path, damaged, self._contents, paths)
+        _build_optimizer(adapter, self._contents)
+        variables = _variables_by_path(adapter)
+        if variables is not None and exact:
+            variables = {name: v for name, v in variables.items() if not name.startswith(adapter.epoch_groups)}
+        if variables is not None:
+            _check_shapes(adapter, self._file.path, variables, self._contents, exact=exact)
+        self._variables = variables
+
+    def fill(self) -> None:
+        """Overwrite the model's variables.
+
+        Raises:
+            Exception: Whatever stock Keras raises, where the loading is Keras's.
+        """
+        variables, contents = self._variables, self._contents
+        if variables is not None and _is_complete(self._adapter, variables, contents):
+            _read(self._adapter, self._file, variables, contents.arrays)
+            return
+        with self._at.local() as path:
+            self._adapter.model.load_weights(path)
+
+
+def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:
+    """Make room for the optimizer's state, where the file has more of it than an optimizer that was never used."""
+    saved = sum(name.startswith("optimizer/vars/") for name in contents.arrays)
+    if saved > len(adapter.optimizer_variables()):
+        adapter.build_optimizer()
+
+
+def _variables_by_path(adapter: ModelAdapter) -> dict[str, Any] | None:
+    """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say."""
+    state = adapter.saved_state(assets=False) if adapter.model.built else None
+    if state is None or not all(adapter.is_variable(array.value) for array in state.arrays):
+        return None
+    return {f"{array.group}/{array.key}": array.value for array in state.arrays}
+
+
+def _check_shapes(
+    adapter: ModelAdapter, path: str, variables: Mapping[str, Any], contents: Contents, *, exact: bool
+) -> None:
+    """Check, before anything is overwritten, that the file is of a model of these shapes, and these variables."""
+    wrong = [
+        f"'{adapter.path_of(variable)}' has the shape {tuple(variable.shape)} in the model and {stored.shape} in the "
+        "file"
+        for name, variable in variables.items()
+        if (stored := contents.arrays.get(name)) and stored.shape != tuple(variable.shape)
+    ]
+    if exact:
+        passing = adapter.epoch_groups
+        wrong += [
+            f"'{adapter.path_of(variable)}' is not in the file ('{name}')"
+            for name, variable in variables.items()
+            if name not in contents.arrays
+        ]
+        wrong += [
+            f"the file has '{name}', and the model has not"
+            for name in contents.arrays
+            if name not in variables and not name.startswith(passing)
+        ]
+    if wrong:
+        more = f", and {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
+        raise RestoreError(
+            f"Error loading file from {path}. Reason: it is not of this model: {'; '.join(wrong[:_MOST_NAMED])}{more}. "
+            "Nothing was loaded. Build the model that was saved, or load another checkpoint."
+        )
+
+
+def _is_complete(adapter: ModelAdapter, variables: Mapping[str, Any], contents: Contents) -> bool:
+    """Return True if the file has each of the variables, and nothing more in the same groups, as they are in memory."""
+    groups = {name.rpartition("/")[0] for name in variables}
+    stored = {name for name in contents.arrays if name.rpartition("/")[0] in groups}
+    return stored == variables.keys() and all(
+        (array := contents.arrays[name]) is not None and array.dtype == adapter.dtype_of(variable)
+        for name, variable in variables.items()
+    )
+
+
+def _read(
+    adapter: ModelAdapter, file: StoredFile, variables: Mapping[str, Any], arrays: Mapping[str, StoredArray | None]
+) -> None:
+    stored = [(variables[name], array) for name in variables if (array := arrays[name]) and array.length]
+    stored.sort(key=lambda each: each[1].length)  # so that threads get shares of about the same size
+    backend = adapter.backend()
+
+    def fill_each(share: Sequence[tuple[Any, StoredArray]]) -> None:
+        for variable, array in share:
+            tensor, dtype = adapter.tensor_of(variable), adapter.dtype_of(variable)
+            fill(variable, tensor, dtype, partial(file.read_into, offset=array.offset), backend)
+
+    spread(fill_each, stored, cores())

@@ -1,0 +1,157 @@
+"""The weights of one model, laid out: which variable's bytes go where in a file. Made once, kept from save to save."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .._bytes import digests
+from .._bytes.hdf5_layout import Dataset, Hdf5Layout, plan
+from .._bytes.training_block import Training, TrainingBlock
+from .._keras import ModelAdapter, SavedArray, SavedState, are_the_same
+from .._snapshot import copier
+from .._snapshot.staging import Memory
+from .._snapshot.state_copy import Reached
+
+
+class WeightsPlan:
+    """A weights file without its data, and where the data come from.
+
+    Attributes:
+        layout: The file.
+        unsaved: The variables whose values it has no place for.
+    """
+
+    def __init__(
+        self, adapter: ModelAdapter, state: SavedState, datasets: list[Dataset], layout: Hdf5Layout, *, assets: bool
+    ) -> None:
+        """Keep a layout and what it was made from; use :meth:`of`."""
+        self.layout = layout
+        self._datasets = datasets
+        full = (i for i, (_, length) in enumerate(layout.extents) if length)
+        self._order = sorted(full, key=lambda i: layout.extents[i])
+        self._assets = assets
+        self._variables = adapter.planned_variables()
+        self.unsaved = state.lacks(adapter.state_variables())
+        # A layer that computes what it saves, and one with assets, has to be asked at each save.
+        settled = not state.assets and all(adapter.is_variable(array.value) for array in state.arrays)
+        self._state = state if settled else None
+
+    @classmethod
+    def of(cls, adapter: ModelAdapter, training: Training, *, assets: bool) -> "FilledPlan | None":
+        """Lay out a model's weights; return the plan, and what to fill it with now.
+
+        Args:
+            adapter: A built model.
+            training: Returns the training state.
+            assets: Whether the asset files are to be saved, too.
+
+        Returns:
+            None where stock Keras has to write.
+        """
+        state = adapter.saved_state(assets=assets)
+        if state is None:
+            return None
+        datasets = [_describe(adapter, array) for array in state.arrays]
+        known = [dataset for dataset in datasets if dataset is not None]
+        if len(known) != len(datasets) or len({(d.group, d.key) for d in known}) != len(known):
+            return None
+        if len(known) >= digests.MOST_ROWS:
+            return None
+        block = training(state.lacks(adapter.state_variables()))
+        made = cls(adapter, state, known, plan(state.groups, known, block.capacity), assets=assets)
+        return FilledPlan(made, state, block)
+
+    def current(self, adapter: ModelAdapter) -> SavedState | None:
+        """Return what is to be saved of a model now; None where it is not what this plan was made for."""
+        if not are_the_same(adapter.planned_variables(), self._variables):
+            return None
+        if self._state is not None:
+            return self._state
+        state = adapter.saved_state(assets=self._assets)
+        return state if state and [_describe(adapter, array) for array in state.arrays] == self._datasets else None
+
+    def copy_into(self, memory: Memory, filled: "FilledPlan", adapter: ModelAdapter, reached: Reached) -> None:
+        """Copy a model's data and its training state to their places, one after the other.
+
+        Args:
+            memory: The file.
+            filled: What this plan is filled with.
+            adapter: The model.
+            reached: Told up to which byte all is in its place.
+        """
+        copy = copier(adapter.backend())
+        values = [filled.state.arrays[i].value for i in self._order]
+        offset, length = self.layout.training
+        nexts = [*(self.layout.extents[i][0] for i in self._order[1:]), offset]
+        copy(
+            [_tensor(adapter, value) for value in values],
+            [_place(memory, self._datasets[i], self.layout.extents[i][0]) for i in self._order],
+            lambda count: reached(min(nexts[count - 1], offset)),
+        )
+        filled.block.write_into(memory[offset : offset + length], copy)
+
+
+class FilledPlan(NamedTuple):
+    """A plan, and what to fill it with.
+
+    Attributes:
+        plan: The plan.
+        state: The weights.
+        block: The training state.
+    """
+
+    plan: WeightsPlan
+    state: SavedState
+    block: TrainingBlock
+
+
+class PlanCache:
+    """The plan of one callback's model."""
+
+    def __init__(self, *, assets: bool) -> None:
+        """Make no plan yet.
+
+        Args:
+            assets: Whether the asset files are to be saved, too.
+        """
+        self._assets = assets
+        self._plan: WeightsPlan | None = None
+
+    def get(self, adapter: ModelAdapter, training: Training) -> FilledPlan | None:
+        """Return a plan, and what to fill it with; None where stock Keras has to write.
+
+        Args:
+            adapter: The model to be saved; one that is not built has no plan.
+            training: Returns the training state.
+        """
+        if self._plan is not None:
+            state = self._plan.current(adapter)
+            block = training(self._plan.unsaved) if state is not None else None
+            if state is not None and block is not None and block.size <= self._plan.layout.training[1]:
+                return FilledPlan(self._plan, state, block)
+        made = WeightsPlan.of(adapter, training, assets=self._assets) if adapter.model.built else None
+        self._plan = made.plan if made else None
+        return made
+
+
+def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:
+    """Return the part of ``memory`` that is a data set's; a type that NumPy has no name for is integers there."""
+    dtype = np.dtype("uint16" if dataset.dtype == "bfloat16" else dataset.dtype)
+    return np.ndarray(dataset.shape, dtype, memory.data, offset)
+
+
+def _tensor(adapter: ModelAdapter, value: Any) -> Any:
+    """Return what the backend holds for a variable; what a layer has computed comes as an array."""
+    return adapter.tensor_of(value) if adapter.is_variable(value) else adapter.to_numpy(value)
+
+
+def _describe(adapter: ModelAdapter, array: SavedArray) -> Dataset | None:
+    """Return the data set that stock saving would make of ``array``; None for a type that is not known here."""
+    try:
+        shape = tuple(int(length) for length in array.value.shape)
+        dtype = adapter.dtype_of(array.value)
+        known = np.dtype("uint16" if dtype == "bfloat16" else dtype)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return Dataset(array.group, array.key, shape, dtype) if known.kind in "biuf" and known.itemsize <= 8 else None

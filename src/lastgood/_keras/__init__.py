@@ -1,0 +1,25 @@
+"""Keras 3 and tf_keras 2 behind one interface: a model, and a ``fit`` that is running.
+
+Neither is imported before a model of it exists.
+"""
+
+from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same
+from .callbacks import as_callback, callback_classes
+from .choice import adapt, adapter_class, default_generation, fit_around
+from .fit_adapter import FitAdapter
+
+__all__ = [
+    "FitAdapter",
+    "Generation",
+    "Hooks",
+    "ModelAdapter",
+    "SavedArray",
+    "SavedState",
+    "adapt",
+    "adapter_class",
+    "are_the_same",
+    "as_callback",
+    "callback_classes",
+    "default_generation",
+    "fit_around",
+]

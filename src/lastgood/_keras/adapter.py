@@ -1,0 +1,245 @@
+"""What this package asks of a model, whichever generation of Keras it belongs to.
+
+``keras3`` and ``tf_keras2`` answer it, one class each; every private name of a Keras stands there, with a fallback.
+"""
+
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy.typing as npt
+
+from .._policies.monitor import Mode
+
+if TYPE_CHECKING:
+    import h5py
+
+Generation = Literal["keras", "tf_keras"]
+"""A generation of Keras, by the name of its package."""
+
+# The base of classes of hooks here: `as_callback` and the public classes add the one of the Keras in use.
+Hooks: Any = object
+
+
+@dataclass(frozen=True)
+class SavedArray:
+    """One array of a weights file, as stock saving would write it.
+
+    Attributes:
+        group: Path of its HDF5 group.
+        key: Its name in the group.
+        value: The variable whose value it is; an array or tensor where a layer computes what it saves.
+    """
+
+    group: str
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What stock saving would write of a model.
+
+    Attributes:
+        groups: Attributes of each HDF5 group, by path.
+        arrays: The arrays, in the order in which they are saved.
+        assets: Contents of the asset files, by path below ``assets/``.
+    """
+
+    groups: Mapping[str, Mapping[str, str]]
+    arrays: Sequence[SavedArray]
+    assets: Mapping[str, bytes]
+
+    def lacks(self, variables: Iterable[Any]) -> list[Any]:
+        """Return the variables whose values are not among the arrays."""
+        saved = {id(array.value) for array in self.arrays}
+        return [variable for variable in variables if id(variable) not in saved]
+
+
+class ModelAdapter(ABC):
+    """One model, asked in the same words for every generation of Keras.
+
+    Attributes:
+        model: The model.
+        generation: The package that it is a model of.
+        epoch_groups: Prefixes of the groups in a weights file that belong to the current epoch and not to the model.
+    """
+
+    generation: ClassVar[Generation]
+    epoch_groups: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, model: Any) -> None:
+        """Take the model."""
+        self.model = model
+
+    # The package
+
+    @staticmethod
+    @abstractmethod
+    def version() -> str:
+        """Return the package's version."""
+
+    @staticmethod
+    @abstractmethod
+    def backend() -> str:
+        """Return the backend: ``jax``, ``torch`` or ``tensorflow``."""
+
+    @staticmethod
+    @abstractmethod
+    def is_interactive() -> bool:
+        """Return True if Keras prints its messages, False if it logs them."""
+
+    # Variables and tensors
+
+    @staticmethod
+    @abstractmethod
+    def is_variable(value: Any) -> bool:
+        """Return True if ``value`` is a variable."""
+
+    @staticmethod
+    @abstractmethod
+    def path_of(variable: Any) -> str:
+        """Return the name of a variable, preceded by the names of the layers that contain it."""
+
+    @staticmethod
+    @abstractmethod
+    def dtype_of(variable: Any) -> str:
+        """Return the type of a variable or tensor, such as ``"float32"``."""
+
+    @staticmethod
+    @abstractmethod
+    def tensor_of(variable: Any) -> Any:
+        """Return what the backend's copier takes for a variable."""
+
+    @staticmethod
+    @abstractmethod
+    def to_numpy(value: Any) -> npt.NDArray[Any]:
+        """Return the value of a variable or tensor; the array may share the backend's memory."""
+
+    # The model's variables
+
+    @abstractmethod
+    def weights(self) -> list[Any]:
+        """Return the model's weights; none if it is not built."""
+
+    @abstractmethod
+    def optimizer_variables(self) -> list[Any]:
+        """Return the optimizer's variables; none if the model has no optimizer."""
+
+    @abstractmethod
+    def metrics_variables(self) -> list[Any]:
+        """Return the variables in which the metrics accumulate."""
+
+    @abstractmethod
+    def metrics_are_built(self) -> bool:
+        """Return True if the compiled metrics have their variables, which the first batch creates."""
+
+    @abstractmethod
+    def build_optimizer(self) -> None:
+        """Create the optimizer's variables where only the first batch would."""
+
+    @abstractmethod
+    def state_variables(self) -> list[Any]:
+        """Return every variable that training changes, once: weights, seeds of random layers, the optimizer's."""
+
+    @abstractmethod
+    def planned_variables(self) -> list[Any]:
+        """Return the variables that determine the layout of a file."""
+
+    @abstractmethod
+    def unsaved_variables(self, *, optimizer: bool) -> list[Any]:
+        """Return the variables that training changes and stock saving leaves out.
+
+        Args:
+            optimizer: Whether the format has room for the optimizer's state.
+        """
+
+    # Stock saving
+
+    @abstractmethod
+    def saved_state(self, *, assets: bool) -> SavedState | None:
+        """Return what stock saving would write of a built model; None if this Keras does not show it.
+
+        Args:
+            assets: Whether to include the asset files.
+        """
+
+    @abstractmethod
+    def serialized(self) -> tuple[bytes, bytes] | None:
+        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if this Keras does not show them."""
+
+    @abstractmethod
+    def save_weights(self, file: "h5py.File") -> None:
+        """Write the layout of ``.weights.h5`` to an open file."""
+
+    @abstractmethod
+    def save_legacy_model(self, file: "h5py.File") -> None:
+        """Write the whole model in the legacy HDF5 layout to an open file."""
+
+    @abstractmethod
+    def save_legacy_weights(self, file: "h5py.File") -> None:
+        """Write the weights in the legacy HDF5 layout to an open file."""
+
+    # Training
+
+    @abstractmethod
+    def is_chief(self) -> bool:
+        """Return True if, of all processes that train this model, this one's checkpoints become visible."""
+
+    @abstractmethod
+    def workers(self) -> int:
+        """Return how many processes train this model in step."""
+
+    @abstractmethod
+    def obstacles(self) -> list[str]:
+        """Return a sentence for each property of the model that keeps a restart from being exact."""
+
+    @abstractmethod
+    def metric_directions(self) -> dict[str, Mode]:
+        """Return how metrics improve, by their name in the logs, where that is known."""
+
+    @abstractmethod
+    def log_names(self) -> set[str] | None:
+        """Return the names that training will log, without those of validation; None if that is unknown.
+
+        A model with its own ``train_step`` may log anything. Names that other callbacks add are not known here.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def plain_logs(logs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the logs of a hook with values that this process holds."""
+
+    def iterations(self) -> int | None:
+        """Return the number of the optimizer's updates; None if the model has no optimizer."""
+        counter = getattr(getattr(self.model, "optimizer", None), "iterations", None)
+        return None if counter is None else int(self.to_numpy(counter))
+
+    def state_bytes(self, *, optimizer: bool = True) -> int:
+        """Return the bytes of what a save holds: weights and, if asked for, the optimizer's state as far as built."""
+        variables = self.state_variables() if optimizer else self.weights()
+        return sum(math.prod(v.shape) * max(1, _bits(self.dtype_of(v)) // 8) for v in variables)
+
+    def _left_out(self, *, optimizer: bool) -> Iterator[Any]:
+        """Yield the variables that are neither weights nor, if a format has room for those, the optimizer's."""
+        saved = [*self.weights(), *(self.optimizer_variables() if optimizer else ())]
+        known = set(map(id, saved))
+        yield from (variable for variable in self.state_variables() if id(variable) not in known)
+
+
+def once(variables: Iterable[Any]) -> list[Any]:
+    """Return each variable once, in order."""
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Return True if two lists hold the same variables in the same order."""
+    return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def _bits(dtype: str) -> int:
+    digits = "".join(c for c in dtype.partition("_")[0] if c.isdigit())
+    return int(digits) if digits else 8

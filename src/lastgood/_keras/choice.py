@@ -1,0 +1,41 @@
+"""Which generation of Keras a model belongs to, and which one this process uses where no model says so."""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+from .adapter import Generation, ModelAdapter
+from .fit_adapter import FitAdapter
+
+_MODEL_MODULES = {"keras": ("keras3", "Keras3Model"), "tf_keras": ("tf_keras2", "TFKeras2Model")}
+_FIT_MODULES: dict[Generation, str] = {"keras": "keras3_fit", "tf_keras": "tf_keras2_fit"}
+
+
+def adapt(model: Any) -> ModelAdapter:
+    """Return the adapter of a model."""
+    return adapter_class(_generation_of(model))(model)
+
+
+def adapter_class(generation: Generation) -> type[ModelAdapter]:
+    """Return the class that adapts the models of a generation."""
+    module, name = _MODEL_MODULES[generation]
+    found: type[ModelAdapter] = getattr(importlib.import_module(f".{module}", __package__), name)
+    return found
+
+
+def default_generation() -> Generation:
+    """Return the generation whose ``ModelCheckpoint`` this package exports: TensorFlow's own switch decides."""
+    return "tf_keras" if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True") else "keras"
+
+
+def fit_around(model: Any) -> FitAdapter:
+    """Return the ``fit`` of ``model`` that called the caller's hook ``on_train_begin``."""
+    module = importlib.import_module(f".{_FIT_MODULES[_generation_of(model)]}", __package__)
+    found: FitAdapter = module.around(sys._getframe(1))
+    return found
+
+
+def _generation_of(model: Any) -> Generation:
+    of_tf_keras = any(base.__module__.partition(".")[0] == "tf_keras" for base in type(model).__mro__)
+    return "tf_keras" if of_tf_keras else "keras"

@@ -1,0 +1,204 @@
+"""A ``fit`` that is running, seen from a hook that it called: what saving and restarting need of either Keras's."""
+
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from .callbacks import callback_classes
+
+_FRAMES = 12
+_MARK = "_lastgood_fit"
+
+
+class FitAdapter:
+    """A ``fit``. This base class knows nothing of it, which suits hooks that were called by hand.
+
+    Attributes:
+        callbacks: Its list of callbacks; None if a hook was called by hand.
+        epochs: The object from which it draws the batches of its epochs; None if Keras does not show it.
+        session: Shared by this package's callbacks in the ``fit``.
+        before_making: Called before each iterator over the data is created.
+    """
+
+    def __init__(self, callbacks: Any = None, epochs: Any = None) -> None:
+        """Take what was found."""
+        self.callbacks = callbacks
+        self.epochs = epochs
+        self.session: Any = None
+        self.before_making: Callable[[], None] = _nothing
+
+    @classmethod
+    def of(cls, callbacks: Any, epochs: Any) -> "FitAdapter":
+        """Return the adapter that other callbacks of the same ``fit`` use, or a new one if there is none."""
+        known = vars(callbacks).get(_MARK) if callbacks is not None else None
+        if isinstance(known, FitAdapter) and known.epochs is epochs:
+            return known
+        made = cls(callbacks, epochs)
+        if callbacks is not None:
+            setattr(callbacks, _MARK, made)
+        return made
+
+    # The callbacks and the model
+
+    @property
+    def members(self) -> list[Any]:
+        """The callbacks, in the order of their hooks."""
+        return list(getattr(self.callbacks, "callbacks", ()))
+
+    @property
+    def has_restored_weights(self) -> bool:
+        """Whether an ``EarlyStopping`` has put earlier weights back, when it stopped training."""
+        stopping = callback_classes("EarlyStopping")
+        return any(
+            isinstance(member, stopping) and member.restore_best_weights and member.stopped_epoch > 0
+            for member in self.members
+        )
+
+    def append(self, member: Any) -> None:
+        """Add a callback after all others; if a hook is being called, the callback gets that hook too."""
+        self.callbacks.callbacks.append(member)
+
+    def dispatch_in_turn(self) -> bool:
+        """Make Keras call batch hooks, and in the training thread; return False if that cannot be ensured."""
+        return True
+
+    def build(self, model: Any) -> None:
+        """Build a model that has no variables yet, as its first batch would, if that is possible."""
+
+    def build_metrics(self, model: Any, batch: Any) -> None:
+        """Create the variables of the compiled metrics and losses, where only the first step would.
+
+        Args:
+            model: The model; it is built too, if it is not built yet.
+            batch: A batch, or an object with its structure, shapes and types; None, or an empty one, if there is none.
+        """
+
+    def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
+        """Make ``fit`` begin with an epoch, counted from 0.
+
+        Return a function that undoes it, since Keras never would.
+        """
+        raise NotImplementedError
+
+    # The data
+
+    @property
+    def kind(self) -> str:
+        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras does not show it."""
+        return "unknown"
+
+    @property
+    def source(self) -> Any:
+        """The object that the user passed to ``fit`` for its batches; None for arrays, or if Keras does not show it."""
+        return None
+
+    @property
+    def moves_between_epochs(self) -> bool:
+        """Whether the source has its own hooks for the beginning or end of an epoch, which may change its order."""
+        return False
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether TensorFlow draws the order of the batches."""
+        return False
+
+    @property
+    def batches(self) -> int | None:
+        """Batches in an epoch; None if that is not known yet."""
+        return None
+
+    @property
+    def steps_at_once(self) -> int:
+        """Batches between two hooks."""
+        return 1
+
+    def batches_of_step(self, model: Any) -> int:
+        """Return how many batches the next step takes."""
+        del model
+        return self.steps_at_once
+
+    # The iterators over the data
+
+    @property
+    def current_iterator(self) -> Any:
+        """The object from which this epoch's batches are drawn; None if Keras does not show it."""
+        return None
+
+    @property
+    def iterators(self) -> int | None:
+        """How many iterators over the data have been created; None where those count that have been started."""
+        return None
+
+    @property
+    def spans_epochs(self) -> bool:
+        """Whether the epoch that begins continues with the iterator of the previous epoch."""
+        return False
+
+    def has_made_ahead(self, *, begun: bool) -> bool:
+        """Return True if the iterator from which an epoch draws was created before the epoch's first hook.
+
+        Args:
+            begun: Whether that hook, or the end of the previous epoch, is being called.
+        """
+        del begun
+        return False
+
+    def make_ahead(self) -> None:
+        """Create the iterator from which the next epoch draws."""
+
+    def note_batches(self, note: Callable[[Any], Any]) -> None:
+        """Wrap with ``note`` what each iterator is created from, where training uses every batch drawn from it."""
+
+    def go_on_from(self, iterators: int, *, made_ahead: bool) -> None:
+        """Before the first epoch: create as many iterators as existed before its own, if it creates that at once.
+
+        Args:
+            iterators: How many had been created.
+            made_ahead: Whether the epoch's own was one of them.
+        """
+
+    def make_iterators(self, count: int) -> None:
+        """In the first epoch: create as many iterators as there were; each advances the seeds of its shuffles."""
+
+    def skip(self, iterator: Any, count: int) -> Any:
+        """Draw batches that earlier epochs have used, and return the last one.
+
+        Args:
+            iterator: The iterator from which ``fit`` draws.
+            count: How many batches to draw.
+        """
+        batch = None
+        for _ in range(count):
+            batch = next(iterator)
+        return batch
+
+
+def _nothing() -> None:
+    pass
+
+
+def frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield a frame and the frames that called it, up to a small number."""
+    for _ in range(_FRAMES):
+        if frame is None:
+            return
+        yield frame
+        frame = frame.f_back
+
+
+def is_inside_fit(model: Any, frame: FrameType | None) -> bool:
+    """Return True if a frame, or one that called it, is ``model.fit``."""
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def lineage(dataset: Any) -> str:
+    """Return the names of the classes that make up a ``tf.data`` set, from the last to the first."""
+    names: list[str] = []
+    while dataset is not None and len(names) < 100:
+        names.append(type(dataset).__name__)
+        dataset = getattr(dataset, "_input_dataset", None)
+    return " ".join(names)

@@ -1,0 +1,252 @@
+"""Models of Keras 3.
+
+Every private name of Keras that saving needs stands here or in ``keras3_metrics``, with a fallback for a version that
+has moved it. Read from Keras 3.15.1.
+"""
+
+import contextlib
+import importlib.util
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from .._policies.monitor import Mode
+from . import keras3_metrics
+from .adapter import ModelAdapter, SavedState, once
+from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, recorded
+
+
+class Keras3Model(ModelAdapter):
+    """A model of Keras 3."""
+
+    generation = "keras"
+
+    @staticmethod
+    def version() -> str:
+        """Return Keras's version."""
+        return str(keras.version())
+
+    @staticmethod
+    def backend() -> str:
+        """Return Keras's backend."""
+        return str(keras.backend.backend())
+
+    @staticmethod
+    def is_interactive() -> bool:
+        """Return True if Keras prints its messages, False if it logs them."""
+        return bool(keras.config.is_interactive_logging_enabled())
+
+    @staticmethod
+    def reads_orbax() -> bool:
+        """Return True if this Keras's ``load_weights`` takes an Orbax directory; older versions do not."""
+        return importlib.util.find_spec("keras.src.saving.orbax_util") is not None
+
+    @staticmethod
+    def is_variable(value: Any) -> bool:
+        """Return True if ``value`` is a variable of Keras."""
+        return isinstance(value, keras.Variable)
+
+    @staticmethod
+    def path_of(variable: Any) -> str:
+        """Return a variable's path."""
+        return str(variable.path)
+
+    @staticmethod
+    def dtype_of(variable: Any) -> str:
+        """Return the type of a variable or tensor, by Keras's name for it."""
+        return str(keras.backend.standardize_dtype(variable.dtype))
+
+    @staticmethod
+    def tensor_of(variable: Any) -> Any:
+        """Return the backend's tensor of a variable.
+
+        ``variable.value`` first looks for scopes, in which no save takes place: for 10,000 variables that is a tenth of
+        the snapshot.
+        """
+        held = getattr(variable, "_value", None)
+        return variable.value if held is None else held
+
+    @staticmethod
+    def to_numpy(value: Any) -> npt.NDArray[Any]:
+        """Return the value of a variable or tensor; the array may share the backend's memory."""
+        return np.asarray(keras.ops.convert_to_numpy(value))
+
+    def weights(self) -> list[Any]:
+        """Return the model's weights; none if it is not built."""
+        return list(self.model.weights)
+
+    def optimizer_variables(self) -> list[Any]:
+        """Return the optimizer's variables; none if the model has no optimizer."""
+        return list(getattr(getattr(self.model, "optimizer", None), "variables", ()))
+
+    def metrics_variables(self) -> list[Any]:
+        """Return the variables in which the metrics accumulate."""
+        return list(self.model.metrics_variables)
+
+    def metrics_are_built(self) -> bool:
+        """Return True if the compiled metrics have their variables, which the first batch creates."""
+        compiled = getattr(self.model, "_compile_metrics", None)
+        return compiled is None or bool(getattr(compiled, "built", True))
+
+    def build_optimizer(self) -> None:
+        """Create the optimizer's variables, which the TensorFlow backend would create only with the first batch."""
+        optimizer = getattr(self.model, "optimizer", None)
+        if optimizer is None or optimizer.built or not self.model.built:
+            return
+        strategy = getattr(self.model, "distribute_strategy", None)
+        with strategy.scope() if strategy is not None else contextlib.nullcontext():
+            optimizer.build(self.model.trainable_variables)
+
+    def state_variables(self) -> list[Any]:
+        """Return every variable that training changes, once: weights, seeds of random layers, the optimizer's."""
+        return once([*self.model.variables, *self.optimizer_variables()])
+
+    def planned_variables(self) -> list[Any]:
+        """Return the variables that determine the layout of a file: all that training changes."""
+        return self.state_variables()
+
+    def unsaved_variables(self, *, optimizer: bool) -> list[Any]:
+        """Return the variables that training changes and stock saving leaves out.
+
+        Args:
+            optimizer: Whether the format has room for the optimizer's state.
+        """
+        state = self.saved_state(assets=False) if self.model.built and optimizer else None
+        if state is not None:
+            return state.lacks(self.state_variables())
+        return list(self._left_out(optimizer=optimizer))
+
+    def state_tree(self) -> dict[str, Any]:
+        """Return weights and optimizer state as the tree of arrays that ``load_weights`` takes from an Orbax directory.
+
+        The tree consists of nested dictionaries. The variables' paths are its keys, so no two paths may be the same.
+        """
+        return {kind: self._nested(variables) for kind, variables in self._variables_by_kind().items()}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array in the tree of :meth:`state_tree`, by its path there."""
+        kinds = self._variables_by_kind()
+        return {f"{kind}/{v.path}": tuple(v.shape) for kind, variables in kinds.items() for v in variables}
+
+    def _variables_by_kind(self) -> dict[str, Sequence[Any]]:
+        return {
+            "trainable_variables": self.model.trainable_variables,
+            "non_trainable_variables": self.model.non_trainable_variables,
+            "optimizer_variables": self.optimizer_variables(),
+        }
+
+    def _nested(self, variables: Iterable[Any]) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for variable in variables:
+            *parents, leaf = variable.path.split("/")
+            branch = tree
+            for name in parents:
+                branch = branch.setdefault(name, {})
+            branch[leaf] = self.to_numpy(variable)
+        return tree
+
+    def saved_state(self, *, assets: bool) -> SavedState | None:
+        """Return what stock saving would write of a built model; None if this Keras does not show it.
+
+        Args:
+            assets: Whether to include the asset files.
+        """
+        try:
+            from keras.src.saving.saving_lib import DiskIOStore, H5IOStore, _save_state
+        except ImportError:
+            return None
+
+        class Weights(RecordingStore, H5IOStore):  # type: ignore[misc] # Keras checks the types of the stores
+            pass
+
+        class Assets(AssetStore, DiskIOStore):  # type: ignore[misc]
+            pass
+
+        # Optimizers would turn each variable into a new array, which takes seconds.
+        variables_of = {keras.optimizers.Optimizer: operator.attrgetter("variables")}
+        return recorded(_save_state, self.model, Weights(), Assets if assets else None, variables_of)
+
+    def serialized(self) -> tuple[bytes, bytes] | None:
+        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if this Keras does not show them."""
+        try:
+            from keras.src.saving.saving_lib import _serialize_model_as_json
+        except ImportError:
+            return None
+        config, metadata = _serialize_model_as_json(self.model)
+        return config.encode(), metadata.encode()
+
+    def save_weights(self, file: h5py.File) -> None:
+        """Write the layout of ``.weights.h5`` to an open file, with stock Keras."""
+        try:
+            from keras.src.saving.saving_lib import H5IOStore, _save_state
+        except ImportError:
+            hdf5_by_path(self.model.save_weights, file, name="m.weights.h5")
+        else:
+            hdf5_by_walk(_save_state, self.model, H5IOStore, file)
+
+    def save_legacy_model(self, file: h5py.File) -> None:
+        """Write the whole model in the legacy HDF5 layout to an open file, with stock Keras; leave the model unchanged.
+
+        While it saves, Keras removes the optimizer from the model's own compile configuration, so that every ``.keras``
+        file saved afterwards would lack it.
+        """
+        config = getattr(getattr(self.model, "_compile_config", None), "config", None)
+        before = dict(config) if isinstance(config, dict) else None
+        try:
+            try:
+                from keras.src.legacy.saving.legacy_h5_format import save_model_to_hdf5
+            except ImportError:
+                hdf5_by_path(self.model.save, file)
+            else:
+                save_model_to_hdf5(self.model, file)
+        finally:
+            if config is not None and before is not None:
+                config.clear()
+                config.update(before)
+
+    def save_legacy_weights(self, file: h5py.File) -> None:
+        """Write the weights in the legacy HDF5 layout, which stock ``load_weights`` reads, to an open file.
+
+        The public interface of Keras 3 reads this layout but writes it only as part of a whole model. If Keras's
+        function for it cannot be found, this method writes the whole model, from which stock ``load_weights`` reads the
+        weights.
+        """
+        try:
+            from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
+        except ImportError:
+            self.save_legacy_model(file)
+        else:
+            save_weights_to_hdf5_group(file, self.model)
+
+    def is_chief(self) -> bool:
+        """Return True: Keras 3 does not distinguish its processes."""
+        return True
+
+    def workers(self) -> int:
+        """Return 1: Keras 3 does not count its processes."""
+        return 1
+
+    def obstacles(self) -> list[str]:
+        """Return nothing: the states of all random generators of Keras 3 are variables."""
+        return []
+
+    def metric_directions(self) -> dict[str, Mode]:
+        """Return how compiled metrics improve, by their name in the logs, for those that specify it."""
+        return keras3_metrics.directions(self.model)
+
+    def log_names(self) -> set[str] | None:
+        """Return the names that training will log, without those of validation; None if that is unknown.
+
+        A model with its own ``train_step`` may log anything. Names that other callbacks add are not known here.
+        """
+        return keras3_metrics.log_names(self.model)
+
+    @staticmethod
+    def plain_logs(logs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the logs as they are: Keras 3 passes numbers to the hooks."""
+        return logs

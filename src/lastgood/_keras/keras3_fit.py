@@ -1,0 +1,210 @@
+"""The inside of Keras 3's ``fit``.
+
+Its private names stand here, each with a fallback for a version that has moved it. Read from Keras 3.15.1.
+"""
+
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import keras
+
+from .fit_adapter import FitAdapter, frames, lineage
+
+_ADAPTERS = {
+    "ArrayDataAdapter": "arrays",
+    "TFDatasetAdapter": "tf.data",
+    "PyDatasetAdapter": "PyDataset",
+    "TorchDataLoaderAdapter": "DataLoader",
+    "GeneratorDataAdapter": "generator",
+    "GrainDatasetAdapter": "grain",
+}
+_SOURCES = ("py_dataset", "_dataloader", "_dataset", "generator")
+
+
+def around(frame: FrameType | None) -> FitAdapter:
+    """Return the ``fit`` that called the hook with this frame."""
+    callbacks = None
+    for each in frames(frame):
+        owner = each.f_locals.get("self")
+        if callbacks is None and isinstance(owner, keras.callbacks.CallbackList):
+            callbacks = owner
+        elif callbacks is not None and "epoch_iterator" in each.f_locals:
+            return Keras3Fit.of(callbacks, _usable(each.f_locals["epoch_iterator"]))
+    return Keras3Fit.of(callbacks, None)
+
+
+class Keras3Fit(FitAdapter):
+    """A ``fit`` of Keras 3; ``epochs`` is its iterator over the batches of an epoch."""
+
+    def __init__(self, callbacks: Any = None, epochs: Any = None) -> None:
+        """Take what was found, and count iterators from now on."""
+        super().__init__(callbacks, epochs)
+        self._made = 0
+        if epochs is not None:
+            self._count_iterators()
+
+    def build(self, model: Any) -> None:
+        """Build a model that has no variables yet; the TensorFlow backend would do so only with the first batch."""
+        data = getattr(self.epochs, "_distributed_dataset", None)
+        if not model.built and data is not None:
+            self.build_metrics(model, data.element_spec)
+
+    def build_metrics(self, model: Any, batch: Any) -> None:
+        """Create the variables of metrics and losses, which the TensorFlow backend would create with the first step."""
+        empty = batch is None or (isinstance(batch, list | tuple) and not batch)
+        if not empty and hasattr(model, "_symbolic_build"):
+            model._symbolic_build(data_batch=batch)
+
+    @property
+    def kind(self) -> str:
+        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras does not show it."""
+        adapter = getattr(self.epochs, "data_adapter", None)
+        return _ADAPTERS.get(type(adapter).__name__, "unknown")
+
+    @property
+    def source(self) -> Any:
+        """The object that the user passed to ``fit`` for its batches; None for arrays, or if Keras does not show it."""
+        adapter = getattr(self.epochs, "data_adapter", None)
+        return next((found for name in _SOURCES if (found := getattr(adapter, name, None)) is not None), None)
+
+    @property
+    def moves_between_epochs(self) -> bool:
+        """Whether the source is a ``PyDataset`` with its own hooks for the beginning or end of an epoch."""
+        if self.kind != "PyDataset":
+            return False
+        own, stock = type(self.source), keras.utils.PyDataset
+        return own.on_epoch_end is not stock.on_epoch_end or own.on_epoch_begin is not stock.on_epoch_begin
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether TensorFlow draws the order of the batches."""
+        if self.kind == "arrays" and keras.backend.backend() == "tensorflow":
+            return bool(getattr(self.epochs.data_adapter, "_shuffle", True))
+        return self.kind == "tf.data" and "shuffle" in lineage(self.source).lower()
+
+    @property
+    def batches(self) -> int | None:
+        """Batches in an epoch; None if that is not known yet."""
+        return None if self.epochs is None else self.epochs.num_batches
+
+    @property
+    def steps_at_once(self) -> int:
+        """Batches between two hooks."""
+        return int(getattr(self.epochs, "steps_per_execution", 1))
+
+    def batches_of_step(self, model: Any) -> int:
+        """Return how many batches the next step takes."""
+        return int(model.steps_per_execution)
+
+    @property
+    def spans_epochs(self) -> bool:
+        """Whether the epoch that begins continues with the iterator of the previous epoch."""
+        epochs = self.epochs
+        if epochs is None or not epochs.steps_per_epoch:
+            return False
+        return epochs._current_iterator is not None and epochs._steps_seen > 0
+
+    def has_made_ahead(self, *, begun: bool) -> bool:
+        """Return True if the epoch that begins draws from an iterator created at the end of the previous epoch."""
+        del begun
+        epochs = self.epochs
+        return bool(epochs is not None and epochs.steps_per_epoch) and epochs._current_iterator is not None
+
+    def make_ahead(self) -> None:
+        """Create the iterator from which the next epoch draws; on torch, that alone takes a random number."""
+        self.epochs._current_iterator = iter(self.epochs._get_iterator())
+        self.epochs._steps_seen = 0
+
+    @property
+    def iterators(self) -> int | None:
+        """How many iterators over the data have been created, started or not, on TensorFlow; None elsewhere."""
+        return self._made if keras.backend.backend() == "tensorflow" else None
+
+    def _count_iterators(self) -> None:
+        make = self.epochs._get_iterator
+
+        def counted() -> Any:
+            self._made += 1
+            self.before_making()
+            return make()
+
+        self.epochs._get_iterator = counted
+
+    def note_batches(self, note: Callable[[Any], Any]) -> None:
+        """Wrap with ``note`` what each iterator is created from, where training uses every batch drawn from it.
+
+        On TensorFlow, a ``tf.data`` set draws batches in advance, as many as it chooses.
+        """
+        adapter, backend = self.epochs.data_adapter, keras.backend.backend()
+        if backend == "jax":
+            on_jax = adapter.get_jax_iterator
+            adapter.get_jax_iterator = lambda: note(on_jax())
+        elif backend == "torch":
+            on_torch = adapter.get_torch_dataloader
+            adapter.get_torch_dataloader = lambda: self._noted_loader(on_torch(), note)
+
+    def _noted_loader(self, loader: Any, note: Callable[[Any], Any]) -> Any:
+        """Wrap a loader; if Keras has put it around a grain dataset, wrap that dataset, which knows its position."""
+        inside: Any = getattr(loader, "dataset", None)
+        if self.kind != "grain":
+            return note(loader)
+        inside.iterable = note(inside.iterable)
+        return loader
+
+    def make_iterators(self, count: int) -> None:
+        """Create as many iterators over a ``tf.data`` set as there were: each advances the seeds of its shuffles."""
+        if keras.backend.backend() == "tensorflow":
+            for _ in range(count):
+                iter(self.epochs._get_iterator())
+        else:
+            for _ in range(count):
+                iter(self.source)
+
+    def skip(self, iterator: Any, count: int) -> Any:
+        """Draw batches that earlier epochs have used, and return the last one.
+
+        Args:
+            iterator: The iterator from which ``fit`` draws.
+            count: How many batches to draw.
+        """
+        batch = super().skip(iterator, count)
+        self.epochs._steps_seen += count
+        return batch
+
+    @property
+    def current_iterator(self) -> Any:
+        """The object from which this epoch's batches are drawn."""
+        return self.epochs._current_iterator
+
+    def dispatch_in_turn(self) -> bool:
+        """Make Keras call batch hooks in the training thread; return False if that cannot be ensured.
+
+        Keras decides whether hooks are asynchronous by the list that ``fit`` got. A single callback without a list does
+        not count, and its batch-end hooks then run in a pool of threads, on a state that training is changing.
+        """
+        if self.callbacks is None:
+            return True  # hooks called by hand run in the caller's thread
+        if not hasattr(self.callbacks, "_async_train"):
+            return False
+        self.callbacks._async_train = self.callbacks._async_test = False
+        return True
+
+    def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
+        """Make ``fit`` begin with an epoch, counted from 0.
+
+        Return a function that undoes it, since Keras never would.
+        """
+        before = model._initial_epoch
+
+        def undo() -> None:
+            model._initial_epoch = before
+
+        model._initial_epoch = epoch
+        return undo
+
+
+def _usable(epochs: Any) -> Any:
+    """Return Keras's iterator over epochs if it has the attributes that this module uses."""
+    names = ("_current_iterator", "_steps_seen", "steps_per_epoch", "num_batches", "_get_iterator", "data_adapter")
+    return epochs if all(hasattr(epochs, name) for name in names) else None

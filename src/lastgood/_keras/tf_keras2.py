@@ -1,0 +1,269 @@
+"""Models of tf_keras 2.
+
+Every private name of tf_keras that saving needs stands here, with a fallback for a version that has moved it. Read from
+tf_keras 2.21. The inside of ``fit`` is in ``tf_keras2_fit``, TensorFlow's own checkpoints are in ``tf_checkpoints``.
+"""
+
+import contextlib
+import datetime
+import json
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras
+
+from .._policies.monitor import Mode
+from .adapter import ModelAdapter, SavedState, once
+from .stores import AssetStore, RecordingStore, VariablesOf, hdf5_by_path, hdf5_by_walk, recorded
+
+_FALLS = ("error", "mse", "mae", "mape", "msle", "loss", "entropy", "hinge", "poisson", "divergence", "logcosh")
+
+
+class TFKeras2Model(ModelAdapter):
+    """A model of tf_keras 2."""
+
+    generation = "tf_keras"
+    epoch_groups = ("metrics/",)
+
+    @staticmethod
+    def version() -> str:
+        """Return tf_keras's version."""
+        return str(tf_keras.__version__)
+
+    @staticmethod
+    def backend() -> str:
+        """Return ``"tensorflow"``, the only backend."""
+        return "tensorflow"
+
+    @staticmethod
+    def is_interactive() -> bool:
+        """Return True if tf_keras prints its messages, False if it logs them."""
+        return bool(tf_keras.utils.is_interactive_logging_enabled())
+
+    @staticmethod
+    def is_variable(value: Any) -> bool:
+        """Return True if ``value`` is a variable of TensorFlow."""
+        return isinstance(value, tf.Variable)
+
+    @staticmethod
+    def path_of(variable: Any) -> str:
+        """Return a variable's name, which contains the names of its layers."""
+        return str(variable.name).partition(":")[0]
+
+    @staticmethod
+    def dtype_of(variable: Any) -> str:
+        """Return the type of a variable or tensor, by TensorFlow's name for it."""
+        return str(tf.as_dtype(variable.dtype).name)
+
+    @staticmethod
+    def tensor_of(variable: Any) -> Any:
+        """Return the variable itself: the copier reads it."""
+        return variable
+
+    @staticmethod
+    def to_numpy(value: Any) -> npt.NDArray[Any]:
+        """Return the value of a variable or tensor; the array may share the backend's memory."""
+        return np.asarray(value.numpy() if hasattr(value, "numpy") else value)
+
+    def weights(self) -> list[Any]:
+        """Return the model's weights; none if it is not built."""
+        return list(self.model.weights) if self.model.built else []
+
+    def optimizer_variables(self) -> list[Any]:
+        """Return the optimizer's variables; none if the model has no optimizer."""
+        found = getattr(getattr(self.model, "optimizer", None), "variables", ())
+        return list(found() if callable(found) else found)  # a legacy optimizer has a method
+
+    def metrics_variables(self) -> list[Any]:
+        """Return the variables in which the metrics accumulate."""
+        return [variable for metric in self.model.metrics for variable in metric.variables]
+
+    def metrics_are_built(self) -> bool:
+        """Return True if the compiled metrics have their variables, which the first batch creates."""
+        loss = getattr(self.model, "compiled_loss", None)
+        return loss is None or bool(getattr(loss, "built", True))
+
+    def build_optimizer(self) -> None:
+        """Create the optimizer's variables, which the first batch would create."""
+        optimizer = getattr(self.model, "optimizer", None)
+        if optimizer is None or not self.model.built:
+            return
+        with self.strategy().scope():
+            if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
+                if not any(optimizer.get_slot_names()):  # slots are created all at once
+                    optimizer.iterations  # noqa: B018 - reading it creates it
+                    with contextlib.suppress(AttributeError):
+                        optimizer._create_all_weights(self.model.trainable_variables)
+            elif hasattr(optimizer, "build"):
+                optimizer.build(self.model.trainable_variables)
+
+    def state_variables(self) -> list[Any]:
+        """Return every variable that training changes, once: weights, the optimizer's, states of generators."""
+        generators = _generator_states(self.model)
+        return once([*self.weights(), *self.optimizer_variables(), *_learning_rates(self.model), *generators])
+
+    def planned_variables(self) -> list[Any]:
+        """Return the variables that determine the layout of a file, which contains those of metrics too."""
+        return [*self.state_variables(), *self.metrics_variables()]
+
+    def unsaved_variables(self, *, optimizer: bool) -> list[Any]:
+        """Return the variables that training changes and stock saving leaves out.
+
+        Args:
+            optimizer: Whether the format has room for the optimizer's state.
+        """
+        return list(self._left_out(optimizer=optimizer))
+
+    def saved_state(self, *, assets: bool) -> SavedState | None:
+        """Return what stock saving would write of a built model; None if this tf_keras does not show it.
+
+        Args:
+            assets: Whether to include the asset files.
+        """
+        try:
+            from tf_keras.src.saving.saving_lib import _save_state
+        except ImportError:
+            return None
+        store = RecordingStore(keeps_empty_groups=True)
+        # Layers and optimizers would turn each variable into a new array.
+        variables_of: VariablesOf = {
+            tf_keras.layers.Layer: _own_weights,
+            tf_keras.optimizers.Optimizer: operator.attrgetter("variables"),
+        }
+        return recorded(_save_state, self.model, store, AssetStore if assets else None, variables_of)
+
+    def serialized(self) -> tuple[bytes, bytes] | None:
+        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if tf_keras does not show them."""
+        try:
+            from tf_keras.src.saving import saving_lib
+            from tf_keras.src.saving.serialization_lib import ObjectSharingScope, serialize_keras_object
+        except ImportError:
+            return None
+        enabled = saving_lib._SAVING_V3_ENABLED
+        before = getattr(enabled, "value", False)
+        enabled.value = True
+        try:
+            with ObjectSharingScope():
+                config = json.dumps(serialize_keras_object(self.model))
+        finally:
+            enabled.value = before
+        saved = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
+        return config.encode(), json.dumps({"keras_version": self.version(), "date_saved": saved}).encode()
+
+    def save_weights(self, file: h5py.File) -> None:
+        """Write the layout of ``.weights.h5`` to an open file, with stock tf_keras."""
+        try:
+            from tf_keras.src.saving.saving_lib import H5IOStore, _save_state
+        except ImportError:
+            hdf5_by_path(self.model.save_weights, file, name="m.weights.h5")
+        else:
+            hdf5_by_walk(_save_state, self.model, H5IOStore, file)
+
+    def save_legacy_model(self, file: h5py.File) -> None:
+        """Write the whole model in the legacy HDF5 layout to an open file, with stock tf_keras."""
+        self.model.save(file)
+
+    def save_legacy_weights(self, file: h5py.File) -> None:
+        """Write the weights in the legacy HDF5 layout to an open file, with stock tf_keras."""
+        try:
+            from tf_keras.src.saving.legacy.hdf5_format import save_weights_to_hdf5_group
+        except ImportError:
+            hdf5_by_path(self.model.save_weights, file)
+        else:
+            save_weights_to_hdf5_group(file, self.model)
+
+    def strategy(self) -> Any:
+        """Return the ``tf.distribute`` strategy by which the model is trained."""
+        return getattr(self.model, "distribute_strategy", None) or tf.distribute.get_strategy()
+
+    def is_chief(self) -> bool:
+        """Return True if, of all workers of the strategy, this one's checkpoints become visible."""
+        return self.workers() == 1 or bool(self.strategy().extended.should_checkpoint)
+
+    def workers(self) -> int:
+        """Return how many processes train this model in step."""
+        resolver = getattr(self.strategy(), "cluster_resolver", None)
+        jobs = resolver.cluster_spec().as_dict() if resolver is not None else {}
+        return sum(len(jobs.get(job, ())) for job in ("chief", "worker")) or 1
+
+    def obstacles(self) -> list[str]:
+        """Return a sentence for each property of the model that keeps a restart from being exact."""
+        found = []
+        generators = [(each, getattr(each, "_random_generator", None)) for each in _layers(self.model)]
+        hidden = [layer for layer, each in generators if getattr(each, "_rng_type", None) == "legacy_stateful"]
+        if hidden:
+            found.append(
+                f"the layer '{hidden[0].name}' draws from the state of an operation, which cannot be saved. Call "
+                "tf_keras.backend.experimental.enable_tf_random_generator() before the model is built."
+            )
+        if self.workers() > 1 or self.strategy().num_replicas_in_sync > 1:
+            found.append(
+                "each replica has its own averages and its own share of the metrics, of which only their sums or means "
+                "are saved. Weights and optimizer go on exactly where no layer has such averages."
+            )
+        return found
+
+    def metric_directions(self) -> dict[str, Mode]:
+        """Return ``"min"`` for metrics whose name says that they are errors: tf_keras metrics have no direction."""
+        names = (metric.name for metric in self.model.metrics)
+        return {name: "min" for name in names if any(word in name for word in _FALLS)}
+
+    def log_names(self) -> set[str] | None:
+        """Return the names that training will log, without those of validation; None if that is unknown.
+
+        A model with its own ``train_step`` may log anything. Names that other callbacks add are not known here.
+        """
+        model, own, stock = self.model, type(self.model), tf_keras.Model
+        if any(getattr(own, hook) is not getattr(stock, hook) for hook in ("train_step", "compute_metrics")):
+            return None
+        known = {"loss", "learning_rate", "lr"}
+        if self.metrics_are_built():
+            return known | set(model.metrics_names)
+        compiled = getattr(model, "compiled_metrics", None)
+        if compiled is None or len(getattr(model, "output_names", None) or ()) > 1:
+            return None
+        given = [getattr(compiled, name, None) or [] for name in ("_user_metrics", "_user_weighted_metrics")]
+        flat = [metric for metric in tf.nest.flatten(given) if metric is not None]
+        return known | {each if isinstance(each, str) else getattr(each, "name", "") or each.__name__ for each in flat}
+
+    @staticmethod
+    def plain_logs(logs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the logs with values of NumPy or Python: with a parameter server, they are in another process."""
+        try:
+            from tf_keras.src.utils.tf_utils import sync_to_numpy_or_python_type
+        except ImportError:
+            return logs
+        plain: Mapping[str, Any] = sync_to_numpy_or_python_type(logs)
+        return plain
+
+
+def _own_weights(layer: Any) -> list[Any]:
+    """Return a layer's weights in the order in which it saves them, without those of its own layers."""
+    return [*layer._trainable_weights, *layer._non_trainable_weights]
+
+
+def _learning_rates(model: Any) -> list[Any]:
+    """Return the variable of the learning rate: callbacks change it, and the optimizer's own list does not hold it."""
+    optimizer = getattr(model, "optimizer", None)
+    hypers = getattr(optimizer, "_hyper", None) or {}  # of a legacy optimizer
+    found = getattr(optimizer, "_learning_rate", None)
+    return [each for each in (found, hypers.get("learning_rate")) if isinstance(each, tf.Variable)]
+
+
+def _generator_states(model: Any) -> Iterator[Any]:
+    """Yield the states of the generators from which layers draw, if they use generators: stock saving has none."""
+    for layer in _layers(model):
+        generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
+        state = getattr(generator, "state", None)
+        if isinstance(state, tf.Variable):
+            yield state
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    flatten = getattr(model, "_flatten_layers", None)
+    yield from flatten() if flatten is not None else model.submodules

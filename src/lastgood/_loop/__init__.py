@@ -1,0 +1,1 @@
+"""For training loops of your own, and for finding out whether a training continues exactly."""

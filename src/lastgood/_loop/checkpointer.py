@@ -1,0 +1,239 @@
+"""The same engine for training loops of your own: saves, restores, and news of signals."""
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from .._bytes.training_block import UnpackableError
+from .._engine import Announcer, Engine, Settings, show_progress
+from .._errors import ArgumentError
+from .._keras import ModelAdapter, adapt, default_generation
+from .._moment import Moment
+from .._policies.retention import KeepPolicy
+from .._restoring import Progress, newest_intact, put_in_place
+from .._resuming import Interruption
+from .._run import Run, by_age
+from .._saving import SaveStats
+from .._state.model import loop_state
+
+
+class Checkpointer:
+    """Saves a model while a loop of your own trains it, and restores it when the script is started again.
+
+    >>> with lastgood.Checkpointer("runs/gan/{step}.weights.h5") as checkpointer:  # doctest: +SKIP
+    ...     progress = checkpointer.restore(model)
+    ...     for step in range(progress.step + 1 if progress else 0, 10_000):
+    ...         loss = train_step(model, step)
+    ...         if step % 100 == 0 or checkpointer.should_stop:
+    ...             checkpointer.save(model, step=step, metrics={"loss": loss})
+    ...         if checkpointer.should_stop:
+    ...             break
+
+    As a context it holds SIGTERM and SIGINT back until the block has ended and all saves are durable. Then the signal
+    does what it would have done. The first call that gets the model checks that it can be saved, as
+    :class:`ModelCheckpoint` does when training begins.
+
+    Attributes:
+        filepath: The template of the paths.
+    """
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        *,
+        save_weights_only: bool | None = None,
+        options: Any = None,
+        verbose: int = 0,
+        background: bool = True,
+        keep_last: int | None = None,
+        keep_best: int | None = None,
+        keep_every: int | timedelta | None = None,
+        keep: KeepPolicy | None = None,
+        monitor: str = "loss",
+        mode: str = "auto",
+        on_error: str = "raise",
+    ) -> None:
+        """Make it.
+
+        Args:
+            filepath: Where to save. May hold ``{step}``, ``{epoch}`` and the name of any metric. The ending chooses
+                the format, as for :class:`ModelCheckpoint`; ``.weights.h5`` holds weights and optimizer state.
+            save_weights_only: Save weights and optimizer state rather than the whole model; None if the ending decides.
+            options: As for :class:`ModelCheckpoint`.
+            verbose: 0 is silent, 1 prints a line for each save, 2 adds what it cost.
+            background: Let training go on while a save is being written.
+            keep_last: How many of the newest checkpoints to keep. With this or one of the next three, those that none
+                of them keeps are deleted after each save; the best, the latest and the pinned ones always stay.
+            keep_best: How many of the best by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of so many steps, or the first of each such
+                span of time.
+            keep: A policy of your own: an object with a method ``should_keep(records, context)``.
+            monitor: The metric that says which is best.
+            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the model's metric itself.
+            on_error: ``"raise"`` raises the error of a save that failed from the next call; ``"warn"`` warns of it.
+
+        Raises:
+            ArgumentError: A ValueError: an argument's value cannot work.
+            ArgumentTypeError: A TypeError: an argument has the wrong type.
+        """
+        generation = default_generation()
+        settings = Settings.parse(
+            filepath,
+            owner=type(self).__name__,
+            generation=generation,
+            monitor=monitor,
+            mode=mode,
+            weights_only=save_weights_only,
+            options=options,
+            background=background,
+            keep_last=keep_last,
+            keep_best=keep_best,
+            keep_every=keep_every,
+            keep=keep,
+            on_error=on_error,
+        )
+        self.filepath = settings.template.text
+        self._engine = Engine(settings)
+        self._announcer = Announcer(verbose, generation, unit="Step")
+        self._interruption = Interruption(lambda: None, lambda _: True)
+        self._begun = self._noted = False
+
+    def save(
+        self,
+        model: Any,
+        *,
+        step: int,
+        epoch: int = 0,
+        metrics: Mapping[str, Any] | None = None,
+        extra: Any = None,
+    ) -> str:
+        """Save ``model`` as it is now; return the path, where it is when :meth:`wait` returns.
+
+        Args:
+            model: The model; built.
+            step: Steps done; orders the checkpoints.
+            epoch: The epoch, where the loop has any.
+            metrics: Scalars by name.
+            extra: Whatever else the loop has to know: plain values and NumPy arrays.
+
+        Raises:
+            ArgumentError: A ValueError: ``extra`` holds something else, or the format cannot hold this model.
+            SaveError: An OSError: this save could not be begun, or an earlier one could not be written.
+            RunInUseError: An OSError: another process trains into these files, and this one would delete them or
+                continue from them.
+            PlaceholderError: A KeyError: the template has a placeholder that is in ``metrics`` nowhere.
+        """
+        self._report()
+        adapter = adapt(model)
+        self._begin(adapter)
+        self._note_begin(adapter, None)
+        adapter.build_optimizer()  # a restore has a place for its state, so the file has to hold it
+        logs = adapter.plain_logs(metrics or {})
+        moment = Moment(epoch, None, "loop", time.monotonic(), False, lambda: logs, lambda: step)
+        named = {"step": step, **logs}
+        path = self._engine.settings.template.path(epoch=epoch, batch=None, logs=named)
+        self._announcer.say(f"saving model to {path}", step)
+        try:
+            self._engine.save(moment, adapter, path, partial(loop_state, adapter, extra=extra))
+        except UnpackableError as error:
+            raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
+        except Exception as error:  # noqa: BLE001 - it is raised, or warned of
+            self._announcer.failed(error, self._engine.settings.on_error, step)
+        return path
+
+    def restore(self, model: Any) -> Progress | None:
+        """Put the newest intact checkpoint into ``model``: weights, optimizer, seeds, metrics, global randomness.
+
+        One that is damaged is renamed aside, with a warning, and the one before it is used.
+
+        Args:
+            model: The model; built, and compiled as it was if it was compiled.
+
+        Returns:
+            Where the loop was; None if there is no checkpoint yet.
+
+        Raises:
+            RestoreError: A ValueError: there are checkpoints, and none can be used.
+            SaveError: An OSError: the directory cannot be made or written.
+            RunInUseError: An OSError: another process trains into these files.
+        """
+        adapter = adapt(model)
+        self._engine.continue_run()
+        self._begin(adapter)
+        found = newest_intact(by_age([self._engine.series]))
+        if found is None:
+            return None
+        self._engine.keeper.name = found.record.run or self._engine.keeper.name
+        self._note_begin(adapter, str(found.at))
+        return put_in_place(found, adapter)
+
+    def _begin(self, adapter: ModelAdapter) -> None:
+        """Check what would fail at the first save, when the model is first known."""
+        if not self._begun:
+            self._engine.begin(adapter, partial(loop_state, adapter, extra=None))
+            self._begun = True
+
+    def _note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:
+        if not self._noted:
+            self._noted = True
+            self._engine.note_begin(adapter, resumed)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether SIGTERM or SIGINT has come since the ``with`` block began."""
+        return self._interruption.received is not None
+
+    @property
+    def run(self) -> Run:
+        """The directory that is saved into, to look at its checkpoints."""
+        return self._engine.run
+
+    @property
+    def stats(self) -> list[SaveStats]:
+        """What each of the last thousand saves cost, in order: sizes in bytes, times in seconds."""
+        return self._engine.stats
+
+    def wait(self) -> None:
+        """Return when all saves so far are durable.
+
+        Raises:
+            SaveError: An OSError: one of them could not be written.
+        """
+        self._engine.wait()
+        self._report(on_error="raise")
+        self._engine.keeper.settle()
+
+    def _report(self, on_error: str | None = None) -> None:
+        """Say what came of the saves that have ended since the last time."""
+        for save in self._engine.ended():
+            if save.error is None:
+                self._announcer.finished(save, save.record.step)
+            else:
+                on_error = on_error or self._engine.settings.on_error
+                self._announcer.failed(save.error, on_error, save.record.step)
+
+    def __enter__(self) -> "Checkpointer":
+        """Hold signals back."""
+        self._interruption.hold()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait until all saves are durable, and let a signal through that has come."""
+        try:
+            show_progress(self._engine.under_way, enabled=self._announcer.verbose >= 1)
+            self._engine.wait()
+            self._report(on_error="warn" if error is not None else None)  # the block's own error comes first
+            self._engine.keeper.settle()
+        finally:
+            if self.should_stop:
+                self._engine.keeper.note("signal", name=self._interruption.name)
+            ended = self._noted and error is None  # of one that an exception has ended, nothing is noted
+            self._engine.end(stopped=False if ended else None)
+            self._begun = self._noted = False
+            self._interruption.deliver(hold=False)

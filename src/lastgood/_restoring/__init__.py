@@ -1,0 +1,15 @@
+"""From a checkpoint into a model: which one is found, whether it is intact, and what of it is put back."""
+
+from .found import Found, newest_intact, open_checkpoint
+from .load import Progress, load_into, load_weights, put_in_place, restore
+
+__all__ = [
+    "Found",
+    "Progress",
+    "load_into",
+    "load_weights",
+    "newest_intact",
+    "open_checkpoint",
+    "put_in_place",
+    "restore",
+]

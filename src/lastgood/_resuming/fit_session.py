@@ -1,0 +1,175 @@
+"""One ``fit`` that is running, for all of our callbacks in it.
+
+                 no checkpoint
+    new --------------------------------------------------> training <-----> validating
+     |  resume()                                               ^                 |
+     +----------> restoring --begin_epoch()--> drawing --------+                 |
+                                  |      batches of before a restart             |
+                                  +--none to draw--> training                    |
+                                                                                 |
+    any of them --a signal--> stopping: saved at the next batch, then let through
+    any of them --end() of the last callback--> ended: signals are let through again
+
+A callback that hooks are called of by hand has a session too, of a ``fit`` of which nothing is known.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._bytes.training_block import TrainingBlock, UnpackableError
+from .._errors import ArgumentError
+from .._formats import Format
+from .._keras import FitAdapter, ModelAdapter, as_callback
+from .._keras.fit_adapter import is_inside_fit
+from .._moment import Moment
+from .._restoring import newest_intact
+from .._state import callbacks, randomness
+from .._state.model import metrics_now, state_of
+from .._storage import Location
+from .epoch_data import EpochData
+from .exactness import obstacles
+from .replay import Replay
+from .signals import Interruption
+
+
+@dataclass(frozen=True)
+class _BeforeValidation:
+    """What a validation overwrites."""
+
+    randomness: Mapping[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+class FitSession:
+    """One ``fit``, from its first hook to its end. Our callbacks in it share one.
+
+    Attributes:
+        fit: The ``fit``.
+        data: Where its batches come from.
+        resumed: The checkpoint that it continues from; None if it starts anew.
+    """
+
+    def __init__(self, fit: FitAdapter) -> None:
+        """Follow a ``fit`` that starts anew, and hold no signals back."""
+        self.fit = fit
+        self.data = EpochData(fit)
+        self.resumed: str | None = None
+        self._members = 0
+        self._saver: Any = None
+        self._replay: Replay | None = None
+        self._interruption: Interruption | None = None
+        self._before_validation: _BeforeValidation | None = None
+
+    @classmethod
+    def of(cls, fit: FitAdapter) -> "FitSession":
+        """Return the one session of a ``fit``, whichever of its callbacks asks."""
+        if fit.session is None:
+            fit.session = cls(fit)
+        session: FitSession = fit.session
+        session._members += 1
+        return session
+
+    def resume(self, adapter: ModelAdapter, candidates: Sequence[tuple[Location, Format]], saver: Any) -> None:
+        """Continue the run whose checkpoints the candidates are, and hold signals back from now on.
+
+        Args:
+            adapter: The model.
+            candidates: Places and formats, the newest first; none if the run begins.
+            saver: The callback that saves when a signal comes.
+
+        Raises:
+            RestoreError: There are candidates, and none can be used.
+            ArgumentError: There are some, and this is no ``fit``.
+        """
+        for text in obstacles(self.fit, adapter):
+            warnings.warn(f"A restart of this training will not be exact: {text}", stacklevel=4)
+        found = newest_intact(candidates)
+        if found is not None and self.fit.callbacks is None:
+            raise ArgumentError("resume=True works inside model.fit(). In a loop of your own, use a Checkpointer.")
+        if found is not None:
+            self.fit.build(adapter.model)
+            self._replay = as_callback(Replay, adapter.generation)(self.fit, self.data, found, adapter)
+            self.resumed = str(found.at)
+        if adapter.workers() > 1:
+            return  # one worker that stops by itself would leave the others waiting for it
+        self._saver = saver
+        self._interruption = Interruption(self.fit.dispatch_in_turn, lambda frame: is_inside_fit(adapter.model, frame))
+        self._interruption.hold()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Note where the batches of an epoch, counted from 0, begin; the first after a restart begins where it did."""
+        if self._replay is not None:
+            self._replay.begin_epoch(epoch)
+        if self.data.begin_epoch(epoch):
+            self._before_validation = None
+
+    def begin_validation(self, adapter: ModelAdapter) -> None:
+        """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
+        if self._replay is not None:
+            self._replay.begin_validation()
+        if self._interruption is not None:
+            self._before_validation = _BeforeValidation(randomness.capture(), metrics_now(adapter))
+
+    def end_epoch(self) -> None:
+        """Check that the data had all batches that were computed before a restart.
+
+        Raises:
+            RestoreError: They ended earlier.
+        """
+        if self._replay is not None:
+            self._replay.check_drawn()
+
+    def block(self, adapter: ModelAdapter, unsaved: Sequence[Any], moment: Moment, saver: Any) -> TrainingBlock:
+        """Return what a save holds besides the weights.
+
+        Args:
+            adapter: The model.
+            unsaved: The variables that are not saved as weights or optimizer state.
+            moment: When it is. In a validation, what that has overwritten is taken from before it.
+            saver: The callback that saves.
+        """
+        before = self._before_validation if moment.hook == "validation" else None
+        members = self.fit.members
+        tree = {
+            **state_of(adapter, unsaved),
+            "position": self.data.position(moment.epoch - 1, moment.batch),
+            "randomness": before.randomness if before else randomness.capture(),
+            "callbacks": callbacks.take(members),
+            "saver": next((i for i, member in enumerate(members) if member is saver), -1),
+            "logs": dict(moment.metrics),
+            "hook": moment.hook if moment.hook in ("batch", "validation") else "epoch",
+            "stopped": bool(getattr(adapter.model, "stop_training", False)),
+            "data": self.fit.kind,
+        }
+        if before:
+            tree["metrics"] = before.metrics
+        try:
+            return TrainingBlock(tree)
+        except UnpackableError:
+            packable = [
+                entry | {"state": callbacks.packable(entry["class"], entry["state"])} for entry in tree["callbacks"]
+            ]
+            return TrainingBlock(tree | {"callbacks": packable})
+
+    @property
+    def signal(self) -> str | None:
+        """The name of the signal that has come and is held back; None if none has."""
+        return None if self._interruption is None else self._interruption.name
+
+    def may_stop(self, saver: Any) -> bool:
+        """Return True if a signal has come that can be let through here, and ``saver`` has to save first."""
+        return saver is self._saver and self._interruption is not None and self._interruption.may_be_delivered
+
+    def let_through(self) -> None:
+        """Let the signal do what it would have done; hold the next one back, if the program lives on."""
+        if self._interruption is not None:
+            self._interruption.deliver()
+
+    def end(self) -> None:
+        """Let one callback leave; when the last has left, let a signal through that came late."""
+        self._members -= 1
+        if self._members <= 0 and self._interruption is not None:
+            interruption, self._interruption = self._interruption, None
+            interruption.deliver(hold=False)

@@ -1,0 +1,91 @@
+"""SIGTERM and SIGINT while training runs: noted, acted on at the next batch boundary, then let through."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Interruption:
+    """Holds signals back until what they would interrupt has been saved.
+
+    Attributes:
+        received: The signal that came, if one did. A second one is not held back.
+    """
+
+    def __init__(self, notify: Callable[[], object], is_training: Callable[[FrameType | None], bool]) -> None:
+        """Hold nothing back yet.
+
+        Args:
+            notify: Called, in the main thread, when a signal has come.
+            is_training: Tells by the frame that a signal came in whether training is still running: an exception that
+                ends it calls no hook.
+        """
+        self.received: int | None = None
+        self._notify = notify
+        self._is_training = is_training
+        self._before: dict[int, Any] = {}
+        self._process = os.getpid()
+
+    @property
+    def name(self) -> str | None:
+        """The name of the signal that came, such as ``"SIGTERM"``; None if none did."""
+        return None if self.received is None else signal.Signals(self.received).name
+
+    @property
+    def may_be_delivered(self) -> bool:
+        """Whether a signal has come, and this is the main thread.
+
+        Batch hooks that Keras had handed to its own threads when it came may still run there, beside the training.
+        """
+        return self.received is not None and threading.current_thread() is threading.main_thread()
+
+    def hold(self) -> None:
+        """Hold signals back from now on; elsewhere than in the main thread Python has no handlers, and nothing is."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self.received = None
+        for number in _SIGNALS:
+            before = signal.getsignal(number)
+            left = getattr(before, "__self__", None)
+            if isinstance(left, Interruption):  # of a training that an exception has ended
+                before = left._before.get(number, signal.SIG_DFL)
+            if before not in (None, signal.SIG_IGN) and number not in self._before:
+                self._before[number] = before
+                signal.signal(number, self._handle)
+
+    def release(self) -> None:
+        """Give signals back to whoever had them before."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number, before in self._before.items():
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, before)
+        self._before = {}
+
+    def deliver(self, *, hold: bool = True) -> None:
+        """Let the signal that came do what it would have done.
+
+        Args:
+            hold: Whether to hold the next one back, if the program lives on.
+        """
+        number, self.received = self.received, None
+        self.release()
+        if number is not None:
+            signal.raise_signal(number)
+            if hold:
+                self.hold()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        # A forked child, such as a data loader's worker, has this handler too, and nothing to save.
+        if os.getpid() != self._process or not self._is_training(frame):
+            self.release()
+            signal.raise_signal(number)
+            return
+        self.received = number
+        self.release()
+        self._notify()

@@ -1,0 +1,36 @@
+"""What the events of a journal add up to."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What is pinned, and what was measured late; immutable, so that threads may share it.
+
+    Attributes:
+        pinned: The pinned checkpoints' paths in the run.
+        late: Metrics that came after their save, by the checkpoint's path and the time of its making.
+    """
+
+    pinned: frozenset[str] = frozenset()
+    late: Mapping[tuple[str, float], Mapping[str, float]] = field(default_factory=dict)
+
+    def plus(self, events: Iterable[Mapping[str, Any]]) -> "Annotations":
+        """Return them with some events added; an event that lacks something is skipped."""
+        pinned, late = set(self.pinned), dict(self.late)
+        for event in events:
+            with contextlib.suppress(KeyError, TypeError, AttributeError):
+                match event["event"]:
+                    case "pin":
+                        pinned.add(event["path"])
+                    case "unpin":
+                        pinned.discard(event["path"])
+                    case "metrics":
+                        key = (event["path"], event["created"])
+                        late[key] = {**late.get(key, {}), **event["metrics"]}
+                    case "prune":
+                        late.pop((event["path"], event["created"]), None)
+        return Annotations(frozenset(pinned), late)

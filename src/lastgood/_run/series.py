@@ -1,0 +1,134 @@
+"""The checkpoints that one template has made, and which of them is newer."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from .._formats import Format
+from .._moment import Moment
+from .._policies.naming import Shape, Template
+from .._storage import Location, Storage, groups
+from .._storage.base import TEMPORARY_PREFIX, Entry
+
+_CORRUPT = ".corrupt"
+
+
+@dataclass(frozen=True)
+class Series:
+    """A template, and where its checkpoints lie.
+
+    Attributes:
+        template: The template.
+        format: The format of its checkpoints.
+        storage: The storage.
+    """
+
+    template: Template
+    format: Format
+    storage: Storage
+
+    @property
+    def directory(self) -> Location:
+        """The directory below which all of them lie."""
+        return self.at(self.template.components()[0])
+
+    def at(self, text: str) -> Location:
+        """Return the location of a path of the template."""
+        return Location(self.storage.parse(text), self.storage)
+
+    def path(self, moment: Moment) -> str:
+        """Return where a save at a moment goes, as the user wrote it. See :meth:`Template.path`."""
+        return self.template.path(epoch=moment.epoch, batch=moment.batch, logs=moment.logs)
+
+    def beside(self, prefix: str) -> Location:
+        """Return where a save goes that is not due. See :meth:`Template.beside`."""
+        return self.at(self.template.beside(prefix))
+
+    def existing(self) -> Iterator[Location]:
+        """Yield the checkpoints that the template can have made."""
+        yield from _walk(self.directory, self.template.components()[1])
+
+    def directories(self) -> Iterator[Location]:
+        """Yield the directories that the template saves into, as far as they exist."""
+        directory, shapes = self.directory, self.template.components()[1]
+        if len(shapes) > 1:
+            found = _walk(directory, shapes[:-1])
+            yield from (each for each in found if each.kind == "directory" and not each.is_link())
+        elif directory.kind == "directory":
+            yield directory
+
+    def newest(self) -> Location | None:
+        """Return the newest checkpoint; None if there is none.
+
+        The newest has the highest recorded step. Checkpoints without a record come before all that have one, in the
+        order in which they were written; what is still tied goes by name, and the largest wins.
+        """
+        return max(self.existing(), key=self._age, default=None)
+
+    def _age(self, at: Location) -> tuple[int, int, str]:
+        record = self.format.read_record(at)
+        return record.step if record else -1, at.info().modified_ns, str(at)
+
+
+def by_age(series: Iterable[Series]) -> list[tuple[Location, Format]]:
+    """Return the checkpoints of some series with their formats, the newest first.
+
+    The step of their records says which is newer. One whose record cannot be read is first if it was written after all
+    that have one, and last if not.
+    """
+    found: dict[Location, tuple[int | None, int, Format]] = {}
+    for each in series:
+        beside = [at for prefix in ("interrupted", "last") if (at := each.beside(prefix)).kind is not None]
+        for at in [*each.existing(), *beside]:
+            record = each.format.read_record(at)
+            found[at] = (record.step if record else None, at.info().modified_ns, each.format)
+    known = {at: (step, written) for at, (step, written, _) in found.items() if step is not None}
+    newest = max((written for _, written in known.values()), default=0)
+    unknown = {at: written for at, (step, written, _) in found.items() if step is None}
+    late = [at for at, written in unknown.items() if written > newest]
+    early = [at for at, written in unknown.items() if written <= newest]
+    order = [*_latest_first(late, unknown), *_latest_first(known, known), *_latest_first(early, unknown)]
+    return [(at, found[at][2]) for at in order]
+
+
+def _latest_first(locations: Iterable[Location], ages: Mapping[Location, Any]) -> Sequence[Location]:
+    return sorted(locations, key=lambda at: ages[at], reverse=True)
+
+
+def _walk(directory: Location, shapes: Sequence[Shape]) -> Iterator[Location]:
+    """Yield what has the shapes, one below another; links to directories lead elsewhere, and are not followed."""
+    try:
+        entries = directory.entries()
+    except OSError:
+        return
+    named = {name: entry for entry in entries if (name := checkpoint_name(entry)) is not None}
+    for name in sorted(named):
+        if not shapes[0].fullmatch(name) or name.startswith(TEMPORARY_PREFIX) or is_aside(name):
+            continue
+        entry = named[name]
+        if len(shapes) == 1 and entry.kind is not None:
+            yield directory / name
+        elif len(shapes) > 1 and not entry.is_link:
+            yield from _walk(directory / name, shapes[1:])
+
+
+def checkpoint_name(entry: Entry) -> str | None:
+    """Return the name of the checkpoint that an entry stands for; None for a group's other files."""
+    if entry.name.endswith(groups.INDEX) and entry.name != groups.INDEX and entry.kind == "file":
+        return entry.name.removesuffix(groups.INDEX)
+    return None if groups.belongs_to_group(entry.name) else entry.name
+
+
+def set_aside(at: Location) -> Location:
+    """Rename a checkpoint that is damaged, so that nothing takes it for one; return its new place."""
+    aside, number = at.with_name(at.name + _CORRUPT), 1
+    while aside.kind is not None or aside.is_link():
+        aside, number = at.with_name(f"{at.name}{_CORRUPT}-{number}"), number + 1
+    at.storage.rename(at.path, aside.path)
+    return aside
+
+
+def is_aside(name: str) -> bool:
+    """Return True if a name is one that a damaged checkpoint was renamed to."""
+    return _CORRUPT in name and PurePosixPath(name).suffix.partition("-")[0] == _CORRUPT

@@ -1,0 +1,315 @@
+"""One save, from the model to a checkpoint that is visible and durable."""
+
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from .._bytes.training_block import Training
+from .._errors import LastgoodError, SaveError, is_system_error
+from .._formats import Format, Snapshot
+from .._keras import ModelAdapter
+from .._record import Record
+from .._snapshot import copier, staging
+from .._snapshot.state_copy import NotCopiedError
+from .._storage import Location, Stage
+from . import writer
+
+_LOGGER = logging.getLogger("lastgood")
+
+
+@dataclass(frozen=True)
+class SaveStats:
+    """What one save cost; all times are in seconds.
+
+    Attributes:
+        path: Where the checkpoint is.
+        size: Its length in bytes.
+        wait: How long training waited for the save before it.
+        snapshot: How long training waited for the copy of its state.
+        write: How long the writing took; training goes on meanwhile, unless stock Keras writes the format, or with
+            ``background=False``.
+        fsync: How long it took after that until the checkpoint was durable and visible.
+    """
+
+    path: str
+    size: int
+    wait: float
+    snapshot: float
+    write: float
+    fsync: float
+
+    def __str__(self) -> str:
+        """Return the figures as a line for people."""
+        return (
+            f"{self.size / 1e6:.1f} MB, waited {self.wait:.3f} s, snapshot {self.snapshot:.3f} s, "
+            f"write {self.write:.3f} s, fsync {self.fsync:.3f} s"
+        )
+
+
+class Save:
+    """One save that has begun.
+
+    Attributes:
+        path: Where the checkpoint will be, as the user wrote it.
+        at: The same place.
+        record: What is known of it.
+        best: What the best monitored value becomes when it is durable; None if it stays.
+        note: What the user should know about how it is saved; empty if nothing.
+        begun: Whether the writing has begun, and will end.
+        size: Bytes to be written; 0 where that is not known beforehand.
+        written: Bytes written so far.
+        stats: What it cost, once it is durable.
+        error: Why it failed, if it did.
+    """
+
+    def __init__(self, path: str, at: Location, record: Record, best: float | None = None) -> None:
+        """Begin with nothing written."""
+        self.path = path
+        self.at = at
+        self.record = record
+        self.best = best
+        self.note = ""
+        self.begun = False
+        self.size = 0
+        self.written = 0
+        self.stats: SaveStats | None = None
+        self.error: BaseException | None = None
+        self._done = threading.Event()
+
+    def count(self, written: int) -> None:
+        """Note how many bytes have been written."""
+        self.written = written
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """What it cost, by name; nothing before it is durable."""
+        names = ("size", "wait", "snapshot", "write", "fsync")
+        return {} if self.stats is None else {name: getattr(self.stats, name) for name in names}
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it has ended well."""
+        return self._done.is_set() and self.error is None
+
+    def end(self) -> None:
+        """Note that it is durable, or has failed."""
+        self._done.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is durable or has failed, at most ``timeout`` seconds; return whether it is or has."""
+        return self._done.wait(timeout)
+
+
+OnCommit = Callable[[Save], None]
+"""Called in the writer's thread with a save that is durable."""
+
+
+class Saver:
+    """The saves of one callback or loop, in order: a snapshot at the hook, the writing while training goes on.
+
+    Attributes:
+        stats: What each save cost that is durable, in order; the last thousand.
+        publishes: Whether what is written becomes visible: of several processes that train in step, one publishes.
+    """
+
+    def __init__(self, file_format: Format, on_commit: OnCommit, *, background: bool) -> None:
+        """Save in one format.
+
+        Args:
+            file_format: The format.
+            on_commit: Called with each save that is durable.
+            background: Whether training goes on while a snapshot is being written.
+        """
+        self.stats: deque[SaveStats] = deque(maxlen=1000)
+        self.publishes = True
+        self._format = file_format
+        self._on_commit = on_commit
+        self._background = background
+        self._unreported: deque[Save] = deque()
+
+    def prepare(self, adapter: ModelAdapter, path: str, training: Training) -> None:
+        """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
+
+        Args:
+            adapter: The model that will be saved.
+            path: Where to, for an error's text.
+            training: Returns the training state.
+
+        Raises:
+            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+        """
+        adapter.build_optimizer()
+        copier(adapter.backend())  # its module is imported now rather than at the first save
+        with _explaining(path):
+            size = self._format.prepare(adapter, training)
+        if size:
+            staging.prepare(size)
+
+    def save(self, adapter: ModelAdapter, save: Save, training: Training) -> None:
+        """Save a model: its state is copied before this returns, and :meth:`ended` gives the outcome.
+
+        Args:
+            adapter: The model.
+            save: The save, not yet begun.
+            training: Returns the training state.
+
+        Raises:
+            ArgumentError: The format cannot hold the model.
+            SaveError: Something that must not be replaced is at the path.
+            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+        """
+        self._format.check_model(adapter)
+        self._format.check_replaceable(save.at)
+        asked = time.perf_counter()
+        with writer.turn():
+            started = time.perf_counter()
+            with _explaining(save.path):
+                snapshot = self._format.snapshot(adapter, save.record, training)
+                if not (self._background and snapshot.copy.worth_following):
+                    snapshot.copy.run()
+            save.note, save.size = snapshot.note, snapshot.size
+            writing = _Writing(self, save, snapshot, (asked, started))
+            try:
+                self._unreported.append(save)
+                if snapshot.live:
+                    writing.write()
+                writer.run(writing.run, background=self._background)
+                with _explaining(save.path):
+                    snapshot.copy.run()
+            except BaseException:  # an interrupt: what the writer has begun it ends, and what it has not it never will
+                if snapshot.copy.give_up() or not save.begun:
+                    self._unreported.remove(save)
+                    writer.flush()
+                    writing.abandon()
+                raise
+
+    def stage(self, save: Save) -> Any:
+        """Return the stage of a save."""
+        return save.at.storage.stage(save.at.path, self._format.suffix, publish=self.publishes)
+
+    def committed(self, save: Save, stats: SaveStats) -> None:
+        """Note that a save is durable."""
+        save.stats = stats
+        self.stats.append(stats)
+        self._on_commit(save)
+
+    def failed(self, save: Save, error: Exception) -> None:
+        """Keep the error of a save until the next hook."""
+        save.error = _explained(error, save.path)
+        save.error.__cause__ = error if save.error is not error else error.__cause__
+        if self._background and not isinstance(error, NotCopiedError):
+            _LOGGER.error("%s", save.error)  # the next hook may never come
+
+    @property
+    def under_way(self) -> Save | None:
+        """The save that is not durable yet; None if all are."""
+        return next((save for save in self._unreported if not save.wait(0)), None)
+
+    @property
+    def unreported(self) -> tuple[Save, ...]:
+        """The saves that :meth:`ended` has not given yet."""
+        return tuple(self._unreported)
+
+    def wait(self) -> None:
+        """Return when all saves have ended."""
+        for save in list(self._unreported):
+            save.wait()
+
+    def ended(self) -> Iterator[Save]:
+        """Yield each save that has ended, once."""
+        while self._unreported and self._unreported[0].wait(0):
+            yield self._unreported.popleft()
+
+
+class _Writing:
+    """The second half of a save: a snapshot is written, then committed. What goes wrong is kept in the save."""
+
+    def __init__(self, saver: Saver, save: Save, snapshot: Snapshot, began: tuple[float, float]) -> None:
+        """Take what is to be written; ``began`` is when the save was asked for, and when its turn came."""
+        self._saver = saver
+        self._save = save
+        self._snapshot = snapshot
+        self._began = began
+        self._stack = ExitStack()
+        self._stage: Stage | None = None
+
+    def run(self) -> None:
+        """Do what is left to do."""
+        self._save.begun = True
+        if self._stage is None and self._save.error is None:
+            self.write()
+        if self._stage is not None:
+            self._commit(self._stage)
+        self._save.end()
+
+    def write(self) -> None:
+        """Write to a stage. If the snapshot is live, this reads the model."""
+        with self._keeping_errors():
+            stage = self._stack.enter_context(self._saver.stage(self._save))
+            self._snapshot.write(stage, self._save.count)
+            self._stage = stage
+
+    def _commit(self, stage: Stage) -> None:
+        """Complete what was written, and make it durable and visible."""
+        save, snapshot = self._save, self._snapshot
+        with self._keeping_errors():
+            snapshot.seal(stage)
+            size, written = stage.size(), time.perf_counter()
+            self._stack.close()
+            if self._saver.publishes:
+                snapshot.after(save.at)
+            self._saver.committed(
+                save, SaveStats(save.path, size, *_between(*self._began, snapshot.copy.ended, written))
+            )
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is reported at the next hook
+            self.abandon()
+            self._saver.failed(self._save, error)
+        except BaseException as error:
+            self.abandon()
+            self._save.error = error  # in the writer's thread nobody else would hear of it
+            self._save.begun = False  # whoever interrupts training, which waits for this, knows of it
+            self._save.end()
+            raise
+
+    def abandon(self) -> None:
+        """Remove what was written, if it is not committed; called while an exception is handled."""
+        self._stage = None
+        self._stack.pop_all().__exit__(*sys.exc_info())
+
+
+def _between(*times: float) -> Iterator[float]:
+    """Yield the seconds from each time to the next, the last of which is now."""
+    return (after - before for before, after in pairwise([*times, time.perf_counter()]))
+
+
+@contextmanager
+def _explaining(path: str) -> Iterator[None]:
+    """Raise what is raised in the block as what the user gets to see."""
+    try:
+        yield
+    except Exception as error:
+        explained = _explained(error, path)
+        if explained is error:
+            raise
+        raise explained from error
+
+
+def _explained(error: Any, path: str) -> Any:
+    """Return ``error`` as what the user gets to see: with the path, and as a SaveError where the system refused."""
+    if isinstance(error, Exception) and not isinstance(error, LastgoodError):
+        if is_system_error(error):
+            return SaveError.during("save the checkpoint", path, error)
+        error.add_note(f"This happened while lastgood saved the checkpoint {path!r}; it was not written.")
+    return error

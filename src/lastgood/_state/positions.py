@@ -1,0 +1,115 @@
+"""The position of a data set that knows its own: it is set there after a restart, and no batch is read twice.
+
+Such are torchdata's ``StatefulDataLoader``, which answers for its iterator (``state_dict``, ``load_state_dict``), and
+the data sets of grain, whose iterators answer for themselves (``get_state``, ``set_state``).
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Protocol
+
+from .._bytes.training_block import TrainingBlock, UnpackableError
+
+_REMEMBERED = 4  # on jax Keras draws ahead: one batch where there is an accelerator, and two in 3.12
+
+
+class _Loader(Protocol):
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Start:
+    """How an iterator begins: in which state, after how many batches."""
+
+    state: Any = None
+    count: int = 0
+
+
+class Positions:
+    """Notes the position after each batch that is drawn."""
+
+    def __init__(self, source: Any) -> None:
+        """Take what the user passed to ``fit``."""
+        loader = all(callable(getattr(source, name, None)) for name in ("state_dict", "load_state_dict"))
+        self._loader: _Loader | None = source if loader else None
+        self._latest: deque[tuple[int, Any]] = deque(maxlen=_REMEMBERED)
+        self._start = _Start()
+
+    @staticmethod
+    def are_known(kind: str, source: Any) -> bool:
+        """Tell whether batches of a kind come from a data set that knows its position."""
+        return kind == "grain" or (kind == "DataLoader" and Positions(source)._loader is not None)
+
+    def after(self, count: int) -> Any:
+        """Return the state after so many batches of the current iterator; None if it is not known, or not plain."""
+        state = next((_plain(state) for at, state in self._latest if at == count), None)
+        try:
+            TrainingBlock(state)
+        except UnpackableError:
+            return None
+        return state
+
+    def begin_after(self, count: int, state: Any) -> None:
+        """Have the next iterator begin in a state of :meth:`after`; empty batches stand for those before."""
+        self._start = _Start(_from_plain(state), count)
+
+    def note(self, batches: Iterable[Any]) -> Iterable[Any]:
+        """Return the same batches with their positions noted: an iterator for one, else what can be iterated anew."""
+        return self.iterate(batches) if isinstance(batches, Iterator) else _Noted(self, batches)
+
+    def iterate(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Begin an iterator, at once: on torch that alone takes a random number."""
+        start, self._start = self._start, _Start()
+        if start.state is not None and self._loader is not None:
+            self._loader.load_state_dict(start.state)
+        iterator: Any = iter(batches)
+        if start.state is not None and self._loader is None:
+            iterator.set_state(start.state)
+        return self._drawn(iterator, start)
+
+    def _drawn(self, iterator: Any, start: _Start) -> Iterator[Any]:
+        yield from repeat((), start.count)
+        for count, batch in enumerate(iterator, start.count + 1):
+            self._latest.append((count, self._state(iterator)))
+            yield batch
+
+    def _state(self, iterator: Any) -> Any:
+        """Return the position; None where the data set's own code has none: its batches will be drawn again."""
+        try:
+            return iterator.get_state() if self._loader is None else self._loader.state_dict()
+        except Exception:  # noqa: BLE001 - the data set's own code; training has its batch all the same
+            return None
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """Batches whose positions are noted while they are drawn."""
+
+    positions: Positions
+    batches: Iterable[Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.positions.iterate(self.batches)
+
+
+def _plain(state: Any) -> Any:
+    """Return a state with torch's tensors as arrays, each marked as what it was."""
+    if isinstance(state, dict):
+        return {key: _plain(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(map(_plain, state))
+    return {"torch": state.numpy()} if type(state).__module__ == "torch" and hasattr(state, "numpy") else state
+
+
+def _from_plain(state: Any) -> Any:
+    if isinstance(state, dict) and state.keys() == {"torch"}:
+        import torch
+
+        return torch.from_numpy(state["torch"].copy())
+    if isinstance(state, dict):
+        return {key: _from_plain(value) for key, value in state.items()}
+    return type(state)(map(_from_plain, state)) if isinstance(state, list | tuple) else state

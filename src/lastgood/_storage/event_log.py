@@ -1,0 +1,77 @@
+"""The log of a run in the local file system: ``.lastgood/journal.jsonl``, and a lock beside it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .._errors import SaveError
+from . import locks
+from .base import NOTES, EventLog
+from .plain import check_no_link, open_plain
+
+_NAME = "journal.jsonl"
+_LOCK = "journal.lock"
+
+
+class LocalEventLog(EventLog):
+    """Lines in one file, to which several processes append at once."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the run's directory."""
+        self._directory = directory / NOTES
+
+    @property
+    def exists(self) -> bool:
+        """Whether the run has a directory for it."""
+        return self._directory.is_dir() and not self._directory.is_symlink()
+
+    def append(self, line: bytes, *, durable: bool) -> None:
+        """Append a line. See :meth:`EventLog.append`."""
+        line += b"\n"
+        descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
+                line = b"\n" + line
+            while line:  # a disk that is full takes a part, and refuses the rest
+                line = line[os.write(descriptor, line) :]
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def read(self, offset: int, tail: bytes, most: int) -> tuple[bytes, bool]:
+        """Return what follows ``offset``. See :meth:`EventLog.read`."""
+        try:
+            with os.fdopen(open_plain(self._directory / _NAME, follow=False), "rb") as file:
+                if not self.exists:
+                    return b"", False
+                file.seek(offset - len(tail))
+                if file.read(len(tail)) == tail:
+                    return file.read(most), True
+                file.seek(0)  # it is another file by now
+                return file.read(most), False
+        except OSError:
+            return b"", False
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes out of the block. See :meth:`EventLog.alone`."""
+        path = self._directory / _LOCK
+        with locks.held(open_in_place(path, os.O_RDWR | os.O_CREAT), path):
+            yield
+
+
+def open_in_place(path: Path, flags: int) -> int:
+    """Return a descriptor of a file in a run's ``.lastgood``, which is created if need be; no link is followed.
+
+    Raises:
+        SaveError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the system refused.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_no_link(path.parent)
+        return open_plain(path, flags, follow=False)
+    except OSError as error:
+        raise SaveError.during("write to", path, error) from error

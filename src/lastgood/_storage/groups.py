@@ -1,0 +1,110 @@
+"""Checkpoints that are a group of files, which are TensorFlow's.
+
+The names of the files begin with the checkpoint's path; the index, published last, makes it a checkpoint:
+
+    model-07.index                     says in how many parts the data are, and where in them
+    model-07.data-00000-of-00002       one part
+
+The names of the parts contain their number. So a new checkpoint replaces one of the same path by having another number
+of parts: its parts lie beside the old ones until its index replaces the old index in one act.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from .durable import fsync_path
+from .locks import alone
+
+INDEX = ".index"
+_PART = re.compile(r"\.data-\d{5}-of-(\d{5})")
+
+
+def index_of(path: Path) -> Path:
+    """Return the index of the checkpoint at ``path``."""
+    return path.with_name(path.name + INDEX)
+
+
+def is_group(path: Path) -> bool:
+    """Tell whether a group is at ``path``."""
+    return index_of(path).is_file()
+
+
+def belongs_to_group(name: str) -> bool:
+    """Tell whether a file's name is one that only a file of a group has."""
+    return name.endswith(INDEX) or _PART.search(name) is not None
+
+
+def parts(path: Path) -> list[Path]:
+    """Return the files of data of a group, also those of an older one that were left."""
+    prefix = path.name + ".data-"
+    try:
+        names = sorted(entry.name for entry in os.scandir(path.parent) if entry.name.startswith(prefix))
+    except FileNotFoundError:
+        return []
+    return [path.with_name(name) for name in names if _PART.fullmatch(name.removeprefix(path.name))]
+
+
+def free_count(name: str, beside: Iterable[str], least: int) -> int:
+    """Return in how many parts, ``least`` or more, a checkpoint must be to lie beside what has its name.
+
+    Args:
+        name: The checkpoint's name.
+        beside: The names in its directory.
+        least: The least number of parts.
+    """
+    found = (_PART.fullmatch(each.removeprefix(name)) for each in beside if each.startswith(name))
+    taken = {int(match[1]) for match in found if match}
+    return next(count for count in range(least, least + len(taken) + 1) if count not in taken)
+
+
+def is_member(name: str, of: str) -> bool:
+    """Return True if ``name`` is that of a file of the group called ``of``."""
+    rest = name.removeprefix(of)
+    return name.startswith(of) and (rest == INDEX or _PART.fullmatch(rest) is not None)
+
+
+def members(path: Path) -> list[Path]:
+    """Return the files of a group; its index comes last."""
+    return [*parts(path), index_of(path)]
+
+
+def publish(temporary: Path, target: Path) -> None:
+    """Make a group durable and visible under another path, and remove the parts of the one that it replaces.
+
+    Raises:
+        OSError: The storage refused, or another process has saved to ``target`` since this one has chosen its parts;
+            what was there is as it was.
+    """
+    for path in members(temporary):
+        fsync_path(path)
+    with alone(target.parent):  # or one process removes the parts of another that has not come to its index
+        _publish(temporary, target)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    old = set(parts(target))
+    new = [target.with_name(target.name + part.name.removeprefix(temporary.name)) for part in parts(temporary)]
+    if not old.isdisjoint(new):
+        raise OSError(f"another process has saved to {os.fspath(target)!r} meanwhile")
+    try:
+        for part, place in zip(parts(temporary), new, strict=True):
+            part.replace(place)
+        fsync_path(target.parent)
+        index_of(temporary).replace(index_of(target))
+    except OSError:
+        for place in new:
+            place.unlink(missing_ok=True)
+        raise
+    fsync_path(target.parent)
+    for part in old:
+        part.unlink(missing_ok=True)
+
+
+def remove_group(path: Path) -> None:
+    """Remove a group, or what is there of one; its index goes first, so that no half of it looks like a checkpoint."""
+    found = parts(path)
+    index_of(path).unlink(missing_ok=True)
+    for part in found:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""A path in a storage: what the rest of the package opens, lists and reads."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from .base import Entry, Info, Kind, Storage, StoredFile, file_path
+
+
+@dataclass(frozen=True, order=True)
+class Location:
+    """A path, and the storage that it is in.
+
+    Attributes:
+        path: The path.
+        storage: The storage.
+    """
+
+    path: PurePath
+    storage: Storage = field(compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return self.storage.text_of(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    def __truediv__(self, name: str | PurePath) -> "Location":
+        return Location(self.path / name, self.storage)
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+    @property
+    def parent(self) -> "Location":
+        """The directory that contains it."""
+        return Location(self.path.parent, self.storage)
+
+    def with_name(self, name: str) -> "Location":
+        """Return the location of another name in the same directory."""
+        return Location(self.path.with_name(name), self.storage)
+
+    def is_link(self) -> bool:
+        """Return True if it is a symbolic link itself."""
+        return self.storage.is_link(self.path)
+
+    @property
+    def kind(self) -> Kind | None:
+        """What is there; None if nothing is."""
+        try:
+            return self.info().kind
+        except OSError:
+            return None
+
+    def info(self) -> Info:
+        """Return what is there. See :meth:`Storage.info`."""
+        return self.storage.info(self.path)
+
+    def entries(self) -> Sequence[Entry]:
+        """Return what lies in it. See :meth:`Storage.entries`."""
+        return self.storage.entries(self.path)
+
+    def open(self, name: str = "") -> StoredFile:
+        """Open the file that is there or, of a checkpoint of several files, the one of that name."""
+        return self.storage.open(self.file(name).path if name else self.path)
+
+    def file(self, name: str) -> "Location":
+        """Return where a file of the checkpoint lies, by its name in it. See :class:`Stage`."""
+        return Location(file_path(self.path, self.info().kind, name), self.storage)
+
+    def read(self, longest: int) -> bytes:
+        """Return the contents of a file.
+
+        Raises:
+            OSError: There is none, or it is longer than ``longest`` bytes.
+        """
+        with self.open() as file:
+            if file.size > longest:
+                raise OSError(f"{str(self)!r} is longer than {longest} bytes")
+            return file.read(0, file.size)
+
+    def files(self) -> Sequence[str]:
+        """Return the names of the files that make up the checkpoint. See :meth:`Storage.files`."""
+        return self.storage.files(self.path)
+
+    def size(self) -> int:
+        """Return the bytes of all files of the checkpoint.
+
+        Raises:
+            OSError: There is none.
+        """
+        info = self.info()
+        if info.kind == "file":
+            return info.size
+        found = (self.storage.info(file_path(self.path, info.kind, name)) for name in self.files())
+        return sum(each.size for each in found)
+
+    def local(self) -> AbstractContextManager[Path]:
+        """Give a local path to the checkpoint. See :meth:`Storage.local`."""
+        return self.storage.local(self.path)
+
+    def public(self) -> "Path | Location":
+        """Return it as users get it: a :class:`pathlib.Path` if it is in the file system."""
+        return self.path if isinstance(self.path, Path) else self

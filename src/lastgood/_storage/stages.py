@@ -1,0 +1,77 @@
+"""What a save writes to before it is committed: a temporary path in the local file system."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from . import direct, groups
+from .base import Image, Report, Stage, StoredFile
+from .positioned import LocalFile
+
+
+class LocalStage(Stage):
+    """A checkpoint below a temporary path; what becomes of it is up to whoever gave the path.
+
+    Attributes:
+        target: Where it will appear.
+    """
+
+    def __init__(self, path: Path, target: PurePath, beside: Sequence[str] | None = None) -> None:
+        """Take the temporary path.
+
+        Args:
+            path: The temporary path.
+            target: Where the checkpoint will appear.
+            beside: The names in the target's directory, where that is not a local one.
+        """
+        self.target = target
+        self._path = path
+        self._beside = beside
+
+    @property
+    def path(self) -> Path:
+        """The temporary path."""
+        return self._path
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a small file. See :meth:`Stage.write`."""
+        place = self._place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
+
+    def write_image(self, name: str, image: Image, report: Report) -> None:
+        """Write a file from memory. See :meth:`Stage.write_image`."""
+        place = self._place(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        direct.write_file(place, image, report)
+
+    def files(self) -> list[str]:
+        """Return the names of the files written so far."""
+        return files_of(self._path)
+
+    def open(self, name: str) -> StoredFile:
+        """Open a file that was written."""
+        return LocalFile(self._place(name))
+
+    def beside(self) -> Sequence[str]:
+        """Return the names that lie in the target's directory."""
+        return os.listdir(self.target.parent) if self._beside is None else self._beside  # noqa: PTH208
+
+    def size(self) -> int:
+        """Return the bytes written so far."""
+        return sum(self._place(name).stat().st_size for name in self.files())
+
+    def _place(self, name: str) -> Path:
+        """Return where a file goes: a group's has a name that begins with a dot."""
+        if not name:
+            return self._path
+        return self._path.with_name(self._path.name + name) if groups.is_member(name, "") else self._path / name
+
+
+def files_of(path: Path) -> list[str]:
+    """Return the names of the files of the checkpoint at ``path``, relative to it, sorted."""
+    if path.is_dir():
+        return sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    if groups.is_group(path):
+        return [member.name.removeprefix(path.name) for member in groups.members(path)]
+    return [""] if path.exists() else []

@@ -1,1 +1,0 @@
-"""What else, besides weights, makes a run continue: its place in the data, its randomness, its callbacks."""

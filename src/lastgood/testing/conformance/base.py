@@ -1,0 +1,113 @@
+"""The storage that is tested, and what the tests of all chapters do with it."""
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, cast
+from unittest import SkipTest
+
+from ..._storage import Location, Storage, groups
+from ..._storage.base import Kind, file_path
+from .tools import MOST, SUFFIXES, User, write
+
+
+class StorageSuite:
+    """What a suite needs of the storage that it is run on.
+
+    Attributes:
+        outlives_processes: Whether another process finds what one has saved. If not, tests that kill one are skipped.
+    """
+
+    outlives_processes: ClassVar[bool] = True
+
+    def make_storage(self) -> Storage:
+        """Return the storage to be tested; it may be the same one each time."""
+        raise NotImplementedError
+
+    def make_directory(self, tmp_path: Path) -> PurePath:
+        """Return a path in the storage below which there is nothing: by default that of a local directory.
+
+        Args:
+            tmp_path: The test's own local directory.
+        """
+        return tmp_path
+
+    @cached_property
+    def storage(self) -> Storage:
+        """The storage, made once a test."""
+        return self.make_storage()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the storage out, for another process: it makes its own."""
+        return {name: value for name, value in vars(self).items() if name != "storage"}
+
+    def read(self, path: PurePath) -> dict[str, str]:
+        """Return the contents of all files of the checkpoint at ``path`` by name; nothing if there is none."""
+        at = Location(path, self.storage)
+        if at.kind is None:
+            return {}
+        return {name: str(at.file(name).read(MOST), "utf-8") for name in at.files()}
+
+    def names(self, directory: PurePath) -> list[str]:
+        """Return the names of all that lies in ``directory``, the hidden and the temporary ones, too."""
+        try:
+            return sorted(entry.name for entry in self.storage.entries(directory))
+        except FileNotFoundError:
+            return []
+
+    def save(
+        self, storage: Storage, kind: str, target: PurePath, text: str, number: int = 0, *, publish: bool = True
+    ) -> None:
+        """Save a checkpoint of a kind whose files hold a text; an odd ``number`` has one file more."""
+        with storage.stage(target, SUFFIXES[kind], publish=publish) as stage:
+            write(kind, stage.path, text, parts=1 + number % 2)
+
+    def is_alone(self, target: PurePath) -> bool:
+        """Return True if nothing but the checkpoint lies in its directory."""
+        return all(name == target.name or name.startswith(f"{target.name}.") for name in self.names(target.parent))
+
+    def main_file(self, kind: str, target: PurePath) -> str | None:
+        """Return what a reader finds: of several files one, since to read two is not one act."""
+        name = {"file": "", "directory": "sub/file", "group": groups.INDEX}[kind]
+        try:
+            with self.storage.open(file_path(target, cast(Kind, kind), name)) as file:
+                return str(file.read(0, file.size), "utf-8")
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def in_the_middle_of_a_save(self, kind: str, target: PurePath) -> Iterator[Any]:
+        """Give a process that has written its files, and commits them when it is told to go on."""
+        if not self.outlives_processes:
+            raise SkipTest("what one process saves in this storage, no other one finds")
+        spawn = multiprocessing.get_context("spawn")
+        ready, go_on = spawn.Event(), spawn.Event()
+        process = spawn.Process(target=save_slowly, args=(self, kind, target, ready, go_on), daemon=True)
+        process.go_on = go_on  # type: ignore[attr-defined]
+        process.start()
+        try:
+            assert ready.wait(60), "the process has not come to write"
+            yield process
+        finally:
+            process.kill()
+            process.join()
+
+
+def claim_and_wait(suite: StorageSuite, directory: PurePath, ready: Any) -> None:
+    """Claim paths, and keep them until the process is killed."""
+    user = User()
+    suite.make_storage().claim(directory, "{epoch}.keras", user, leave_lock=True)
+    ready.set()
+    time.sleep(600)
+    del user
+
+
+def save_slowly(suite: StorageSuite, kind: str, target: PurePath, ready: Any, go_on: Any) -> None:
+    """Write a checkpoint, and commit it when told to."""
+    with suite.make_storage().stage(target, SUFFIXES[kind]) as stage:
+        write(kind, stage.path, "half", parts=2)
+        ready.set()
+        go_on.wait(600)

@@ -1,0 +1,121 @@
+"""A checkpoint is visible whole, or not at all."""
+
+import contextlib
+from functools import partial
+from pathlib import Path
+
+from ..._storage import Location
+from .base import StorageSuite
+from .tools import KINDS, LARGE, LONG, SUFFIXES, StateInMemory, content, polling, write
+
+
+class Committing(StorageSuite):
+    """Tests of what appears, and when."""
+
+    def test_what_is_staged_appears_when_the_block_ends(self, tmp_path: Path) -> None:
+        """Nothing is at the target before; then all of it is, and nothing else."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            target = here / kind / "new" / "m"
+            with storage.stage(target, SUFFIXES[kind]) as stage:
+                write(kind, stage.path, "state")
+                assert stage.path.name.endswith(SUFFIXES[kind])
+                assert not self.read(target)
+            assert self.read(target) == content(kind, "state")
+            assert self.is_alone(target)
+
+    def test_what_is_written_through_the_stage_is_what_appears(self, tmp_path: Path) -> None:
+        """Its files are known before they are visible, and so is what lies beside the target."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            target = here / kind / "m"
+            self.save(storage, "file", here / kind / "other", "other")
+            expected = content(kind, "state", 2)
+            with storage.stage(target, SUFFIXES[kind]) as stage:
+                assert stage.files() == []
+                for name, text in expected.items():
+                    stage.write(name, text.encode())
+                assert stage.target == target
+                assert "other" in stage.beside()
+                assert stage.files() == sorted(expected)
+                assert stage.size() == sum(map(len, expected.values()))
+                for name, text in expected.items():
+                    with stage.open(name) as file:
+                        assert file.read(0, file.size) == text.encode()
+                assert not self.read(target)
+            assert self.read(target) == expected
+
+    def test_a_file_in_memory_is_written_as_it_is_when_it_is_sealed(self, tmp_path: Path) -> None:
+        """Nothing is read of it before it is there, nor of what is sealed before that is."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind, name in (("file", ""), ("directory", "sub/file")):
+            for size in (10_001, LARGE):
+                state, reported = StateInMemory(size), [0]
+                target = here / kind / str(size)
+                with storage.stage(target, SUFFIXES[kind]) as stage:
+                    stage.write_image(name, state.image(), reported.append)
+                with Location(target, storage).open(name) as file:
+                    assert file.size == size
+                    assert file.read(0, size) == state.expected()
+                assert reported == sorted(reported)
+                assert reported[-1] >= size
+
+    def test_an_exception_leaves_what_was_there(self, tmp_path: Path) -> None:
+        """Whatever ends the block, an interrupt too: the checkpoint before it is whole, and nothing else is left."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            for error in (OSError("no"), ValueError("no"), KeyboardInterrupt()):
+                target = here / kind / type(error).__name__ / "m"
+                self.save(storage, kind, target, "old")
+                before = self.names(target.parent)
+                raised: BaseException | None = None
+                try:
+                    with storage.stage(target, SUFFIXES[kind]) as stage:
+                        write(kind, stage.path, "half", parts=2)
+                        raise error  # noqa: TRY301
+                except BaseException as caught:  # noqa: BLE001 - it is looked at below
+                    raised = caught
+                assert raised is error
+                assert self.read(target) == content(kind, "old")
+                assert self.names(target.parent) == before
+
+    def test_an_exception_before_the_first_save_leaves_nothing(self, tmp_path: Path) -> None:
+        """Also where the writer had written nothing yet, or only the first files of several."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            for wrote in (False, True):
+                with contextlib.suppress(RuntimeError), storage.stage(here / kind, SUFFIXES[kind]) as stage:
+                    if wrote:
+                        write(kind, stage.path, "half", finished=False)
+                    raise RuntimeError
+                assert self.names(here) == []
+
+    def test_a_checkpoint_takes_the_place_of_another_whole(self, tmp_path: Path) -> None:
+        """Nothing of the old one is mixed with the new one."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            target = here / kind / "m"
+            for number, text in enumerate(("first", "second", "third")):
+                self.save(storage, kind, target, text, number)
+                assert self.read(target) == content(kind, text, 1 + number % 2)
+                assert self.is_alone(target)
+
+    def test_a_reader_finds_the_old_one_or_the_new_one(self, tmp_path: Path) -> None:
+        """However often it looks while one takes the place of the other: never none, and never a half."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            target = here / kind / "m"
+            texts = [letter * LONG for letter in "abcdefghijklmnop"]
+            self.save(storage, kind, target, texts[0])
+            with polling(partial(self.main_file, kind, target)) as seen:
+                for number, text in enumerate(texts, 1):
+                    self.save(storage, kind, target, text, number)
+            assert seen
+            assert set(seen) <= set(texts)

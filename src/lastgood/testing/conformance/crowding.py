@@ -1,0 +1,99 @@
+"""Several save at once, die in the middle, or only seem to."""
+
+import signal
+import threading
+from pathlib import Path, PurePath
+from typing import Any
+
+from .base import StorageSuite
+from .tools import KINDS, LONG, SUFFIXES, content, errors_of, send, write
+
+
+class Crowding(StorageSuite):
+    """Tests of saves that meet, and of what they leave."""
+
+    def test_saves_to_one_name_at_once_are_one_commit_after_another(self, tmp_path: Path) -> None:
+        """The last one is whole, and nothing is left of the others. Of a group they may be told that they were late."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            for round_ in range(10):
+                target = here / f"{kind}{round_}" / "m"
+                texts = [f"{number}" * LONG for number in range(4)]
+                together = threading.Barrier(len(texts))
+
+                def save(text: str, *, kind: str = kind, target: PurePath = target, together: Any = together) -> None:
+                    with storage.stage(target, SUFFIXES[kind]) as stage:
+                        write(kind, stage.path, text)
+                        together.wait(60)
+
+                errors = errors_of(save, texts)
+                assert len(errors) < len(texts) if kind == "group" else not errors
+                assert all(isinstance(error, OSError) for error in errors)
+                assert self.read(target) in [content(kind, text) for text in texts]
+                assert self.is_alone(target)
+
+    def test_saves_to_other_names_do_not_meet(self, tmp_path: Path) -> None:
+        """All of them are there in the end."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+
+        def save(name: str) -> None:
+            for _ in range(20):
+                self.save(storage, "file", here / name, name)
+                storage.reclaim(here)
+
+        names = ["a", "b", "c", "d"]
+        assert errors_of(save, names) == []
+        assert self.names(here) == names
+        assert [self.read(here / name) for name in names] == [{"": name} for name in names]
+
+    def test_leftovers_of_a_dead_process_are_reclaimed_and_those_of_a_live_one_are_not(self, tmp_path: Path) -> None:
+        """A process that is stopped is alive: it may wake."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            directory = here / kind
+            self.save(storage, kind, directory / "m", "old")
+            before = self.names(directory)
+            with self.in_the_middle_of_a_save(kind, directory / "m") as process:
+                while_alive = self.names(directory)  # a storage may keep what is half-written out of sight
+                assert set(while_alive) >= set(before)
+                assert list(storage.reclaim(directory)) == []
+                send(process, signal.SIGSTOP)
+                assert list(storage.reclaim(directory)) == []
+                assert self.names(directory) == while_alive
+                send(process, signal.SIGKILL)
+                process.join()
+                assert storage.reclaim(directory) or while_alive == before
+            assert self.names(directory) == before
+            assert self.read(directory / "m") == content(kind, "old")
+            assert list(storage.reclaim(directory)) == []
+
+    def test_a_stopped_process_that_wakes_commits(self, tmp_path: Path) -> None:
+        """Whatever others have saved and reclaimed there meanwhile."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        with self.in_the_middle_of_a_save("file", here / "m") as process:
+            send(process, signal.SIGSTOP)
+            storage.reclaim(here)
+            self.save(storage, "file", here / "m", "meanwhile")
+            send(process, signal.SIGCONT)
+            process.go_on.set()
+            process.join(60)
+            assert process.exitcode == 0
+        assert self.read(here / "m") == content("file", "half")
+        assert self.names(here) == ["m"]
+
+    def test_reclaim_touches_nothing_else(self, tmp_path: Path) -> None:
+        """Neither checkpoints nor other people's files; and a directory that is not there is no error."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            self.save(storage, kind, here / kind, "state")
+        for name in ("m.keras", ".hidden", "lastgood-tmp-x.keras", ".lastgood"):
+            storage.put(here / name, b"")
+        before = self.names(here)
+        assert list(storage.reclaim(here)) == []
+        assert self.names(here) == before
+        assert list(storage.reclaim(here / "absent")) == []

@@ -1,0 +1,142 @@
+"""What a run keeps beside its checkpoints, and what is asked before and after saves."""
+
+import multiprocessing
+import time
+from functools import partial
+from pathlib import Path
+from unittest import SkipTest
+
+from ..._errors import RunInUseError
+from .base import StorageSuite, claim_and_wait
+from .tools import KINDS, MOST, User, content, errors_of, raises
+
+
+class Runs(StorageSuite):
+    """Tests of logs, claims, deletion and room."""
+
+    def test_a_log_keeps_the_lines_in_their_order(self, tmp_path: Path) -> None:
+        """What is new follows what was read; of a log that is another one, all is read."""
+        here = self.make_directory(tmp_path)
+        log = self.storage.event_log(here / "runs")
+        assert not log.exists
+        assert log.read(0, b"", MOST)[0] == b""
+        assert self.names(here) == []
+        for line in (b"one", b"two"):
+            log.append(line, durable=False)
+        assert log.exists
+        assert log.read(0, b"", MOST) == (b"one\ntwo\n", True)
+        log.append(b"three", durable=True)
+        assert log.read(8, b"two\n", MOST) == (b"three\n", True)
+        assert log.read(8, b"other", MOST) == (b"one\ntwo\nthree\n", False)
+        assert log.read(0, b"", 4) == (b"one\n", True)
+
+    def test_lines_that_are_appended_at_once_are_all_whole(self, tmp_path: Path) -> None:
+        """From several threads, each with a log of its own."""
+        here = self.make_directory(tmp_path)
+
+        def append(letter: str) -> None:
+            log = self.storage.event_log(here)
+            for _ in range(50):
+                log.append(letter.encode() * 100, durable=False)
+
+        assert errors_of(append, ["a", "b", "c", "d"]) == []
+        lines = self.storage.event_log(here).read(0, b"", MOST)[0].splitlines()
+        assert sorted(lines) == sorted(letter * 100 for letter in (b"a", b"b", b"c", b"d") for _ in range(50))
+
+    def test_one_at_a_time_is_alone(self, tmp_path: Path) -> None:
+        """While one changes a run, another waits."""
+        here = self.make_directory(tmp_path)
+        inside: list[int] = []
+        most: list[int] = []
+
+        def enter(name: str) -> None:
+            for _ in range(20):
+                with self.storage.event_log(here).alone():
+                    inside.append(len(name))
+                    most.append(len(inside))
+                    time.sleep(0.001)
+                    inside.pop()
+
+        assert errors_of(enter, ["a", "b", "c"]) == []
+        assert set(most) == {1}
+        log = self.storage.event_log(here)
+        with log.alone():
+            log.append(b"whoever is alone may append", durable=False)
+
+    def test_paths_are_claimed_and_released_in_one_process(self, tmp_path: Path) -> None:
+        """Two users in a process share a claim; a directory that does not exist can be claimed."""
+        here = self.make_directory(tmp_path)
+        users = [User(), User()]
+        claims = [self.storage.claim(here / "runs", "{epoch}.keras", user, leave_lock=False) for user in users]
+        for claim, user in zip(claims, users, strict=True):
+            claim.release(user)
+
+    def test_paths_that_another_process_has_claimed_are_refused(self, tmp_path: Path) -> None:
+        """Until that process releases them, or ends."""
+        here = self.make_directory(tmp_path)
+        if not self.outlives_processes:
+            raise SkipTest("no other process sees this storage")
+        spawn = multiprocessing.get_context("spawn")
+        ready = spawn.Event()
+        process = spawn.Process(target=claim_and_wait, args=(self, here, ready), daemon=True)
+        process.start()
+        try:
+            assert ready.wait(60), "the process has not come to claim"
+            user = User()
+            claim = partial(self.storage.claim, here, "{epoch}.keras", user, leave_lock=True)
+            assert raises(RunInUseError, claim)
+            process.kill()
+            process.join()
+            claim().release(user)
+        finally:
+            process.kill()
+            process.join()
+
+    def test_what_is_discarded_is_gone_and_may_be_discarded_again(self, tmp_path: Path) -> None:
+        """What lies beside it stays."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            self.save(storage, kind, here / kind / "m", "state")
+            self.save(storage, kind, here / kind / "m2", "state")
+            for _ in range(2):
+                storage.discard(here / kind / "m")
+                assert self.read(here / kind / "m") == {}
+            assert self.read(here / kind / "m2") == content(kind, "state")
+            assert self.is_alone(here / kind / "m2")
+
+    def test_what_does_not_publish_leaves_what_is_there(self, tmp_path: Path) -> None:
+        """All workers of a distributed training write, and the chief's checkpoint appears."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        for kind in KINDS:
+            self.save(storage, kind, here / kind / "m", "chief")
+            self.save(storage, kind, here / kind / "m", "worker", 1, publish=False)
+            assert self.read(here / kind / "m") == content(kind, "chief")
+            assert self.is_alone(here / kind / "m")
+
+    def test_asking_whether_a_directory_takes_files_leaves_nothing(self, tmp_path: Path) -> None:
+        """Nor does it make the directory."""
+        here = self.make_directory(tmp_path)
+        self.storage.check_writable(here / "not" / "yet")
+        assert self.names(here) == []
+
+    def test_trainings_that_start_at_once_are_not_in_each_others_way(self, tmp_path: Path) -> None:
+        """Each removes what is dead, and finds out whether it can save: what one leaves for a moment is no leftover."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+
+        def begin(name: str) -> None:
+            for _ in range(200):
+                storage.reclaim(here)
+                storage.check_writable(here)
+            self.save(storage, "file", here / name, name)
+
+        assert errors_of(begin, ["a", "b", "c", "d"]) == []
+        assert self.names(here) == ["a", "b", "c", "d"]
+
+    def test_free_space_is_known_where_nothing_is_yet(self, tmp_path: Path) -> None:
+        """It is asked for before the first save; a storage without an end does not know."""
+        here = self.make_directory(tmp_path)
+        free = self.storage.free_space(here / "not" / "yet")
+        assert free is None or free > 0

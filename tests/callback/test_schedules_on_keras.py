@@ -1,0 +1,185 @@
+"""When saves come and what survives, where objects say so: ours, and those of the user's own."""
+
+import pytest
+
+import lastgood
+from helpers.crashing import CrashAt, assert_alike, build, crash, start
+from lastgood import Epochs, ModelCheckpoint, Schedule, open_run
+
+
+def epochs(directory):
+    return [each.epoch for each in open_run(directory).checkpoints]
+
+
+def steps(directory):
+    return [each.step for each in open_run(directory).checkpoints]
+
+
+class EveryThird:
+    """A schedule that is no subclass of ours, and has nothing but what it must have."""
+
+    def __init__(self):
+        self.asked = []
+
+    def due(self, moment):
+        self.asked.append(moment.hook)
+        return moment.hook == "epoch" and moment.epoch % 3 == 0
+
+
+class AtBatches(Schedule):
+    """Saves at every seventh batch of the training, which it counts by itself."""
+
+    hooks = ("batch",)
+
+    def __init__(self):
+        self.count = 0
+
+    def due(self, moment):
+        self.count += 1
+        return self.count % 7 == 0
+
+    def get_state(self):
+        return {"count": self.count}
+
+    def set_state(self, state):
+        self.count = state["count"]
+
+
+class Even:
+    """A policy that keeps the checkpoints of even epochs."""
+
+    def __init__(self):
+        self.contexts = []
+
+    def should_keep(self, records, context):
+        self.contexts.append(context)
+        return [record.epoch % 2 == 0 for record in records]
+
+
+# Epochs
+
+
+def test_every_second_epoch_is_saved(fit, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=Epochs(2))
+    fit(build(), [checkpoint], epochs=5)
+    assert epochs(tmp_path) == [2, 4]
+    assert checkpoint.epochs_since_last_save == 1
+
+
+def test_two_callbacks_with_one_schedule_count_each_for_itself(fit, tmp_path):
+    every = Epochs(2)
+    both = [ModelCheckpoint(tmp_path / name / "{epoch}.keras", save_freq=every) for name in ("a", "b")]
+    fit(build(), both, epochs=4)
+    assert epochs(tmp_path / "a") == epochs(tmp_path / "b") == [2, 4]
+
+
+def test_epochs_are_counted_on_from_one_fit_to_the_next(fit, tmp_path):
+    checkpoint, model = ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=Epochs(2)), build()
+    fit(model, [checkpoint], epochs=3)
+    fit(model, [checkpoint], epochs=6, initial_epoch=3)
+    assert epochs(tmp_path) == [2, 4, 6]
+
+
+def test_epochs_are_counted_on_after_a_restart(fit, tmp_path):
+    """The checkpoint to go on from is another callback's, and an epoch had been counted by then."""
+
+    def callbacks(*more):
+        rare = ModelCheckpoint(tmp_path / "rare/{epoch}.keras", save_freq=Epochs(2), resume=True)
+        often = ModelCheckpoint(tmp_path / "often/{epoch}-{batch}.keras", save_freq=4, resume=True)
+        return [rare, often, *more]
+
+    crash(fit, callbacks(CrashAt(batch=15)), epochs=4)
+    resumed = start(fit, callbacks(), epochs=4)
+    assert epochs(tmp_path / "rare") == [2, 4]
+    assert_alike(start(fit, [], other=False, epochs=4), resumed)
+
+
+# Schedules of the user's own
+
+
+def test_an_object_that_has_only_due_says_when(fit, tmp_path):
+    schedule = EveryThird()
+    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=schedule)], epochs=7)
+    assert epochs(tmp_path) == [3, 6]
+    assert (schedule.asked.count("batch"), schedule.asked.count("epoch")) == (70, 7)
+
+
+def test_an_object_that_has_only_due_serves_a_restart(fit, tmp_path):
+    def checkpoint():
+        return ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=EveryThird(), resume=True)
+
+    crash(fit, [checkpoint(), CrashAt(batch=45)], epochs=6)
+    resumed = start(fit, [checkpoint()], epochs=6)
+    assert epochs(tmp_path) == [3, 6]
+    assert_alike(start(fit, [], other=False, epochs=6), resumed)
+
+
+def test_an_object_that_asks_for_epochs_alone_is_not_asked_at_batches(fit, tmp_path):
+    schedule = EveryThird()
+    schedule.hooks = ("epoch",)
+    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=schedule)], epochs=3)
+    assert schedule.asked == ["epoch"] * 3
+    assert epochs(tmp_path) == [3]
+
+
+def test_a_schedule_of_batches_saves_at_them(fit, tmp_path):
+    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=AtBatches())], epochs=3)
+    assert steps(tmp_path) == [7, 14, 21, 28]
+
+
+def test_a_schedule_of_batches_counts_on_after_a_restart(fit, tmp_path):
+    def checkpoint():
+        return ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=AtBatches(), resume=True)
+
+    crash(fit, [checkpoint(), CrashAt(batch=17)])
+    resumed = start(fit, [checkpoint()])
+    assert steps(tmp_path) == [7, 14, 21, 28]
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+def test_a_schedule_hears_what_saves_took(fit, tmp_path):
+    class Listens(EveryThird):
+        def __init__(self):
+            super().__init__()
+            self.took = []
+
+        def saved(self, started, ended):
+            self.took.append(ended - started)
+
+    schedule = Listens()
+    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=schedule)], epochs=6)
+    assert len(schedule.took) == 2
+    assert min(schedule.took) > 0
+
+
+def test_a_schedule_that_has_no_due_is_refused(tmp_path):
+    with pytest.raises(lastgood.ArgumentError, match="Unrecognized save_freq"):
+        ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=Even())
+
+
+# Policies of the user's own
+
+
+def test_a_policy_of_ones_own_keeps_what_it_says_and_the_last_and_the_best(fit, tmp_path):
+    policy = Even()
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss", keep=policy)
+    losses = fit(build(), [checkpoint], epochs=5).history["loss"]
+    best = min(range(5), key=losses.__getitem__) + 1
+    assert epochs(tmp_path) == sorted({2, 4, 5, best})
+    assert {(context.monitor, context.mode) for context in policy.contexts} == {("loss", "min")}
+
+
+def test_a_policy_of_ones_own_keeps_more_than_keep_last_would(fit, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss", keep=Even(), keep_last=2)
+    losses = fit(build(), [checkpoint], epochs=6).history["loss"]
+    assert epochs(tmp_path) == sorted({2, 4, 5, 6, min(range(6), key=losses.__getitem__) + 1})
+
+
+def test_a_policy_of_ones_own_sees_what_was_saved_before_a_restart(fit, tmp_path):
+    def checkpoint(policy):
+        return ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="none", mode="min", keep=policy, resume=True)
+
+    crash(fit, [checkpoint(Even()), CrashAt(batch=35)], epochs=5)
+    assert epochs(tmp_path) == [2, 3]
+    start(fit, [checkpoint(Even())], epochs=5)
+    assert epochs(tmp_path) == [2, 4, 5]

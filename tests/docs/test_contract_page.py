@@ -1,0 +1,31 @@
+"""The contract's page: every line that a test cites is there, and its table of formats is the one that the code has."""
+
+import re
+from pathlib import Path
+
+from lastgood._formats.registry import FORMATS
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+
+
+def test_the_lines_that_tests_cite_are_there():
+    numbers = [int(number) for number in re.findall(r"^(\d+)\. ", CONTRACT, re.M)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    cited = set(map(int, re.findall(r"def test_line_(\d+)", sources)))
+    assert cited
+    assert cited <= set(numbers)
+
+
+def test_its_table_of_formats_has_every_ending():
+    rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|", CONTRACT, re.M)
+    table = {row[0]: row[1:] for row in rows}
+    for each in FORMATS:
+        for generation, endings in each.endings.items():
+            for ending in endings:
+                no_ending = "anything else, tf_keras" if generation == "tf_keras" else "no ending, Keras 3"
+                row = next((key for key in table if f"`*{ending}`" in key), None) if ending else no_ending
+                weights, model = table[row]
+                cell = weights if each.weights_only else model
+                assert cell != "error", (each, generation, ending)

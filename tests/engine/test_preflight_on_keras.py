@@ -1,0 +1,138 @@
+"""What is said before the first epoch, rather than after it."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from helpers.kit import keras
+from lastgood import ModelCheckpoint, SaveError
+
+
+class Begun(keras.callbacks.Callback):
+    """Notes whether an epoch began."""
+
+    begun = False
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun = True
+
+
+def test_a_directory_that_cannot_be_made_stops_before_the_first_epoch(fit, make_model, tmp_path):
+    (tmp_path / "file").write_text("")
+    begun = Begun()
+    with pytest.raises(SaveError, match="A part of that path is a file, not a directory") as caught:
+        fit(make_model(), [ModelCheckpoint(tmp_path / "file" / "sub" / "{epoch}.keras"), begun])
+    assert not begun.begun
+    assert str(tmp_path / "file" / "sub") in str(caught.value)
+
+
+def test_a_read_only_file_system_stops_before_the_first_epoch(fit, make_model, tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a read-only file system is mounted for this, and that needs root")
+    begun = Begun()
+    try:
+        with pytest.raises(OSError, match=r"Read-only file system\. That .* is read-only: save elsewhere"):
+            fit(make_model(), [ModelCheckpoint(tmp_path / "runs" / "{epoch}.keras"), begun])
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert not begun.begun
+
+
+@pytest.mark.parametrize(
+    ("monitor", "hint"),
+    [
+        ("val_accurracy", "Did you mean 'val_accuracy'?"),
+        ("val_acuracy", "Did you mean 'val_accuracy'?"),
+        ("acuracy", "Did you mean 'accuracy'?"),
+        ("val_los", "Did you mean 'val_loss'?"),
+    ],
+)
+def test_a_monitor_that_will_not_be_logged_warns_with_the_choices(fit, make_model, tmp_path, monitor, hint):
+    begun = Begun()
+    checkpoint = ModelCheckpoint(tmp_path / "m.keras", monitor, save_best_only=True, mode="max")
+    with pytest.warns(UserWarning, match=monitor) as caught:
+        fit(make_model(), [checkpoint, begun])
+    first = str(caught[0].message)
+    assert f"uses '{monitor}', which this model will not log. {hint}" in first
+    assert "It logs: accuracy, loss, val_accuracy, val_loss" in first
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "loss", "accuracy", "val_accuracy", "learning_rate"])
+def test_a_monitor_that_may_be_logged_does_not_warn(make_model, tmp_path, monitor):
+    model = make_model()
+    model.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0)
+    checkpoint = ModelCheckpoint(tmp_path / "m.keras", monitor, save_best_only=True)
+    checkpoint.set_model(model)
+    checkpoint.on_train_begin()
+
+
+def test_a_placeholder_that_will_not_be_logged_warns_before_it_fails(fit, make_model, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{val_acc:.2f}.keras")
+    with pytest.warns(UserWarning, match="uses 'val_acc', .* Did you mean 'val_accuracy'"), pytest.raises(KeyError):
+        fit(make_model(), [checkpoint], validate=True)
+
+
+def test_a_nearly_full_disk_warns(fit, small_disk):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(40_000), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")  # 240,001 weights of 4 bytes
+    checkpoint = ModelCheckpoint(small_disk / "m.weights.h5", "loss", save_weights_only=True, save_best_only=True)
+    checkpoint.best = -1.0
+    with pytest.warns(UserWarning, match=r"Only 1\.0 MB are free .* each takes about 1\.0 MB"):
+        fit(model, [checkpoint])
+
+
+_KILLED = """
+    import os, signal, sys
+    import keras, numpy as np
+    import lastgood._storage.local as local
+    from lastgood import ModelCheckpoint
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    local.fsync_tree = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[ModelCheckpoint(sys.argv[1])])
+"""
+
+
+def test_leftovers_of_a_killed_training_are_gone_at_the_next_start(fit, make_model, tmp_path, names):
+    target = tmp_path / "{epoch}" / "m.keras"
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(_KILLED), str(target)]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    left = names(tmp_path / "1")
+    assert len(left) == 2
+    assert all(name.startswith(".lastgood-tmp-") for name in left)
+    fit(make_model(), [ModelCheckpoint(target)])
+    assert names(tmp_path / "1") == ["m.keras"]
+
+
+def test_an_object_stores_address_is_refused_at_once():
+    with pytest.raises(ValueError, match="is a URL, and there is no storage for its scheme"):
+        ModelCheckpoint("gs://bucket/{epoch}.keras")
+
+
+def test_a_model_that_cannot_be_saved_says_where_that_happened(fit, tmp_path):
+    class NoConfig(keras.Model):
+        def __init__(self, required):
+            super().__init__()
+            self.dense = keras.layers.Dense(required)
+
+        def call(self, x):
+            return self.dense(x)
+
+        def get_config(self):
+            raise NotImplementedError("no config")
+
+    model = NoConfig(1)
+    model.compile("sgd", "mse")
+    target = tmp_path / "m.keras"
+    target.write_text("old")
+    with pytest.raises(NotImplementedError, match="no config") as caught:
+        fit(model, [ModelCheckpoint(target)])
+    assert str(target) in caught.value.__notes__[0]
+    assert target.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,535 @@
+"""What ModelCheckpoint promises a fit(), Checkpointer promises a loop of your own: the same tests for both."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.kit import keras
+from lastgood import (
+    ArgumentError,
+    ArgumentTypeError,
+    Checkpointer,
+    ModelCheckpoint,
+    RunInUseError,
+    SaveError,
+    TargetIsDirectoryError,
+)
+from lastgood._run import keeper
+from lastgood.testing import Fault, faults
+
+X, Y = np.ones((4, 4), "float32"), np.ones((4, 1), "float32")
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+BETTER = (3.0, 1.0, 2.0)  # what "odd" is in the first three epochs
+
+pytestmark = pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '")  # a loop says nothing of what it will log
+
+
+def build(width=3):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(width), keras.layers.Dense(1)])
+    model.compile("adam", "mse")
+    return model
+
+
+class Training:
+    """Trains one step an epoch, so that epochs and steps have the same numbers.
+
+    Attributes:
+        steps: The number of steps that were computed.
+    """
+
+    kind: type
+    unit: str
+
+    def __init__(self):
+        self.steps = 0
+
+    def make(self, path, **options):
+        """Return one of the two: what is saved by it, a training that is started again does not go on from."""
+        return self.kind(path, **options)
+
+    def before(self, epoch):
+        """Is called before each epoch, counted from 1."""
+
+    def run(self, saver, model=None, values=BETTER, name="odd"):
+        raise NotImplementedError
+
+
+class InFit(Training):
+    kind, unit = ModelCheckpoint, "Epoch"
+
+    def make_continuing(self, path, **options):
+        return ModelCheckpoint(path, resume=True, **options)
+
+    def run(self, saver, model=None, values=BETTER, name="odd"):
+        outer = self
+
+        class Around(keras.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                outer.before(epoch + 1)
+
+            def on_train_batch_end(self, batch, logs=None):
+                outer.steps += 1
+
+            def on_epoch_end(self, epoch, logs=None):
+                logs[name] = values[epoch]
+
+        model = model or build()
+        model.fit(X, Y, batch_size=4, epochs=len(values), verbose=0, callbacks=[Around(), saver])
+
+
+class InLoop(Training):
+    kind, unit = Checkpointer, "Step"
+
+    def __init__(self):
+        super().__init__()
+        self._continuing = []
+
+    def make_continuing(self, path, **options):
+        self._continuing.append(Checkpointer(path, **options))
+        return self._continuing[-1]
+
+    def run(self, saver, model=None, values=BETTER, name="odd"):
+        model = model or build()
+        with saver:
+            progress = saver.restore(model) if saver in self._continuing else None
+            for epoch in range(progress.epoch + 1 if progress else 1, len(values) + 1):
+                self.before(epoch)
+                loss = float(np.ravel(model.train_on_batch(X, Y))[0])
+                self.steps += 1
+                saver.save(model, step=epoch, epoch=epoch, metrics={"loss": loss, name: values[epoch - 1]})
+
+
+@pytest.fixture(params=[InFit, InLoop], ids=["fit", "loop"])
+def training(request):
+    return request.param()
+
+
+@contextmanager
+def told():
+    """Give a list that has the texts of all warnings when the block has ended."""
+    texts = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield texts
+    texts += [str(each.message) for each in caught]
+
+
+def checkpoints(directory):
+    return sorted(path.name for path in directory.iterdir() if path.name != ".lastgood")
+
+
+# When it is made
+
+
+def test_a_url_that_nothing_can_save_to_is_refused_before_there_is_a_model(training):
+    with pytest.raises(ArgumentError, match=r"'gs://bucket/\{epoch\}\.keras' is a URL, and there is no storage"):
+        training.make("gs://bucket/{epoch}.keras")
+
+
+@pytest.mark.parametrize("path", [None, 3, b"m.keras", ["m.keras"]])
+def test_a_filepath_that_is_no_path_is_a_type_error(training, path):
+    with pytest.raises(ArgumentTypeError, match=r"filepath must be a str or os\.PathLike"):
+        training.make(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights_only", "text"),
+    [
+        ("m.kears", False, "Did you mean '.keras'"),
+        ("m.pt", False, "for which Keras has no format"),
+        ("m.keras", True, "holds a whole model"),
+        ("m.weights.h5", False, "holds weights only"),
+        ("{epoch.keras", False, "no valid template"),
+        ("", False, "filepath is empty"),
+    ],
+)
+def test_a_path_that_cannot_be_meant_is_refused_with_what_may_have_been(training, name, weights_only, text):
+    with pytest.raises(ArgumentError, match=text):
+        training.make(name, save_weights_only=weights_only)
+
+
+def test_an_unknown_mode_is_told_of_and_the_metrics_name_decides(training, tmp_path):
+    wanted = f"{training.kind.__name__} mode 'best' is unknown, fallback to auto mode"
+    with pytest.warns(UserWarning, match=wanted):
+        saver = training.make(tmp_path / "{epoch}.keras", monitor="accuracy", mode="best", keep_best=1)
+    training.run(saver, values=(0.9, 0.2, 0.1), name="accuracy")
+    assert checkpoints(tmp_path) == ["1.keras", "3.keras"]  # of accuracies the highest, and the latest
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"keep_last": 0},
+        {"keep_last": True},
+        {"keep_best": -1},
+        {"keep_best": 1.5},
+        {"keep_every": 0},
+        {"keep_every": "day"},
+        {"keep": "all"},
+        {"on_error": "ignore"},
+    ],
+    ids=str,
+)
+def test_an_argument_that_cannot_work_is_refused_by_name(training, tmp_path, options):
+    with pytest.raises(ArgumentError, match=f"{next(iter(options))}[: ]"):
+        training.make(tmp_path / "{epoch}.keras", **options)
+
+
+# When training begins
+
+
+def test_a_directory_that_cannot_be_made_ends_training_before_its_first_step(training, tmp_path):
+    (tmp_path / "file").write_text("")
+    saver = training.make_continuing(tmp_path / "file/sub/{epoch}.keras")
+    with pytest.raises(SaveError, match="A part of that path is a file, not a directory"):
+        training.run(saver)
+    assert training.steps == 0
+
+
+def test_a_directory_that_takes_no_files_ends_training_before_its_first_step(training, tmp_path):
+    mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a read-only file system is mounted for this, and that needs root")
+    try:
+        with pytest.raises(SaveError, match=r"Read-only file system\. That .* is read-only: save elsewhere"):
+            training.run(training.make_continuing(tmp_path / "{epoch}.keras"))
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert training.steps == 0
+
+
+def test_a_directory_of_other_files_at_the_path_is_not_replaced(training, tmp_path):
+    target = tmp_path / "m.keras"
+    target.mkdir()
+    (target / "thesis.tex").write_text("")
+    with pytest.raises(TargetIsDirectoryError, match="specify a non-directory filepath"):
+        training.run(training.make_continuing(target))
+    assert training.steps == 0
+    assert checkpoints(target) == ["thesis.tex"]
+
+
+def test_a_directory_of_other_files_that_comes_later_is_not_replaced(training, tmp_path):
+    def make_directory(epoch):
+        if epoch == 2:
+            (tmp_path / "2.keras/thesis").mkdir(parents=True)
+
+    training.before = make_directory
+    with pytest.raises(TargetIsDirectoryError):
+        training.run(training.make(tmp_path / "{epoch}.keras"))
+    assert checkpoints(tmp_path / "2.keras") == ["thesis"]
+
+
+_CLAIMS = """
+    import sys
+    from pathlib import Path
+    from lastgood._storage import LOCAL
+    class User:
+        pass
+    user = User()
+    claim = LOCAL.claim(Path(sys.argv[1]), sys.argv[2], user, leave_lock=False)
+    print("claimed", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def claimed(tmp_path):
+    """Have another process train into the files of a template; return the template, and how the process is called."""
+    command = [sys.executable, "-c", textwrap.dedent(_CLAIMS), str(tmp_path), "{epoch}.keras"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "claimed\n"
+        yield tmp_path / "{epoch}.keras", f"process {process.pid} on this machine"
+        process.stdin.close()
+
+
+def test_files_of_another_process_are_not_deleted(training, claimed):
+    path, owner = claimed
+    with pytest.raises(RunInUseError, match=rf"Another training saves to '.*': {owner}\. Wait until it has ended"):
+        training.run(training.make(path, keep_last=1))
+    assert [each.name for each in path.parent.glob("*.keras")] == []
+
+
+def test_files_of_another_process_are_not_continued_from(training, claimed):
+    path, owner = claimed
+    with pytest.raises(RunInUseError, match=owner):
+        training.run(training.make_continuing(path))
+    assert training.steps == 0
+
+
+def test_another_process_with_the_same_files_is_told_of_where_nothing_but_names_is_at_stake(training, claimed):
+    path, owner = claimed
+    with told() as texts:
+        training.run(training.make(path))
+    assert sum(f"{owner}. Each will overwrite checkpoints of the other." in text for text in texts) == 1
+    assert checkpoints(path.parent) == ["1.keras", "2.keras", "3.keras"]
+
+
+def test_files_are_anothers_to_claim_when_training_has_ended(training, tmp_path):
+    training.run(training.make_continuing(tmp_path / "{epoch}.keras", keep_last=1))
+    command = [sys.executable, "-c", textwrap.dedent(_CLAIMS), str(tmp_path), "{epoch}.keras"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "claimed\n"
+
+
+_KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from lastgood._storage import LOCAL
+    with LOCAL.stage(Path(sys.argv[1]), ".keras") as stage:
+        stage.write("", b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("template", ["{epoch}.keras", "{epoch}/m.keras"])
+def test_what_a_killed_process_left_is_gone_when_training_begins(training, tmp_path, template):
+    left = (tmp_path / template.format(epoch=1)).parent
+    command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(tmp_path / template.format(epoch=1))]
+    assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert len(list(left.glob(".lastgood-tmp-*"))) == 2
+    seen = []
+    training.before = lambda epoch: seen.append(list(left.glob(".lastgood-tmp-*")))
+    training.run(training.make_continuing(tmp_path / template), values=BETTER[:1])
+    assert seen == [[]]
+
+
+def test_a_nearly_full_disk_is_told_of(training, small_disk):
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(990_000))
+    saver = training.make(small_disk / "{epoch}.weights.h5", save_weights_only=True, on_error="warn")
+    with told() as texts:
+        training.run(saver, build(width=20_000), values=BETTER[:1])
+    assert sum(bool(re.search(r"Only 0\.\d MB are free .* each takes about \d\.\d MB", text)) for text in texts) == 1
+
+
+# What is kept
+
+
+def test_a_direction_that_had_to_be_guessed_is_told_of_once(training, tmp_path):
+    saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", keep_best=1)
+    with told() as texts:
+        training.run(saver)
+    wanted = f"{training.kind.__name__} takes less 'odd' to be better, since nothing says otherwise. Pass mode="
+    assert sum(text.startswith(wanted) for text in texts) == 1
+    assert checkpoints(tmp_path) == ["2.keras", "3.keras"]
+
+
+def test_a_metric_that_nothing_is_ranked_by_needs_no_direction(training, tmp_path):
+    with told() as texts:
+        training.run(training.make(tmp_path / "{epoch}.keras", monitor="odd"))
+    assert not [text for text in texts if "to be better" in text]
+
+
+def test_the_last_the_best_and_the_pinned_survive(training, tmp_path):
+    saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", mode="min", keep_last=1, keep_best=1)
+
+    def pin(epoch):
+        if epoch == 2:
+            saver.wait()
+            saver.run.pin(saver.run.latest)
+
+    training.before = pin
+    training.run(saver, values=(5.0, 4.0, 1.0, 3.0, 2.0))
+    assert checkpoints(tmp_path) == ["1.keras", "3.keras", "5.keras"]
+    assert [each.pinned for each in saver.run.checkpoints] == [True, False, False]
+    assert saver.run.best("odd", "min").epoch == 3
+
+
+def test_retention_counts_what_was_saved_before_a_restart(training, tmp_path):
+    options = {"monitor": "odd", "mode": "min", "keep_last": 2, "keep_best": 1}
+    training.run(training.make_continuing(tmp_path / "{epoch}.keras", **options), values=(1.0, 2.0, 3.0))
+    assert checkpoints(tmp_path) == ["1.keras", "2.keras", "3.keras"]
+    training.run(training.make_continuing(tmp_path / "{epoch}.keras", **options), values=(1.0, 2.0, 3.0, 4.0, 5.0))
+    assert checkpoints(tmp_path) == ["1.keras", "4.keras", "5.keras"]
+    assert training.steps == 5
+
+
+def test_who_waits_finds_nothing_that_is_still_to_be_deleted(training, tmp_path, monkeypatch):
+    """Behind a look at very many checkpoints, retention rests for some saves."""
+    monkeypatch.setattr(keeper, "_LONG_LOOK", -1.0)
+    monkeypatch.setattr(keeper, "_REST", 1e12)
+    saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", mode="min", keep_last=1)
+    seen = []
+
+    def look(epoch):
+        if epoch in (3, 5):
+            saver.wait()
+            seen.append(checkpoints(tmp_path))
+
+    training.before = look
+    training.run(saver, values=(1.0, 2.0, 3.0, 4.0, 5.0))
+    assert seen == [["1.keras", "2.keras"], ["1.keras", "4.keras"]]
+    assert checkpoints(tmp_path) == ["1.keras", "5.keras"]
+
+
+# What goes wrong
+
+
+def test_a_save_that_fails_costs_that_save_alone_where_training_is_to_go_on(training, tmp_path):
+    with faults(Fault("commit", FULL, nth=2)):
+        saver = training.make(tmp_path / "{epoch}.keras", on_error="warn")
+    with told() as texts:
+        training.run(saver)
+    failures = [text for text in texts if "the next save tries again" in text]
+    assert len(failures) == 1
+    assert failures[0].startswith(f"{training.unit} 2: ")
+    assert "No space left on device" in failures[0]
+    assert str(tmp_path / "2.keras") in failures[0]
+    assert checkpoints(tmp_path) == ["1.keras", "3.keras"]
+    assert [Path(save.path).name for save in saver.stats] == ["1.keras", "3.keras"]
+    assert training.steps == 3
+
+
+def test_a_save_that_cannot_be_begun_costs_that_save_alone_where_training_is_to_go_on(training, tmp_path):
+    def make_directory(epoch):
+        if epoch == 2:
+            (tmp_path / "2.keras/thesis").mkdir(parents=True)
+
+    training.before = make_directory
+    with told() as texts:
+        training.run(training.make(tmp_path / "{epoch}.keras", on_error="warn"))
+    failures = [text for text in texts if "the next save tries again" in text]
+    assert len(failures) == 1
+    assert failures[0].startswith(f"{training.unit} 2: ")
+    assert checkpoints(tmp_path) == ["1.keras", "2.keras", "3.keras"]
+
+
+def test_a_save_that_fails_ends_training(training, tmp_path):
+    with faults(Fault("commit", FULL, nth=2)):
+        saver = training.make(tmp_path / "{epoch}.keras")
+    with pytest.raises(SaveError, match=r"2\.keras': No space left on device"):
+        training.run(saver, values=(1.0,) * 6)
+    assert training.steps < 6
+
+
+def test_who_waits_for_a_save_hears_that_it_failed(training, tmp_path):
+    """Also where training would only warn of it: whoever waits relies on it."""
+    with faults(Fault("commit", FULL, nth=1)):
+        saver = training.make(tmp_path / "{epoch}.keras", on_error="warn")
+    heard = []
+
+    def wait(epoch):
+        if epoch == 2:
+            with pytest.raises(SaveError, match=r"1\.keras': No space left"):
+                saver.wait()
+            heard.append(epoch)
+
+    training.before = wait
+    training.run(saver)
+    assert heard == [2]
+    assert checkpoints(tmp_path) == ["2.keras", "3.keras"]
+
+
+# What there is to see
+
+
+def test_the_journal_tells_of_the_beginning_each_save_and_the_end(training, tmp_path):
+    for count in (2, 3):
+        saver = training.make_continuing(tmp_path / "{epoch}.keras")
+        training.run(saver, values=BETTER[:count])
+    events = [event for event in saver.run.journal.events() if event["event"] in ("begin", "save", "end")]
+    assert [event["event"] for event in events] == ["begin", "save", "save", "end", "begin", "save", "end"]
+    assert len({event["run"] for event in events}) == 1  # the second start continued the run of the first
+    assert {event["template"] for event in events} == {"{epoch}.keras"}
+    begun, again = (event for event in events if event["event"] == "begin")
+    assert (begun["resumed"], again["resumed"]) == (None, str(tmp_path / "2.keras"))
+    assert begun["environment"]["backend"] == keras.backend.backend()
+    saves = [event for event in events if event["event"] == "save"]
+    assert [(each["path"], each["step"], each["epoch"]) for each in saves] == [(f"{i}.keras", i, i) for i in (1, 2, 3)]
+    assert [each["metrics"]["odd"] for each in saves] == list(BETTER)
+    assert all(each["costs"]["size"] > 0 for each in saves)
+    assert [event["stopped"] for event in events if event["event"] == "end"] == [False, False]
+
+
+def test_the_journal_tells_no_end_of_a_training_that_an_exception_ended(training, tmp_path):
+    def fail(epoch):
+        if epoch == 3:
+            raise ZeroDivisionError
+
+    training.before = fail
+    saver = training.make_continuing(tmp_path / "{epoch}.keras")
+    with pytest.raises(ZeroDivisionError):
+        training.run(saver)
+    saver.wait()
+    events = [event["event"] for event in saver.run.journal.events() if event["event"] in ("begin", "save", "end")]
+    assert events == ["begin", "save", "save"]
+
+
+def test_a_directory_holds_nothing_but_checkpoints_until_more_is_asked_for(training, tmp_path):
+    training.run(training.make(tmp_path / "{epoch}.keras"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.keras", "2.keras", "3.keras"]
+
+
+@pytest.mark.parametrize("verbose", [0, 1, 2])
+def test_what_is_printed_is_the_same_but_for_what_is_counted(training, tmp_path, capsys, verbose):
+    saver = training.make(tmp_path / "{epoch}.keras", verbose=verbose, background=False)
+    training.run(saver, values=BETTER[:2])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    costs = [f": {save}" if verbose == 2 else "" for save in saver.stats]
+    expected = [
+        line
+        for number, cost in enumerate(costs, 1)
+        for line in (
+            f"{training.unit} {number}: saving model to {tmp_path / f'{number}.keras'}",
+            f"{training.unit} {number}: finished saving model to {tmp_path / f'{number}.keras'}{cost}",
+        )
+    ]
+    assert lines == (expected if verbose else [])
+
+
+def test_what_saves_cost_is_there_to_read(training, tmp_path):
+    saver = training.make(tmp_path / "{epoch}.keras")
+    assert saver.stats == []
+    training.run(saver)
+    assert [save.path for save in saver.stats] == [str(tmp_path / f"{epoch}.keras") for epoch in (1, 2, 3)]
+    for save in saver.stats:
+        assert save.size == Path(save.path).stat().st_size
+        assert min(save.snapshot, save.write, save.fsync) > 0
+        assert save.wait >= 0
+
+
+def test_the_run_is_there_to_look_at_while_training_goes_on(training, tmp_path):
+    saver = training.make(tmp_path / "sub/{epoch}.keras")
+    seen = []
+
+    def look(epoch):
+        saver.wait()
+        seen.append([each.step for each in saver.run.checkpoints])
+
+    training.before = look
+    assert saver.run.directory == tmp_path / "sub"
+    training.run(saver)
+    assert seen == [[], [1], [1, 2]]
+
+
+def test_what_waits_for_saves_returns_when_they_are_durable(training, tmp_path):
+    with faults(Fault("commit", lambda: time.sleep(0.2), nth=None)):
+        saver = training.make(tmp_path / "{epoch}.keras")
+    seen = []
+
+    def look(epoch):
+        saver.wait()
+        seen.append((len(checkpoints(tmp_path)), len(saver.stats)))
+
+    training.before = look
+    training.run(saver)
+    assert seen == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_one_saver_serves_one_training_after_another(training, tmp_path):
+    saver = training.make(tmp_path / "{epoch}.keras", keep_last=2)
+    training.run(saver, values=BETTER[:2])
+    training.run(saver)
+    assert [each.epoch for each in saver.run.checkpoints] == [2, 3]
+    assert len(saver.stats) == 5

@@ -1,0 +1,238 @@
+"""Every format, over models of every kind, loaded by stock Keras in a process without lastgood."""
+
+import warnings
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from helpers import zoo
+from helpers.kit import keras
+from lastgood import ArgumentError, MissingExtraError, ModelCheckpoint
+from lastgood._formats import choose_format
+from lastgood._policies.naming import Template
+from lastgood._storage import locate
+
+# path, weights only, what stock saving makes the same of
+FORMATS = {
+    "m.keras": (False, lambda model, path: model.save(path)),
+    "m.weights.h5": (True, lambda model, path: model.save_weights(path)),
+    "m.h5": (False, lambda model, path: model.save(path)),
+    "w.hdf5": (True, None),  # stock Keras 3 reads these two and has no public way to write them
+    "orbax": (True, None),
+    "directory": (False, lambda model, path: model.save(path, zipped=False)),
+}
+WITHOUT_OPTIMIZER = {"w.hdf5", "m.h5"}  # stock loading finds no place for the one in a legacy model
+
+
+def _fit(model, x, y, callbacks, epochs=1):
+    model.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=callbacks)
+
+
+def _stock_outcome(model, save, path):
+    """Save with stock Keras; return the exception's type where it cannot."""
+    try:
+        _stock_save(model, save, path)
+    except Exception as error:  # noqa: BLE001 - whatever stock Keras raises is what ours has to raise
+        return type(error)
+    return None
+
+
+def _stock_save(model, save, path):
+    """Save with stock Keras, and undo what its legacy writer does: it takes the optimizer out of the model's config."""
+    config = dict(model._compile_config.config)
+    try:
+        save(model, path)
+    finally:
+        model._compile_config.config.update(config)
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory, load_in_stock):
+    """Save every model of the zoo in every format, with ours and with stock; load all of it in one stock process.
+
+    Returns, by builder: the model's state, the formats that stock saving refuses, and what each path loaded to.
+    """
+    root, found, jobs = tmp_path_factory.mktemp("zoo"), {}, []
+    with warnings.catch_warnings():
+        for ignored in ("You are saving your model as an HDF5 file", r"`build\(\)` was called on layer 'vocabulary'"):
+            warnings.filterwarnings("ignore", ignored)
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        for builder in zoo.BUILDERS:
+            state, refused, mine = _save_in_every_format(builder, root / builder)
+            found[builder] = (state, refused, root / builder)
+            jobs += mine
+    loaded = dict(zip([path for path, _ in jobs], load_in_stock(jobs), strict=True))
+    return found, loaded
+
+
+def _save_in_every_format(builder, root):
+    model, x, y = zoo.BUILDERS[builder]()
+    for kind in ("trial", "stock"):
+        (root / kind).mkdir(parents=True)
+    _fit(model, x, y, [])
+    refused = {n: _stock_outcome(model, save, root / "trial" / n) for n, (_, save) in FORMATS.items() if save}
+    refused = {name: error for name, error in refused.items() if error}
+    if "bfloat16" in {v.dtype for v in model.variables}:
+        refused |= dict.fromkeys(("m.h5", "w.hdf5"), ArgumentError)  # stock writes these, and cannot read them again
+    good = [name for name in FORMATS if name not in refused]
+    callbacks = [ModelCheckpoint(root / "ours" / name, save_weights_only=FORMATS[name][0]) for name in good]
+    _fit(model, x, y, callbacks, epochs=2)
+
+    for name, error in refused.items():
+        callback = ModelCheckpoint(root / "ours" / name, save_weights_only=FORMATS[name][0])
+        callback.set_model(model)
+        with pytest.raises(error):
+            callback.on_epoch_end(0, {})
+    assert sorted(p.name for p in (root / "ours").iterdir()) == sorted(good)
+
+    jobs = []
+    for name in good:
+        weights_only, save = FORMATS[name]
+        jobs.append((root / "ours" / name, builder if weights_only else None))
+        if save:
+            _stock_save(model, save, root / "stock" / name)
+            jobs.append((root / "stock" / name, builder if weights_only else None))
+    return zoo.state(model), refused, jobs
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("builder", zoo.BUILDERS)
+def test_round_trips_as_stock_saving_round_trips(outcomes, builder, name):
+    found, loaded = outcomes
+    state, refused, root = found[builder]
+    if name not in refused:  # where stock saving refuses, so did ours, in the same way
+        ours, stock = loaded[root / "ours" / name], loaded.get(root / "stock" / name)
+        if isinstance(stock, str):  # stock Keras cannot load what it saved: a subclassed model from a legacy file
+            assert (ours, name) == (stock, "m.h5")
+            return
+        if stock is not None:
+            _assert_same_as_stock(ours, stock, name)
+        _assert_same_as_model(ours, state, name, builder)
+
+
+@pytest.mark.parametrize("name", ["m.weights.h5", "m.h5", "directory/model.weights.h5"])
+@pytest.mark.parametrize("builder", zoo.BUILDERS)
+def test_the_file_holds_what_the_stock_file_holds(outcomes, builder, name):
+    _, refused, root = outcomes[0][builder]
+    if name not in refused:
+        assert _hdf5_contents(root / "ours" / name) == _hdf5_contents(root / "stock" / name)
+
+
+def _hdf5_contents(path):
+    """Return each group and data set by name, as attributes, type, shape and bytes; not the root and what is ours."""
+    found = {}
+
+    def visit(name, item):
+        if name.startswith("_lastgood"):
+            return
+        is_data = isinstance(item, h5py.Dataset)
+        data = (str(item.dtype), item.shape, item[()].tobytes()) if is_data else None
+        found[name] = {key: np.asarray(value).tolist() for key, value in item.attrs.items()}, data
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+    return found
+
+
+def _assert_same_as_stock(got, stock, name):
+    assert isinstance(got, dict), f"{name}: {got}"
+    assert got.keys() == stock.keys()
+    assert all(np.array_equal(got[key], stock[key]) for key in stock)
+
+
+def _assert_same_as_model(got, state, name, builder):
+    assert isinstance(got, dict), f"{name}: {got}"
+    keys = list(state)
+    if name in WITHOUT_OPTIMIZER or builder == "mixed_float16":  # stock loading restores no loss-scaling optimizer
+        keys = [key for key in keys if key.startswith("weight")]
+    if builder == "lora" and name != "orbax":  # stock saving merges LoRA's matrices into the kernel
+        keys = [key for key in keys if "kernel" not in key]
+    wrong = [key for key in keys if not np.array_equal(got[key], state[key])]
+    assert not wrong
+
+
+def test_a_bfloat16_model_cannot_go_into_a_legacy_file(tmp_path):
+    model, x, y = zoo.bfloat16()
+    with pytest.raises(ArgumentError, match="'hidden/kernel' is of type bfloat16"):
+        _fit(model, x, y, [ModelCheckpoint(tmp_path / "m.h5")])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_saving_a_legacy_file_does_not_take_the_optimizer_from_later_archives(fit, make_model, tmp_path):
+    fit(make_model(), [ModelCheckpoint(tmp_path / "m.h5"), ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=2)
+    for epoch in (1, 2):
+        assert int(keras.models.load_model(tmp_path / f"{epoch}.keras").optimizer.iterations) == 10 * epoch
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_record_is_in_the_checkpoint(fit, make_model, tmp_path, name):
+    weights_only = FORMATS[name][0]
+    model = make_model()
+    history = fit(model, [ModelCheckpoint(tmp_path / name, save_weights_only=weights_only)], epochs=2).history
+    template = Template(name)
+    record = choose_format(name, template.suffix, weights_only=weights_only).read_record(locate(tmp_path / name))
+    assert (record.step, record.epoch, record.batch) == (20, 2, None)
+    assert record.metrics == {key: values[-1] for key, values in history.items()}
+    assert record.versions["keras"] == keras.version()
+    assert record.versions["backend"] == keras.backend.backend()
+
+
+def test_the_record_of_a_save_by_batch(fit, make_model, tmp_path):
+    fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras", save_freq=14)], epochs=2)
+    record = choose_format("m.keras", ".keras", weights_only=False).read_record(locate(tmp_path / "m.keras"))
+    assert (record.step, record.epoch, record.batch) == (14, 2, 4)
+
+
+def test_a_keras_archive_has_the_members_that_stock_writes_and_no_more(fit, make_model, tmp_path):
+    fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras")])
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
+
+
+@pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer 'vocabulary'")
+def test_a_relative_directory_keeps_the_assets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, x, y = zoo.vocabulary()
+    _fit(model, x, y, [ModelCheckpoint("ck")])
+    loaded = keras.models.load_model("ck", custom_objects=zoo.CUSTOM_OBJECTS)
+    assert loaded.lookup.get_vocabulary() == model.lookup.get_vocabulary()
+
+
+def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_path):
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__(name="twins")
+            self.one, self.two = (keras.layers.Dense(1, name="same") for _ in range(2))
+
+        def call(self, x):
+            return self.one(x) + self.two(x)
+
+    model = Twins()
+    model.compile("sgd", "mse")
+    rows = np.ones((4, 2), "float32")
+    model(rows)  # the tensorflow backend would build it only with the first batch
+    with pytest.raises(ArgumentError, match="Two variables of the model have the path 'twins/same/kernel'"):
+        _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
+    assert list(tmp_path.iterdir()) == []
+    _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck.weights.h5", save_weights_only=True)])
+
+
+def test_a_keras_that_cannot_load_a_directory_of_weights_stops_before_the_first_epoch(
+    fit, make_model, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("lastgood._keras.keras3.Keras3Model.reads_orbax", lambda *_: False)
+    with pytest.raises(ArgumentError, match=r"cannot load weights from a directory\. Upgrade Keras, or"):
+        fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_orbax_the_error_names_the_extra(fit, make_model, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "orbax.checkpoint", None)
+    with pytest.raises(ImportError, match=r"pip install 'lastgood\[orbax\]'") as caught:
+        fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
+    assert isinstance(caught.value, MissingExtraError)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,99 @@
+"""Fixtures of the tests on a Keras: a small model, its data, a silent ``fit``, and stock Keras to load checkpoints."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+with warnings.catch_warnings():  # what the backends warn of while they are imported does not concern the tests
+    warnings.simplefilter("ignore")
+    from helpers.kit import TF_KERAS, keras
+
+    if not TF_KERAS:
+        keras.ops.zeros((1,))
+
+TESTS = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture
+def make_model():
+    """Make a small classifier of two classes, compiled."""
+
+    def make(metrics=("accuracy",), **compile_options):
+        model = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(3, name="a"), keras.layers.Dense(1, activation="sigmoid", name="b")],
+            name="small",
+        )
+        model.compile(optimizer="adam", loss="binary_crossentropy", metrics=list(metrics), **compile_options)
+        return model
+
+    return make
+
+
+@pytest.fixture
+def data():
+    """40 rows of 4 features, and their class."""
+    x = np.random.default_rng(3).normal(size=(40, 4)).astype("float32")
+    return x, (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+
+
+@pytest.fixture
+def fit(data):
+    """Fit a model silently on the data, 10 batches an epoch."""
+
+    def run(model, callbacks, epochs=1, validate=False, **options):
+        x, y = data
+        if validate:
+            options["validation_data"] = (x, y)
+        return model.fit(x, y, batch_size=4, epochs=epochs, verbose=0, callbacks=callbacks, **options)
+
+    return run
+
+
+@pytest.fixture
+def names():
+    """List what lies in a directory, hidden files too."""
+
+    def listing(directory):
+        return sorted(path.name for path in Path(directory).iterdir())
+
+    return listing
+
+
+@pytest.fixture(scope="session")
+def load_in_stock(tmp_path_factory):
+    """Load checkpoints in a process of their own, with stock Keras; return each one's arrays, or its error."""
+
+    def load(jobs):
+        tmp_path = tmp_path_factory.mktemp("stock")
+        results = [str(tmp_path / f"r{i}.npz") for i in range(len(jobs))]
+        jobs = [{"path": str(p), "builder": b, "result": r} for (p, b), r in zip(jobs, results, strict=True)]
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", str(TESTS / "helpers" / "stock_loader.py")],
+            input=json.dumps(jobs),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=500,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [_result(Path(result)) for result in results]
+
+    return load
+
+
+def _result(path):
+    error = Path(f"{path}.error")
+    if error.exists():
+        return error.read_text()
+    with np.load(path) as file:
+        return dict(file)

@@ -1,0 +1,463 @@
+"""Going on with a run, inside an epoch and behind one."""
+
+import errno
+import os
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from helpers.crashing import CrashAt, CrashError, assert_alike, build, crash, start
+from helpers.kit import TF_KERAS, keras, to_numpy
+from lastgood import ModelCheckpoint, RestoreError
+from lastgood._formats.weights_load import Loader
+
+
+def clear(directory):
+    """Remove all that a run has left, and what is known of it."""
+    shutil.rmtree(directory)
+    directory.mkdir()
+
+
+class Log(keras.callbacks.Callback):
+    """Notes what it is told of, and has a state of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.told, self.batches = [], 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.told.append(("epoch", epoch))
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.told.append(("begin", batch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.told.append(("end", batch))
+        self.batches += 1
+
+    def get_state(self):
+        return {"batches": self.batches}
+
+    def set_state(self, state):
+        self.batches = state["batches"]
+
+
+def test_the_first_run_is_as_without_resume(fit, tmp_path, capsys):
+    plain = start(fit, [], other=False)
+    resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False)
+    assert_alike(plain, resumed)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("validate", [False, True])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_restart_goes_on_inside_the_epoch(fit, tmp_path, capsys, ending, validate):
+    options = {"save_freq": 3, "save_weights_only": ending != ".keras", "resume": True}
+    path = tmp_path / f"{{epoch}}-{{batch}}{ending}"
+    crash(fit, [ModelCheckpoint(path, **options), CrashAt(batch=17)], validate=validate)
+    resumed = start(fit, [ModelCheckpoint(path, **options)], validate=validate)
+    assert f"resumed from {tmp_path / f'2-5{ending}'}: epoch 2, batch 5 of 10" in capsys.readouterr().out
+    assert_alike(start(fit, [], other=False, validate=validate), resumed)
+    assert TF_KERAS or resumed[0]._initial_epoch is None
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_restart_inside_the_epoch_loads_the_model_once(fit, tmp_path, monkeypatch, ending):
+    """To load it twice would double what a restart of a large model waits for."""
+    options = {"save_freq": 3, "save_weights_only": ending != ".keras", "resume": True}
+    path, loads, fill = tmp_path / f"{{epoch}}-{{batch}}{ending}", [], Loader.fill
+    crash(fit, [ModelCheckpoint(path, **options), CrashAt(batch=17)])
+    monkeypatch.setattr(Loader, "fill", lambda loader: (loads.append(loader), fill(loader))[1])
+    resumed = start(fit, [ModelCheckpoint(path, **options)])
+    assert len(loads) == 1
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_rate_that_is_changed_when_an_epoch_begins_is_not_changed_twice(fit, tmp_path, first):
+    """The epoch that is begun again has its beginning again, and what that does to the model must not last."""
+
+    def callbacks(*more):
+        checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3, resume=True)
+        both = [checkpoint, keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)]
+        return [*(both if first else reversed(both)), *more]
+
+    crash(fit, callbacks(CrashAt(batch=17)))
+    resumed = start(fit, callbacks())
+    clear(tmp_path)
+    whole = start(fit, callbacks(), other=False)
+    assert_alike(whole, resumed)
+    assert float(to_numpy(resumed[0].optimizer.learning_rate)) == pytest.approx(0.001 * 0.5**3)
+
+
+def test_a_restart_goes_on_behind_an_epoch(fit, tmp_path, capsys):
+    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=17)])
+    resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    assert f"resumed from {tmp_path / '1.keras'}: epoch 1 is done" in capsys.readouterr().out
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+def test_a_finished_run_trains_nothing_more_and_a_longer_one_goes_on(fit, tmp_path, capsys):
+    whole = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False, epochs=2)
+    again = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], epochs=2)
+    assert "the run has ended, nothing is left to train" in capsys.readouterr().out
+    assert_alike(whole, again)
+    longer = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], epochs=3)
+    assert_alike(start(fit, [], other=False), longer)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_run_that_was_stopped_early_stays_so(fit, tmp_path, capsys, first):
+    def callbacks():
+        stop = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
+        checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)
+        return [checkpoint, stop] if first else [stop, checkpoint]
+
+    whole = start(fit, callbacks(), other=False, epochs=6)
+    again = start(fit, callbacks(), epochs=6)
+    assert "the run has ended (a callback stopped it in epoch 2), nothing is left" in capsys.readouterr().out
+    assert_alike(whole, again)
+
+
+def test_best_is_not_forgotten(fit, tmp_path):
+    """The complaint that this is about: a restart would overwrite the best model with its first, worse one."""
+
+    def callbacks(*more):
+        best = ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True, resume=True)
+        last = ModelCheckpoint(tmp_path / "last.keras", resume=True)
+        return [best, last, *more]
+
+    crash(fit, callbacks(CrashAt(batch=25)))
+    members = callbacks()
+    resumed = start(fit, members)
+    whole = callbacks()
+    clear(tmp_path)
+    assert_alike(start(fit, whole, other=False), resumed)
+    assert members[0].best == whole[0].best
+
+
+def test_a_checkpoint_that_a_restart_makes_up_for_is_one_to_go_on_from(fit, tmp_path, names, capsys):
+    """Killed between the saves of two callbacks; the restart makes the second one, and is killed before any other."""
+
+    def callbacks(between, behind):
+        last = ModelCheckpoint(tmp_path / "last.keras", resume=True)
+        best = ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True, resume=True)
+        return [last, between, best, behind]
+
+    crash(fit, callbacks(CrashAt(epoch=0), CrashAt()))
+    assert names(tmp_path) == [".lastgood", "last.keras"]
+    crash(fit, callbacks(CrashAt(), CrashAt(batch=4)))
+    assert names(tmp_path) == [".lastgood", "best.keras", "last.keras"]
+    (tmp_path / "last.keras").unlink()
+    resumed = start(fit, callbacks(CrashAt(), CrashAt()))
+    assert f"resumed from {tmp_path / 'best.keras'}: epoch 1 is done" in capsys.readouterr().out
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_callbacks_go_on_where_they_were(fit, tmp_path, first):
+    def callbacks(*more):
+        others = [
+            keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True),
+            keras.callbacks.ReduceLROnPlateau("loss", patience=1, factor=0.5, min_delta=9.0),
+            keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
+            keras.callbacks.CSVLogger(tmp_path / "log.csv"),
+        ]
+        checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3, resume=True)
+        return [checkpoint, *others, *more] if first else [*others, checkpoint, *more]
+
+    crash(fit, callbacks(CrashAt(batch=17)), epochs=6)
+    resumed = start(fit, callbacks(), epochs=6)
+    rows = (tmp_path / "log.csv").read_bytes()
+    clear(tmp_path)
+    whole = start(fit, callbacks(), other=False, epochs=6)
+    assert_alike(whole, resumed)
+    assert len(whole[1].epoch) == 2
+    assert rows == (tmp_path / "log.csv").read_bytes()
+
+
+def test_other_callbacks_hear_of_each_batch_once(fit, tmp_path):
+    before, after = Log(), Log()
+    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4, resume=True), before, CrashAt(15)])
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4, resume=True), after])
+    # It is behind the callback that saved, so it had not heard of the last batch's end.
+    assert after.told[:3] == [("epoch", 1), ("end", 1), ("begin", 2)]
+    assert [batch for what, batch in after.told if what == "end"] == [*range(1, 10), *range(10)]
+    assert after.batches == 30
+
+
+def test_a_model_that_its_first_batch_builds(fit, tmp_path):
+    def run(callbacks):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1, "sigmoid")])
+        model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+        return model, fit(model, callbacks, epochs=2)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    with pytest.raises(CrashError):
+        run([ModelCheckpoint(path, save_freq=3, resume=True), CrashAt(batch=8)])
+    assert_alike(run([]), run([ModelCheckpoint(path, save_freq=3, resume=True)]))
+
+
+def test_the_steps_of_tensorboard_go_on(fit, tmp_path):
+    def board():
+        return keras.callbacks.TensorBoard(tmp_path / "logs", update_freq=1)
+
+    checkpoint = {"filepath": tmp_path / "{epoch}-{batch}.keras", "save_freq": 4, "resume": True}
+    crash(fit, [ModelCheckpoint(**checkpoint), board(), CrashAt(batch=15)])
+    resumed = board()
+    start(fit, [ModelCheckpoint(**checkpoint), resumed])
+    assert resumed._global_train_batch == 30
+
+
+def test_a_callback_of_ones_own_that_cannot_be_saved_is_told_of(fit, tmp_path):
+    class Odd(Log):
+        def get_state(self):
+            return {"lock": object()}
+
+    with pytest.warns(UserWarning, match="Odd is not saved, because /lock is of type object"):
+        fit(build(), [ModelCheckpoint(tmp_path / "a.keras"), Odd()])
+    assert (tmp_path / "a.keras").exists()
+
+
+def damage(path, array="layers/dense/vars/0"):
+    with h5py.File(path) as file:
+        at = file[array].id.get_offset()
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)
+        file.seek(at)
+        file.write(bytes([byte[0] ^ 1]))
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_is_used(fit, tmp_path, names):
+    options = {"save_weights_only": True, "resume": True}
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}.weights.h5", **options)], other=False)
+    damage(tmp_path / "3.weights.h5")
+    (tmp_path / "9.weights.h5").write_bytes(b"half")
+    with pytest.warns(UserWarning, match="is used instead") as caught:
+        resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.weights.h5", **options)])
+    told = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    assert len(told) == 2
+    assert "9.weights.h5" in told[0]
+    assert "damaged in the array 'layers/dense/vars/0'" in told[1]
+    assert names(tmp_path)[-2:] == ["3.weights.h5.corrupt", "9.weights.h5.corrupt"]
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+@pytest.mark.parametrize("template", ["{epoch}.keras", "{epoch}.weights.h5"])
+def test_a_checkpoint_that_the_disk_does_not_give_back_costs_no_more_than_itself(
+    fit, tmp_path, names, monkeypatch, template
+):
+    """A bad sector: a job that starts again at night is not to stand still until somebody looks at it."""
+    options = {"save_weights_only": template.endswith("h5"), "resume": True}
+    start(fit, [ModelCheckpoint(tmp_path / template, **options)], other=False)
+    newest = tmp_path / template.format(epoch=3)
+    content, bad, read = newest.read_bytes(), newest.stat(), os.preadv
+
+    def preadv(descriptor, buffers, offset):
+        there = os.fstat(descriptor)
+        if there.st_ino == bad.st_ino and offset <= bad.st_size // 2 < offset + sum(map(len, buffers)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(descriptor, buffers, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "preadv", preadv)
+        with pytest.warns(UserWarning, match=r"it is damaged in .* is used instead"):
+            resumed = start(fit, [ModelCheckpoint(tmp_path / template, **options)])
+    assert newest.with_name(f"{newest.name}.corrupt").read_bytes() == content
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+def test_when_all_are_damaged_nothing_starts_and_nothing_is_moved(fit, tmp_path, names):
+    (tmp_path / "1.keras").write_bytes(b"half")
+    (tmp_path / "2.keras").write_bytes(b"")
+    with pytest.raises(RestoreError, match="No checkpoint is intact, of 2"):
+        start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    assert names(tmp_path) == [".lastgood", "1.keras", "2.keras"]
+
+
+def test_a_file_of_stock_keras_is_not_overwritten(fit, tmp_path):
+    build().save(tmp_path / "1.keras")
+    with pytest.raises(RestoreError, match="does not hold what training could go on with"):
+        start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+
+
+def test_another_model_is_refused_before_anything_is_overwritten(fit, tmp_path):
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False)
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="only")])
+    other.compile("adam", "mse")
+    before = other.get_weights()
+    with pytest.raises(RestoreError, match="only/kernel"):
+        fit(other, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    np.testing.assert_array_equal(before[0], other.get_weights()[0])
+
+
+@pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
+def test_a_restart_does_not_leave_out_an_optimizer_of_another_name(fit, make_model, tmp_path):
+    """In a directory of Orbax: stock Keras loads what has the same path, and would leave its momentum at zero."""
+    options = {"save_weights_only": True, "resume": True}
+    for name in ("adam", "another"):
+        model = make_model()
+        model.compile(keras.optimizers.Adam(name=name), "binary_crossentropy")
+        if name == "adam":
+            fit(model, [ModelCheckpoint(tmp_path / "{epoch}", **options)])
+            continue
+        with pytest.raises(RestoreError, match="'optimizer_variables/adam/iteration' is not in the model"):
+            fit(model, [ModelCheckpoint(tmp_path / "{epoch}", **options)], epochs=2)
+
+
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
+def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
+    x, y = data
+
+    def batches():
+        while True:
+            yield x[:4], y[:4]
+
+    class Shuffled(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, i):
+            return x[:4], y[:4]
+
+        def on_epoch_end(self):
+            pass
+
+    for source, text in ((batches(), "a generator cannot be put back"), (Shuffled(), "Shuffled has its own")):
+        with pytest.warns(UserWarning, match=text):
+            build().fit(
+                source,
+                steps_per_epoch=2,
+                shuffle=False,
+                verbose=0,
+                callbacks=[ModelCheckpoint(tmp_path / "a.keras", resume=True)],
+            )
+        (tmp_path / "a.keras").unlink()
+
+
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
+def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
+    x, y = data
+
+    class Own(keras.utils.PyDataset):
+        """Shuffles by itself, behind each epoch."""
+
+        def __init__(self):
+            super().__init__()
+            self.order = list(range(10))
+            self.generator = np.random.default_rng(1)
+
+        def __len__(self):
+            return 10
+
+        def __getitem__(self, i):
+            rows = slice(4 * self.order[i], 4 * self.order[i] + 4)
+            return x[rows], y[rows]
+
+        def on_epoch_end(self):
+            self.generator.shuffle(self.order)
+
+        def get_state(self):
+            return {"order": list(self.order), "generator": self.generator.bit_generator.state}
+
+        def set_state(self, state):
+            self.order = list(state["order"])
+            self.generator.bit_generator.state = state["generator"]
+
+    def fit(model, callbacks, epochs):
+        return model.fit(Own(), epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    crash(fit, [ModelCheckpoint(path, save_freq=4, resume=True), CrashAt(batch=27)])
+    assert_alike(start(fit, [], other=False), start(fit, [ModelCheckpoint(path, save_freq=4, resume=True)]))
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
+def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, workers):
+    if workers and keras.backend.backend() != "torch":
+        pytest.skip("workers are forked processes, which jax and TensorFlow do not bear")
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    x, y = data
+    asked = []
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, i):
+            asked.append(i)
+            return torch.from_numpy(x[i]), torch.from_numpy(y[i])
+
+    def fit(model, callbacks, epochs):
+        torch.manual_seed(3)
+        loader = stateful.StatefulDataLoader(Pairs(), batch_size=4, shuffle=True, num_workers=workers)
+        del asked[:]
+        return model.fit(loader, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    crash(fit, [ModelCheckpoint(path, save_freq=7, resume=True), CrashAt(batch=9)], epochs=1)
+    resumed = start(fit, [ModelCheckpoint(path, save_freq=7, resume=True)], epochs=1)
+    if not workers and keras.backend.backend() != "tensorflow":  # which draws ahead, so it draws again
+        assert len(asked) <= (3 + 2) * 4  # Keras draws one batch before, or two, to see its shapes
+    assert_alike(start(fit, [], other=False, epochs=1), resumed)
+
+
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
+def test_a_loader_whose_position_cannot_be_told_is_drawn_from_again(tmp_path, data):
+    stateful = pytest.importorskip("torchdata.stateful_dataloader")
+    x, y = data
+
+    class Pairs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(x)
+
+        def __getitem__(self, i):
+            return torch.from_numpy(x[i]), torch.from_numpy(y[i])
+
+        def state_dict(self):
+            raise NotImplementedError
+
+    def fit(model, callbacks, epochs):
+        torch.manual_seed(3)
+        loader = stateful.StatefulDataLoader(Pairs(), batch_size=4, shuffle=True)
+        return model.fit(loader, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{epoch}-{batch}.keras"
+    crash(fit, [ModelCheckpoint(path, save_freq=7, resume=True), CrashAt(batch=9)], epochs=2)
+    resumed = start(fit, [ModelCheckpoint(path, save_freq=7, resume=True)], epochs=2)
+    assert_alike(start(fit, [], other=False, epochs=2), resumed)
+
+
+def test_other_steps_per_execution_are_refused_where_they_cannot_go_on(tmp_path, data):
+    if keras.backend.backend() == "torch":
+        pytest.skip("torch runs one step at a time")
+    x, y = data
+
+    def fit(steps, callbacks):
+        model = build(steps_per_execution=steps)
+        return model.fit(x, y, batch_size=4, epochs=1, verbose=0, callbacks=callbacks)
+
+    path = tmp_path / "{batch}.keras"
+    checkpoint = ModelCheckpoint(path, save_freq=2, resume=True)
+    with pytest.raises(CrashError):
+        fit(2, [checkpoint, CrashAt(batch=2)])
+    checkpoint.wait()
+    with pytest.raises(RestoreError, match=r"after batch [24] of its epoch, and with steps_per_execution=3"):
+        fit(3, [ModelCheckpoint(path, save_freq=3, resume=True)])
+
+
+def test_the_state_is_strict_json_and_plain_arrays_and_small(fit, tmp_path):
+    fit(build(), [ModelCheckpoint(tmp_path / "a.weights.h5", save_weights_only=True)])
+    with h5py.File(tmp_path / "a.weights.h5") as file:
+        block = file["_lastgood/training"][:].tobytes()
+    assert len(block) < 64 * 1024
+    assert block[8:9] == b"{"

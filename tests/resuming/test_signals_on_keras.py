@@ -1,0 +1,117 @@
+"""SIGTERM and SIGINT while training runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from helpers.crashing import CrashAt, build, crash
+from lastgood import ModelCheckpoint
+
+SCRIPT = """
+    import os, signal, sys, time
+    import keras, numpy as np
+    import lastgood
+
+    keras.utils.set_random_seed(1)
+    x = np.random.default_rng(0).normal(size=(40, 4)).astype("float32")
+    y = (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+
+    class Send(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if WHERE == "training" and self.model.optimizer.iterations == 14:
+                os.kill(os.getpid(), NUMBER)
+        def on_test_batch_begin(self, batch, logs=None):
+            if WHERE == "validation" and batch == 3 and self.model.optimizer.iterations == 20:
+                os.kill(os.getpid(), NUMBER)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    WHERE, NUMBER = sys.argv[1], int(sys.argv[2])
+    checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True)
+    history = model.fit(x, y, validation_data=(x, y), batch_size=4, epochs=3, verbose=0, callbacks=[checkpoint, Send()])
+    np.savez(sys.argv[3], *model.get_weights(), losses=np.array(history.history["loss"] + history.history["val_loss"]))
+"""
+
+
+def run(directory, *arguments):
+    """Train in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Return what a training ends with that no signal came to."""
+    directory = tmp_path_factory.mktemp("whole")
+    done = run(directory, "nowhere", 0, "whole.npz")
+    assert done.returncode == 0, done.stderr
+    with np.load(directory / "whole.npz") as file:
+        return dict(file)
+
+
+@pytest.mark.parametrize(
+    ("where", "number", "done"),
+    [
+        ("training", signal.SIGTERM, "epoch 2, batch 5 of 10"),
+        ("training", signal.SIGINT, "epoch 2, batch 5 of 10"),
+        ("validation", signal.SIGTERM, "epoch 2, batch 10 of 10"),
+    ],
+)
+def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whole, where, number, done):
+    stopped = run(tmp_path, where, int(number), "no.npz")
+    if number == signal.SIGTERM:
+        assert stopped.returncode == -signal.SIGTERM, stopped.stderr
+    else:
+        assert "KeyboardInterrupt" in stopped.stderr
+    interrupted = tmp_path / "interrupted-epoch-val_loss.keras"
+    assert interrupted.exists()
+    resumed = run(tmp_path, "nowhere", 0, "resumed.npz")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"resumed from interrupted-epoch-val_loss.keras: {done}" in resumed.stdout, resumed.stderr
+    assert not interrupted.exists()
+    with np.load(tmp_path / "resumed.npz") as file:
+        assert file.files == list(whole)
+        for name in file.files:
+            np.testing.assert_array_equal(file[name], whole[name])
+
+
+@pytest.fixture
+def interruptible():
+    """Have signals do what they do by themselves, also where these tests were started with Ctrl-C ignored."""
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_signals_are_given_back(fit, tmp_path):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    fit(build(), [ModelCheckpoint(tmp_path / "a.keras", resume=True)])
+    assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
+def test_after_an_exception_in_fit_and_in_a_forked_child_signals_do_what_they_did(fit, tmp_path):
+    crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=3)])
+    ready, told = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(told, b".")
+        time.sleep(30)
+        os._exit(0)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

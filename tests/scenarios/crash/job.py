@@ -1,0 +1,147 @@
+"""What one attempt does in a process of its own: train with saves, or look at what is left and go on from it.
+
+It tells its parent by files in a directory that no fault is injected into, and waits there at gates.
+"""
+
+import json
+import os
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import lastgood
+from helpers import counting
+from helpers.kit import keras
+from scenarios.crash.contenders import CONTENDERS, checkpoints, value_of
+from scenarios.crash.oracle import LAST, TRACED
+
+_X = np.zeros((4, 4), np.float32)
+
+
+class Control:
+    """The way to the parent, by system calls that no fault befalls."""
+
+    def __init__(self, directory):
+        self.directory = Path(directory)
+        self._said = os.open(self.directory / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def mark(self, name):
+        """Say that a place has been reached."""
+        os.mknod(self.directory / f"{name}.reached")
+
+    def gate(self, name):
+        """Say that a place has been reached, and wait there until the parent opens it."""
+        self.mark(name)
+        while not (self.directory / f"{name}.open").exists():
+            time.sleep(0.001)
+
+    def say(self, event, **values):
+        """Tell something; it is told when this returns, whatever happens next."""
+        os.writev(self._said, [json.dumps({"event": event, **values}).encode() + b"\n"])
+
+
+class Watcher(keras.callbacks.Callback):
+    """Stands behind the callback that saves: stops at gates before a save, and tells what has become of each."""
+
+    def __init__(self, control, contender, saving):
+        super().__init__()
+        self.control, self.contender, self.saving = control, contender, saving
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch + 1 == TRACED:
+            self.control.gate("before")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.control.say("trained", step=epoch + 1, at=time.monotonic())
+        try:
+            durable = self.contender.finish(self.saving)
+        except OSError as error:
+            self.control.say("told", step=epoch + 1, text=str(error))
+        else:
+            if durable:
+                self.control.say("acknowledged", step=epoch + 1, at=time.monotonic())
+        if epoch + 1 == TRACED:
+            self.control.gate("after")
+
+
+class Seen(keras.callbacks.Callback):
+    """Tells with what training goes on."""
+
+    def __init__(self, control):
+        super().__init__()
+        self.control = control
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.control is not None:
+            values = sorted({float(-v) for weight in self.model.get_weights() for v in np.unique(weight)})
+            self.control.say("resumed", step=int(self.model.optimizer.iterations), values=values)
+            self.control.mark("resumed")
+            self.control = None
+
+
+def train(job, control):
+    """Train with a save in each epoch, up to the one behind the save that is traced."""
+    contender = CONTENDERS[job["contender"]]
+    saving = contender.make(
+        Path(job["directory"]), job["naming"], background=job["background"], on_error=job["on_error"]
+    )
+    model = counting.model(job["numbers"])
+    callbacks = [saving, Watcher(control, contender, saving)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model.fit(_X, _X[:, :1], epochs=TRACED + 1, batch_size=4, verbose=0, callbacks=callbacks)
+        except OSError as error:
+            control.say("told", step=0, text=str(error))
+    for each in caught:
+        if job["directory"] in str(each.message):
+            control.say("told", step=0, text=str(each.message))
+    control.say("ended")
+
+
+def look(job, control):
+    """Load all there is with stock Keras, verify it, then go on with training; tell all of it."""
+    contender, directory, numbers = CONTENDERS[job["contender"]], Path(job["directory"]), job["numbers"]
+
+    def values():
+        found = {}
+        for path in checkpoints(contender, directory):
+            try:
+                found[path.name] = value_of(path, numbers)
+            except Exception as error:  # noqa: BLE001 - whatever stock Keras raises is what a user gets
+                found[path.name] = f"{type(error).__name__}: {error}"[:200]
+        return found
+
+    control.say("found", values=values(), problems=[str(p) for p in lastgood.open_run(directory).verify()])
+    model = counting.model(numbers)
+    model.set_weights([weight + 77 for weight in model.get_weights()])
+
+    def fit(model, callback):
+        members = [Seen(control)] if callback is None else [callback, Seen(control)]
+        model.fit(_X, _X[:, :1], epochs=LAST, batch_size=4, verbose=0, callbacks=members)
+
+    control.gate("before")
+    contender.resume(directory, job["naming"], model, fit)
+    groups = {path.name for path in checkpoints(contender, directory) if not path.exists()}
+    strangers = [path.name for path in directory.iterdir() if not _belongs(path.name, contender, groups)]
+    control.say("left", strangers=strangers, values=values())
+
+
+def _belongs(name, contender, groups):
+    """Tell whether a name in a directory is the run's own, or a checkpoint's, or of a group of files that is one."""
+    if groups and name == "checkpoint":  # in which TensorFlow notes the latest
+        return True
+    return name == ".lastgood" or contender.takes(name) or any(name.startswith(f"{group}.") for group in groups)
+
+
+def run(job):
+    """Do a job, and end the process without a word more."""
+    control = Control(job["control"])
+    try:
+        {"train": train, "look": look}[job["what"]](job, control)
+    except BaseException as error:  # noqa: BLE001 - the parent judges
+        control.say("raised", text=f"{type(error).__name__}: {error}", trace=traceback.format_exc())
+    os._exit(0)

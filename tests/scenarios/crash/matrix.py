@@ -1,0 +1,125 @@
+"""All that is tried, and what came of it, in a table: matrix.py [--peers] [--only TEXT] [--most N] [--jobs N]."""
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+import unittest.mock
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from scenarios.crash import table
+from scenarios.crash.attempt import Server
+from scenarios.crash.faults import FAULTS, Case, attempt, stage
+from scenarios.crash.oracle import Verdict
+
+FORMATS = ("lastgood .keras", "lastgood .weights.h5", "lastgood directory")
+FILES = FORMATS[:2]
+NAMINGS = ("new", "overwrite")
+LARGE = 600_000  # 19 MB of state, which is written in several parts, and digested beside that
+_PEERS = {
+    "ModelCheckpoint .keras": NAMINGS,
+    "ModelCheckpoint .weights.h5": NAMINGS,
+    "BackupAndRestore": ("overwrite",),
+    "OrbaxCheckpoint": NAMINGS,
+}
+
+
+def our_cases():
+    """Yield every case of ours."""
+    every = list(itertools.product(FORMATS, NAMINGS))
+    for contender, naming in every:
+        for background in (True, False):
+            yield Case("killed", contender, naming, background)
+            yield Case("EIO", contender, naming, background, on_error="warn")
+        yield from (Case("power cut", contender, naming, False, disk=disk) for disk in FAULTS["power cut"].disks)
+        for fault in ("disk full", "no inodes", "read-only"):
+            yield Case(fault, contender, naming, True, disk="small", on_error="warn")
+        yield Case("killed again in the restart", contender, naming)
+        yield Case("slow disk", contender, naming)
+    for contender in FILES:
+        yield Case("killed", contender, "overwrite", numbers=LARGE)
+        yield Case("out of memory", contender, "overwrite", numbers=LARGE)
+        yield Case("power cut", contender, "overwrite", disk="XFS", numbers=LARGE)
+
+
+def other_cases():
+    """Yield cases of ours on other backends than torch, whose every attempt needs new processes."""
+    yield from (Case("killed", "lastgood .keras", backend=backend) for backend in ("jax", "tensorflow"))
+    yield Case("killed", "lastgood TensorFlow checkpoint", "overwrite", backend="tf_keras")
+    yield Case("power cut", "lastgood TensorFlow checkpoint", "overwrite", disk="XFS", backend="tf_keras")
+
+
+def peer_cases():
+    """Yield the cases of others, of the faults that apply to them."""
+    for contender, namings in _PEERS.items():
+        for naming in namings:
+            yield Case("killed", contender, naming)
+            yield from (Case("power cut", contender, naming, disk=disk) for disk in FAULTS["power cut"].disks)
+            yield Case("disk full", contender, naming, disk="small")
+
+
+def tried(server, case, *, most=None, seed=0):
+    """Strike at the points of a case, or at ``most`` of them, chosen by ``seed``; return [(point, finding), ...]."""
+    with stage(server, case) as place:
+        points = FAULTS[case.fault].points(place)
+        if most is not None and len(points) > most:
+            points = random.Random(f"{seed} {case}").sample(points, most)
+        return [(point, attempt(place, point)) for point in points]
+
+
+_servers = {}
+
+
+def _work(task):
+    case, most = task
+    if case.backend not in _servers:
+        _servers[case.backend] = Server(case.backend, forks=case.backend == "torch").__enter__()
+    started = time.monotonic()
+    findings = tried(_servers[case.backend], case, most=most)
+    return case, findings, time.monotonic() - started
+
+
+def main():
+    """Try all, print what came of it, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", action="store_true", help="try the others, too")
+    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--most", type=int, help="points of a case of ours, at most")
+    parser.add_argument("--most-of-peers", type=int, default=25, help="points of a case of others, at most")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    tasks = [(case, arguments.most) for case in our_cases()]
+    tasks += [(case, arguments.most or 12) for case in other_cases()]
+    tasks += [(case, arguments.most_of_peers) for case in peer_cases()] if arguments.peers else []
+    tasks = [task for task in tasks if arguments.only in str(task[0])]
+    rows, wrong = {}, []
+    with (
+        tempfile.TemporaryDirectory(prefix="lastgood-crash-") as here,
+        unittest.mock.patch.dict(os.environ, TMPDIR=here),  # the workers are killed, and would leave what is theirs
+        multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool,
+    ):
+        for case, findings, seconds in pool.imap_unordered(_work, tasks):
+            counts = Counter(finding.verdict.name for _, finding in findings)
+            struck = sum(finding.struck for _, finding in findings)
+            print(f"{seconds:6.1f} s  {case}: {dict(counts)}, {struck} saves kept from an end", flush=True)
+            row = rows.setdefault(f"{case.fault} | {case.contender}", Counter())
+            row.update(counts)
+            bad = [(point, finding) for point, finding in findings if finding.verdict is not Verdict.PASS]
+            if case.contender.startswith("lastgood"):
+                wrong += [f"{case} at {point}: {finding}" for point, finding in bad]
+            elif bad:
+                print(f"           e.g. at {bad[0][0]}: {bad[0][1]}", flush=True)
+    if not arguments.only and arguments.most is None:
+        table.write(rows)
+        print(*table.table(), sep="\n")
+    sys.exit("\n".join(["NOT PASSED:", *wrong]) if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Whatever happens in a save, or in the restart after it: what was acknowledged restores, and nothing half is there.
+
+A seeded sample of the matrix; `make crash` tries all of it.
+"""
+
+import os
+
+import pytest
+
+from scenarios.crash.faults import Case
+from scenarios.crash.matrix import other_cases, our_cases, tried
+from scenarios.crash.oracle import Verdict
+
+MOST = int(os.environ.get("LASTGOOD_CRASH_POINTS", "2"))
+SEED = int(os.environ.get("LASTGOOD_CRASH_SEED", "0"))
+
+
+@pytest.mark.parametrize("case", [*our_cases(), *other_cases()], ids=str)
+@pytest.mark.usefixtures("fault_can_be_injected")
+def test_what_was_acknowledged_restores(servers, case: Case):
+    most = MOST if case.backend == "torch" else 1  # the others need new processes for each
+    findings = tried(servers(case.backend), case, most=most, seed=SEED)
+    assert findings
+    wrong = [f"at {point}: {finding}" for point, finding in findings if finding.verdict is not Verdict.PASS]
+    assert not wrong
+
+
+@pytest.mark.parametrize("case", [Case("power cut", "ModelCheckpoint .keras", "overwrite", disk="XFS")], ids=str)
+@pytest.mark.usefixtures("fault_can_be_injected")
+def test_the_matrix_finds_what_is_lost_elsewhere(servers, case):
+    """That it can fail: without an fsync, a cut of the power after the save leaves nothing."""
+    findings = tried(servers(case.backend), case, most=None)
+    assert findings[-1][1].verdict is Verdict.HARD_FAIL, findings[-1]

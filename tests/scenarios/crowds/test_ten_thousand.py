@@ -1,0 +1,147 @@
+"""Ten thousand checkpoints in a run: what looks at them takes time in proportion, and training does not feel it."""
+
+import json
+import os
+import time
+
+import pytest
+
+from lastgood import open_run
+from lastgood._bytes import digests, trailing_record
+from lastgood._cli.listing import print_table
+from lastgood._formats import hdf5_by_stock
+from lastgood._formats.weights_h5 import WeightsH5
+from lastgood._policies.naming import Template
+from lastgood._policies.retention import Retention
+from lastgood._record import Record
+from lastgood._run import Keeper, Series, by_age
+from lastgood._storage import LocalStorage
+from lastgood._storage.positioned import LocalFile
+from lastgood._storage.stages import LocalStage
+
+MANY = 10_000
+WHOLE = "LASTGOOD_SOAK" in os.environ
+
+
+def series(directory):
+    return Series(Template(str(directory / "{epoch}.weights.h5")), WeightsH5(), LocalStorage())
+
+
+def keeper(directory, **policy):
+    return Keeper(series(directory), Retention.parse(**policy))
+
+
+def record_of(of, epoch):
+    metrics = {"val_loss": 1.0 + abs(epoch - 700) / MANY}
+    return Record(10 * epoch, epoch, None, metrics, "weights.h5", 1000.0 + epoch, {}, of.name, of.template)
+
+
+def fill(directory, count):
+    """Make checkpoints as a save does, but for HDF5: the file is the same each time, and its record is not."""
+    directory.mkdir(parents=True)
+    of = keeper(directory, keep_last=2 * MANY)
+    plain = directory.parent / "plain"
+    numbers = {"layers/dense/vars/0": [1.0, 2.0]}
+    made = hdf5_by_stock.snapshot(lambda file: file.update(numbers), 1000, record_of(of, 1), b"")
+    made.write(LocalStage(plain, plain), lambda size: None)
+    content = content_of(plain)
+    for epoch in range(1, count + 1):
+        write(directory / f"{epoch}.weights.h5", content, record_of(of, epoch))
+    return of
+
+
+def content_of(path):
+    """Return the bytes of a file up to its record."""
+    with LocalFile(path) as file:
+        return path.read_bytes()[: trailing_record.find(file)[0]]
+
+
+def write(path, content, record):
+    text = record.to_text()
+    path.write_bytes(content + trailing_record.encode(text))
+    digests.seal_file(path, len(content), text)
+
+
+def best_of(work, times=3):
+    """Return the least time that ``work`` took of a core, in seconds: other processes' turns are not its own."""
+    spent = []
+    for _ in range(times):
+        begun = time.process_time()
+        work()
+        spent.append(time.process_time() - begun)
+    return min(spent)
+
+
+def seconds(directory, of, count):
+    """Return what each question takes."""
+    run = open_run(directory)
+    assert len(run.checkpoints) == count  # the first look reads all records
+
+    questions = {
+        "open and list": best_of(lambda: open_run(directory).checkpoints),
+        "list again": best_of(lambda: run.checkpoints),
+        "latest": best_of(lambda: run.latest),
+        "best": best_of(lambda: run.best("val_loss")),
+        "find what to resume from": best_of(lambda: by_age([series(directory)]), 1),
+        "a save with retention": best_of(lambda: run.prune(keep_last=2 * MANY)),
+    }
+    if WHOLE:  # these take ten seconds
+        questions |= {
+            "verify": best_of(run.verify, 1),
+            "lastgood ls": best_of(lambda: print_table(run, "val_loss", "auto"), 1),
+        }
+    return questions
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Return two runs' directories, with a tenth of the checkpoints and with all, and what each question takes."""
+    found = {}
+    for count in (MANY // 10, MANY):
+        directory = tmp_path_factory.mktemp("many") / "run"
+        found[count] = directory, seconds(directory, fill(directory, count), count)
+    print(json.dumps({count: spent for count, (_, spent) in found.items()}, indent=1))
+    return found
+
+
+def test_every_question_is_answered_rightly(measured):
+    directory, _ = measured[MANY]
+    run = open_run(directory)
+    assert [each.epoch for each in run.checkpoints] == list(range(1, MANY + 1))
+    assert run.latest.epoch == MANY
+    assert run.best("val_loss").epoch == 700
+    assert len(run.prune(keep_last=5, dry_run=True)) == MANY - 6
+
+
+def test_time_grows_with_the_number_and_no_faster(measured):
+    (_, few), (_, all_) = measured[MANY // 10], measured[MANY]
+    ratios = {name: all_[name] / few[name] for name in few}
+    assert max(ratios.values()) < 40, ratios  # ten times as many; were it quadratic, it would be a hundred
+    assert all_["a save with retention"] < 1.0
+
+
+def test_training_that_saves_often_is_not_held_up_by_a_look_at_all_of_them_each_time(measured):
+    """What is to be deleted goes a little later, and has gone in the end."""
+    directory, questions = measured[MANY]
+    of = keeper(directory, keep_last=5)
+    first, *others = (directory / f"{MANY + number}.weights.h5" for number in range(1, 21))
+    content = content_of(directory / "1.weights.h5")
+
+    def save(path):
+        record = record_of(of, int(path.name.partition(".")[0]))
+        write(path, content, record)
+        of.committed(path, record, {}, "val_loss", "min")
+
+    save(first)
+    assert best_of(lambda: [save(path) for path in others], 1) < 5 * questions["a save with retention"]
+    of.settle()
+    assert [path.exists() for path in others] == [False] * 14 + [True] * 5
+    assert len(open_run(directory).checkpoints) == MANY + 6  # those of the other run, five, and the best
+
+
+def test_retention_deletes_thousands_at_once_and_only_those(measured):
+    """The last test: the run is smaller then."""
+    directory, _ = measured[MANY // 10]
+    pruned = open_run(directory).prune(keep_last=2, keep_best=1)
+    assert len(pruned) == MANY // 10 - 3
+    assert [each.epoch for each in open_run(directory).checkpoints] == [700, 999, 1000]

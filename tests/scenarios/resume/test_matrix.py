@@ -1,0 +1,150 @@
+"""Killed twice and started again, training ends as if nothing had happened: weights, optimizer, history, log file.
+
+The whole matrix takes long: `make test-resume` runs it; otherwise a part of it is run, the same each time.
+"""
+
+import itertools
+import os
+import random
+
+import pytest
+
+from scenarios.resume.conftest import assert_same, train
+
+BACKENDS = ("jax", "torch", "tensorflow")
+DATA = ("arrays", "PyDataset", "tf.data", "DataLoader")
+CELLS = list(itertools.product(BACKENDS, DATA, ("epoch", 3), (True, False)))
+TF_KERAS_CELLS = list(itertools.product(("tf_keras",), ("arrays", "tf.data"), ("epoch", 3), (True, False)))
+BATCHES = 48
+
+
+def _chosen():
+    """Return all cells, or a few, in which each backend and each kind of data comes at least once."""
+    if os.environ.get("LASTGOOD_MATRIX") == "whole":
+        return CELLS + TF_KERAS_CELLS
+    draw = random.Random(0)
+    pairs = zip(itertools.cycle(BACKENDS), DATA, strict=False)
+    chosen = [draw.choice([cell for cell in CELLS if cell[:2] == pair]) for pair in pairs]
+    return [*chosen, draw.choice(TF_KERAS_CELLS)]
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory):
+    """Return where a run is that nobody killed, by what it is given."""
+    made = {}
+
+    def get(backend, **given):
+        key = (backend, str(sorted(given.items())))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("uninterrupted")
+            status, output = train(made[key], backend, **given)
+            assert status == 0, output
+        return made[key]
+
+    return get
+
+
+def killed_twice(directory, backend, seed, batches=BATCHES, **given):
+    """Train, and be killed at two random batches; each start has other weights."""
+    draw = random.Random(seed)
+    first = draw.randrange(batches // 3, batches - 8)  # by then a save has begun
+    second = draw.randrange(1, 8)
+    for start, kill_at in enumerate((first, second, None)):
+        status, output = train(directory, backend, start=start, kill_at=kill_at, **given)
+        assert status == (0 if kill_at is None else -9), output
+    return output
+
+
+@pytest.mark.parametrize(("backend", "data", "save_freq", "background"), _chosen())
+def test_killed_twice(tmp_path, uninterrupted, backend, data, save_freq, background):
+    path = "{epoch:02d}.keras" if save_freq == "epoch" else "{epoch:02d}-{batch:03d}.keras"
+    given = {"data": data, "save_freq": save_freq, "background": background, "path": path}
+    killed_twice(tmp_path, backend, f"{backend} {given}", **given)
+    assert_same(tmp_path, uninterrupted(backend, data=data))
+
+
+CASES = {
+    "weights": {"path": "{epoch}.weights.h5", "weights_only": True, "save_freq": 5},
+    "one path": {"path": "last.keras", "save_freq": 5},
+    "legacy file": {"path": "{epoch}.h5"},
+    "legacy weights": {"path": "{epoch}.h5", "weights_only": True, "save_freq": 5},
+    "directory": {"path": "{epoch}", "save_freq": 5},
+    "directory of weights": {"path": "{epoch}", "weights_only": True, "save_freq": 5},
+    "the last batch of an epoch": {"path": "{epoch}-{batch}.keras", "save_freq": 12},
+    "callbacks before": {"callbacks": "before", "save_freq": 5},
+    "callbacks before, by epoch": {"callbacks": "before"},
+    "best only": {"path": "best.keras", "options": {"save_best_only": True}},
+    "steps of a longer epoch": {"save_freq": 5, "fit": {"steps_per_epoch": 5}, "epochs": 9},
+    "steps of a longer epoch, by epoch": {"fit": {"steps_per_epoch": 5}, "epochs": 9},
+    "validation now and then": {"save_freq": 5, "fit": {"validation_freq": 2}},
+    "gradient accumulation": {"save_freq": 5, "optimizer": {"gradient_accumulation_steps": 3}},
+    "averaged weights": {"optimizer": {"use_ema": True, "ema_momentum": 0.9}},
+    "averaged weights, callbacks before": {
+        "optimizer": {"use_ema": True, "ema_momentum": 0.9},
+        "callbacks": "before",
+        "save_freq": 5,
+    },
+    "weights of classes": {"save_freq": 5, "classes": True, "fit": {"class_weight": {"0": 1.0, "1": 3.0}}},
+    "a loader that knows its position": {"data": "StatefulDataLoader", "save_freq": 5},
+    "a loader that knows its position, by epoch": {"data": "StatefulDataLoader"},
+    "a loader that knows its position, steps of a longer epoch": {
+        "data": "StatefulDataLoader",
+        "save_freq": 3,
+        "fit": {"steps_per_epoch": 5},
+        "epochs": 9,
+    },
+    "grain": {"data": "grain", "save_freq": 5},
+    "grain, steps of a longer epoch": {
+        "data": "grain",
+        "save_freq": 3,
+        "fit": {"steps_per_epoch": 5},
+        "background": False,  # killed so early that the first save might not be durable
+    },
+    "several steps at once": {"save_freq": 4, "compile": {"steps_per_execution": 2}},
+}
+ON_TF_KERAS = (
+    "weights",
+    "one path",
+    "legacy file",
+    "legacy weights",
+    "directory",  # a SavedModel
+    "directory of weights",  # a TensorFlow checkpoint
+    "callbacks before",
+    "best only",
+    "steps of a longer epoch",
+    "validation now and then",
+    "averaged weights",
+    "weights of classes",
+    "several steps at once",
+)
+# torch runs one step at a time; and Keras's validation of a loop that skips epochs is the same everywhere.
+NOT_ON_TORCH = ("several steps at once",)
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        (backend, name)
+        for i, name in enumerate(CASES)
+        for j, backend in enumerate(BACKENDS)
+        if not (backend == "torch" and name in NOT_ON_TORCH)
+        and (os.environ.get("LASTGOOD_MATRIX") == "whole" or i % 9 == j)
+    ]
+    + [
+        ("tf_keras", name)
+        for i, name in enumerate(ON_TF_KERAS)
+        if os.environ.get("LASTGOOD_MATRIX") == "whole" or i % 6 == 0
+    ],
+)
+def test_what_else_fit_can_do(tmp_path, uninterrupted, backend, name):
+    given = CASES[name]
+    # Of 12 batches, epochs of 5 steps make 5, 5 and the 2 that are left.
+    batches = given.get("epochs", 4) * (4 if "steps_per_epoch" in given.get("fit", {}) else 12)
+    batches //= given.get("compile", {}).get("steps_per_execution", 1)
+    killed_twice(tmp_path, backend, f"{backend} {name}", batches, **given)
+    plain = {
+        key: given[key]
+        for key in ("data", "fit", "compile", "optimizer", "epochs", "callbacks", "classes")
+        if key in given
+    }
+    assert_same(tmp_path, uninterrupted(backend, **plain))

@@ -1,0 +1,131 @@
+"""What an older version has left is read, listed, verified, loaded and gone on with: the runs in ``corpus``.
+
+``corpus/make.py`` tells how they were made, and trains here as it did there.
+"""
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lastgood
+
+HERE = Path(__file__).parent
+
+with warnings.catch_warnings():  # what the backends warn of while they are imported is not ours
+    warnings.simplefilter("ignore")
+    from helpers.kit import TF_KERAS, keras
+
+    if not TF_KERAS:
+        keras.ops.zeros((1,))
+
+    from scenarios.corpus import make
+
+pytestmark = [
+    pytest.mark.skipif(not TF_KERAS and keras.backend.backend() != "jax", reason="the runs of Keras 3 are of jax"),
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
+]
+
+EXPECTED = json.loads((HERE / "corpus" / "expected.json").read_text())[make.GENERATION]
+
+
+@dataclass(frozen=True)
+class Left:
+    """A run that was stopped in the middle of its second epoch, in a directory of the test's own.
+
+    Attributes:
+        case: How it is gone on with.
+        directory: Where it is.
+        listing: What the older version listed there.
+    """
+
+    case: make.Case
+    directory: Path
+    listing: list
+
+    @property
+    def steps(self):
+        return [each.step for each in lastgood.open_run(self.directory).checkpoints]
+
+
+@pytest.fixture(params=make.CASES)
+def left(request, tmp_path):
+    """Unpack the run of each format."""
+    name = request.param
+    return Left(make.CASES[name], make.unpack(name, tmp_path), EXPECTED["listings"][name])
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """Tell whether a training without lastgood ends here with the bits that it had where the runs were made.
+
+    Another processor, or another version of a framework, may compute otherwise; then the same holds but for rounding.
+    """
+    return make.end(*make.train()) == EXPECTED["end"]
+
+
+def assert_alike(ended, expected, exact):
+    """Check what two trainings ended with, to the last bit where that can be."""
+    if exact:
+        assert ended == expected
+        return
+    assert ended["dtypes"] == expected["dtypes"]
+    for dtype, *pair in zip(ended["dtypes"], ended["values"], expected["values"], strict=True):
+        one, other = (np.frombuffer(bytes.fromhex(each), dtype) for each in pair)
+        np.testing.assert_allclose(one, other, *((1e-3, 1e-5) if one.dtype.kind == "f" else (0, 0)))
+    assert ended["history"]["loss"] == pytest.approx(expected["history"]["loss"], rel=1e-3)
+
+
+def other_model():
+    """Return a model of other weights than any that was saved."""
+    model = make.build()
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    return model
+
+
+def test_they_are_listed_as_they_were(left):
+    assert lastgood.open_run(left.directory).listing() == left.listing
+
+
+def test_they_are_intact(left):
+    assert lastgood.open_run(left.directory).verify() == []
+
+
+def test_weights_are_those_of_the_step(left):
+    for each in left.listing:
+        model = other_model()
+        lastgood.load_weights(model, left.directory / each["path"])
+        assert make.as_hex(model.weights) == EXPECTED["weights"][str(each["step"])]
+
+
+def test_all_that_they_hold_is_restored(left):
+    for each in left.listing:
+        model = other_model()
+        progress = lastgood.restore(model, left.directory / each["path"])
+        assert (progress.step, progress.epoch, progress.batch) == (each["step"], each["epoch"], each["batch"])
+        assert make.as_hex(model.weights) == EXPECTED["weights"][str(each["step"])]
+        assert int(model.optimizer.iterations) == each["step"]
+
+
+def test_training_goes_on_to_the_same_end(left, exact):
+    watch = make.Watch()
+    ended = make.train(watch, left.case.callback(left.directory), other=True)
+    assert_alike(make.end(*ended), EXPECTED["end"], exact)
+    behind = left.listing[-1]["batch"]
+    assert watch.batches == [*range(behind, make.BATCHES)]  # the epoch went on where it was
+    assert lastgood.open_run(left.directory).verify() == []
+    assert not [*left.directory.glob("*.corrupt")]
+
+
+@pytest.mark.skipif(TF_KERAS, reason="the run with retention is one of Keras 3")
+def test_pins_and_late_metrics_and_retention_go_on(tmp_path):
+    directory = make.unpack("keras", tmp_path)
+    run = lastgood.open_run(directory)
+    assert [(each.step, each.pinned) for each in run.checkpoints] == [(1, False), (2, True), (6, False), (7, False)]
+    assert run.best("late", "min").step == 7
+    make.train(make.CASES["keras"].callback(directory), other=True)
+    # The best by loss, the pinned, and the last two.
+    assert [(each.step, each.pinned) for each in run.checkpoints] == [(1, False), (2, True), (7, False), (8, False)]

@@ -1,0 +1,125 @@
+"""One process trains into a template's files: who claims them, who is told, and when they are let go."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from lastgood import RunInUseError
+from lastgood._storage import LocalStorage, claims
+
+
+class User:
+    """Who claims files."""
+
+
+def claim(user, directory, template, *, leave_lock):
+    return LocalStorage().claim(directory, template, user, leave_lock=leave_lock)
+
+
+@pytest.mark.parametrize("leave_lock", [False, True])
+def test_the_files_of_a_template_are_claimed_by_one_process(tmp_path, leave_lock):
+    script = """
+        import sys
+        from pathlib import Path
+        from lastgood import RunInUseError
+        from lastgood._storage import LocalStorage
+        try:
+            print(LocalStorage().claim(Path(sys.argv[1]), sys.argv[2], Path, leave_lock=eval(sys.argv[3])))
+        except RunInUseError as error:
+            print(error)
+    """
+
+    def ask(template):
+        command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), template, str(leave_lock)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+    one, other = User(), User()
+    mine = claim(one, tmp_path, "a.keras", leave_lock=leave_lock)
+    again = claim(other, tmp_path, "a.keras", leave_lock=leave_lock)
+    assert ask("a.keras") == f"process {os.getpid()} on this machine\n"
+    assert "object" in ask("b.keras")
+    again.release(other)
+    assert ask("a.keras").startswith("process")
+    mine.release(one)
+    assert "object" in ask("a.keras")
+    assert (tmp_path / ".lastgood").exists() == leave_lock
+
+    del one
+    for name in "abcdefghij":  # as of trainings that exceptions have ended
+        claim(User(), tmp_path, f"{name}.keras", leave_lock=leave_lock)
+    assert len(claims._held) == 1
+    claim(other, tmp_path, "z.keras", leave_lock=leave_lock).release(other)
+    assert not claims._held
+    assert "object" in ask("j.keras")
+
+
+def test_a_lock_in_the_directory_is_seen_where_names_are_not(tmp_path, monkeypatch):
+    """As on another machine."""
+    script = """
+        import sys, time
+        from pathlib import Path
+        from lastgood._storage import LocalStorage, claims
+        claims._take_name = lambda digest: None
+        print(type(LocalStorage().claim(Path(sys.argv[1]), "a.keras", Path, leave_lock=True)).__name__, flush=True)
+        time.sleep(60)
+    """
+    monkeypatch.setattr(claims, "_take_name", lambda digest: None)
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "LocalClaim\n"
+        with pytest.raises(RunInUseError) as told:
+            claim(User(), tmp_path, "a.keras", leave_lock=True)
+        other.kill()
+    assert str(told.value) == f"process {other.pid} on {socket.gethostname()}"
+    me = User()
+    claim(me, tmp_path, "a.keras", leave_lock=True).release(me)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_child_that_outlives_its_parent_keeps_nobody_out(tmp_path):
+    script = """
+        import os, sys, time
+        from pathlib import Path
+        from lastgood._storage import LocalStorage
+        LocalStorage().claim(Path(sys.argv[1]), "a.keras", Path, leave_lock=True)
+        if os.fork() == 0:
+            time.sleep(60)
+        print("ready", flush=True)
+        time.sleep(60)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        assert parent.stdout.readline() == "ready\n"
+        me = User()
+        with pytest.raises(RunInUseError):
+            claim(me, tmp_path, "a.keras", leave_lock=True)
+        parent.kill()
+        parent.wait(30)
+        claim(me, tmp_path, "a.keras", leave_lock=True).release(me)
+    finally:
+        os.killpg(parent.pid, signal.SIGKILL)
+        parent.stdout.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_child_may_end_what_its_parent_began(tmp_path):
+    """As a process that a script forks while it trains, and that leaves by an exception through fit()."""
+    me = User()
+    mine = claim(me, tmp_path, "a.keras", leave_lock=True)
+    child = os.fork()
+    if child == 0:
+        try:
+            mine.release(me)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert claims._held == {mine._key: mine}
+    mine.release(me)
+    assert not claims._held

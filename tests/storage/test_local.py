@@ -1,0 +1,265 @@
+"""How files reach a disk: the order of syncs and renames, full disks, locks. What any storage does is the suite's."""
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from lastgood._storage import LocalStorage, durable, local
+
+
+@pytest.fixture
+def storage():
+    return LocalStorage()
+
+
+def _names(directory):
+    return sorted(path.name for path in Path(directory).iterdir())
+
+
+def _write_directory(path, text):
+    path.mkdir()
+    (path / "sub").mkdir()
+    (path / "sub" / "file").write_text(text)
+
+
+def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "exchange", lambda a, b: False)
+    target = tmp_path / "ck"
+    for text in ("first", "second"):
+        with storage.stage(target, "") as stage:
+            _write_directory(stage.path, text)
+        assert (target / "sub" / "file").read_text() == text
+        assert _names(tmp_path) == ["ck"]
+
+
+def test_a_directory_that_cannot_be_put_in_place_gives_the_old_one_back(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "exchange", lambda a, b: False)
+    target = tmp_path / "ck"
+    _write_directory(target, "old")
+    rename = Path.rename
+
+    def refuse(path, new):
+        if new == target and not path.name.endswith(".old"):
+            raise OSError(errno.EIO, "injected")
+        return rename(path, new)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="injected"), storage.stage(target, "") as stage:
+        _write_directory(stage.path, "new")
+    assert (target / "sub" / "file").read_text() == "old"
+    assert _names(tmp_path) == ["ck"]
+
+
+def test_the_order_is_sync_rename_sync_directory(storage, tmp_path, monkeypatch):
+    target = tmp_path / "m.keras"
+    calls = []
+    fsync, replace = durable.os.fsync, Path.replace
+
+    def log_fsync(descriptor):
+        calls.append(("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
+        fsync(descriptor)
+
+    def log_replace(path, new):
+        calls.append(("replace", str(new)))
+        return replace(path, new)
+
+    monkeypatch.setattr(durable.os, "fsync", log_fsync)
+    monkeypatch.setattr(Path, "replace", log_replace)
+    with storage.stage(target, ".keras") as stage:
+        stage.path.write_text("state")
+    assert calls == [("fsync", str(stage.path)), ("replace", str(target)), ("fsync", str(tmp_path))]
+
+
+def test_every_file_of_a_directory_is_synced_before_it_appears(storage, tmp_path, monkeypatch):
+    synced = []
+    fsync = durable.os.fsync
+
+    def log_fsync(descriptor):
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(durable.os, "fsync", log_fsync)
+    with storage.stage(tmp_path / "ck", "") as stage:
+        _write_directory(stage.path, "x")
+    assert synced == ["file", "sub", stage.path.name, tmp_path.name]
+
+
+def test_a_failed_sync_is_no_commit(storage, tmp_path, monkeypatch):
+    target = tmp_path / "m.keras"
+    target.write_text("old")
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(durable.os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"), storage.stage(target, ".keras") as stage:
+        stage.path.write_text("new")
+    assert target.read_text() == "old"
+    assert _names(tmp_path) == ["m.keras"]
+
+
+def test_a_file_in_the_way_of_a_parent_is_named(storage, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError) as caught, storage.stage(tmp_path / "file" / "sub" / "m.keras", ".keras"):
+        pass
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+_SAVER = """
+    import sys, time
+    from pathlib import Path
+    from lastgood._storage import LocalStorage, local
+    target, kind = Path(sys.argv[1]), sys.argv[2]
+    if kind == "between renames":
+        local.exchange = lambda a, b: False
+        rename = Path.rename
+        def stop_after_first(path, new):
+            rename(path, new)
+            if str(new).endswith(".old"):
+                print("ready", flush=True)
+                time.sleep(600)
+        Path.rename = stop_after_first
+    with LocalStorage().stage(target, "") as stage:
+        if kind == "file":
+            stage.path.write_text("half")
+        else:
+            stage.path.mkdir()
+            (stage.path / "file").write_text("new")
+        if kind != "between renames":
+            print("ready", flush=True)
+            time.sleep(600)
+"""
+
+
+@pytest.fixture
+def saver():
+    """Start a process that stops in the middle of a save."""
+    started = []
+
+    def start(target, kind):
+        command = [sys.executable, "-c", textwrap.dedent(_SAVER), str(target), kind]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_process_that_dies_between_two_renames_loses_no_checkpoint(storage, tmp_path, saver):
+    target = tmp_path / "ck"
+    _write_directory(target, "old")
+    process = saver(target, "between renames")
+    process.kill()
+    process.wait()
+    assert not target.exists()
+    storage.reclaim(tmp_path)
+    assert (target / "sub" / "file").read_text() == "old"
+    assert _names(tmp_path) == ["ck"]
+
+
+def test_where_there_are_no_locks_only_old_leftovers_go(storage, tmp_path, saver, monkeypatch):
+    def refuse(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(local.fcntl, "flock", refuse)
+    process = saver(tmp_path / "m", "file")
+    process.kill()
+    process.wait()
+    assert storage.reclaim(tmp_path) == []
+    (lock,) = tmp_path.glob(".lastgood-tmp-*.lock")
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(lock, (long_ago, long_ago))
+    assert len(storage.reclaim(tmp_path)) == 1
+    with storage.stage(tmp_path / "m", "") as stage:
+        stage.path.write_text("saves go on")
+    assert _names(tmp_path) == ["m"]
+
+
+def test_a_lock_taken_for_dead_before_it_was_held_is_made_anew(storage, tmp_path, monkeypatch):
+    flock, reclaimed = local.fcntl.flock, []
+
+    def reclaim_first(descriptor, operation):
+        if not reclaimed:
+            reclaimed.append(True)
+            storage.reclaim(tmp_path)  # another process, between the lock's making and its locking
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(local.fcntl, "flock", reclaim_first)
+    with storage.stage(tmp_path / "m", "") as stage:
+        assert stage.path.with_name(stage.path.name + ".lock").exists()
+        stage.path.write_text("state")
+    assert _names(tmp_path) == ["m"]
+
+
+def test_check_writable_finds_a_read_only_directory(storage, tmp_path):
+    """Root ignores modes, so the directory is made immutable; elsewhere a mode does."""
+    as_root = os.geteuid() == 0
+    if as_root and subprocess.run(["chattr", "+i", tmp_path], capture_output=True, check=False).returncode:
+        pytest.skip("this file system has no immutable flag, and root ignores modes")
+    if not as_root:
+        tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(PermissionError):
+            storage.check_writable(tmp_path / "sub")
+    finally:
+        if as_root:
+            subprocess.run(["chattr", "-i", tmp_path], check=True)
+        else:
+            tmp_path.chmod(0o700)
+
+
+def test_a_full_disk_leaves_what_was_there(storage, small_disk):
+    target = small_disk / "m.keras"
+    target.write_bytes(b"old")
+    with pytest.raises(OSError, match="No space") as caught, storage.stage(target, ".keras") as stage:
+        stage.path.write_bytes(bytes(4_000_000))
+    assert caught.value.errno == errno.ENOSPC
+    assert target.read_bytes() == b"old"
+    assert _names(small_disk) == ["m.keras"]
+
+
+def test_a_disk_too_full_for_the_lock_leaves_nothing(storage, small_disk):
+    with pytest.raises(OSError, match="No space"):
+        (small_disk / "filler").write_bytes(bytes(4_000_000))
+    with pytest.raises(OSError, match="No space"), storage.stage(small_disk / "m.keras", ".keras"):
+        pass
+    assert _names(small_disk) == ["filler"]
+
+
+def test_free_space_is_that_of_the_disk(storage, small_disk):
+    assert 0 < storage.free_space(small_disk / "not" / "yet") < 2_000_000
+
+
+def test_a_relative_path_saves_below_the_current_directory(storage, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with storage.stage(Path("m.keras"), ".keras") as stage:
+        stage.path.write_text("state")
+    assert _names(tmp_path) == ["m.keras"]
+    assert storage.free_space(Path("runs/new")) > 0
+
+
+def test_a_directory_whose_deletion_stops_halfway_is_no_half_a_checkpoint(storage, tmp_path, monkeypatch):
+    _write_directory(tmp_path / "ck", "old")
+
+    def stop(path, *_, **__):
+        (path / "sub" / "file").unlink()
+        raise OSError(errno.EIO, "injected")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local.shutil, "rmtree", stop)
+        with pytest.raises(OSError, match="injected"):
+            storage.discard(tmp_path / "ck")
+    assert not (tmp_path / "ck").exists()
+    assert storage.reclaim(tmp_path)
+    assert _names(tmp_path) == []

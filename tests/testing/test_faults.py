@@ -1,0 +1,219 @@
+"""What is public for tests: faults come where they were planned, and the suite finds storages that are wrong."""
+
+import errno
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import contextmanager, nullcontext
+
+import pytest
+
+from lastgood import ArgumentError
+from lastgood._storage import LocalStorage
+from lastgood._storage.event_log import LocalEventLog
+from lastgood._storage.stages import LocalStage
+from lastgood.testing import POINTS, Crash, Fault, FaultyStorage, MemoryStorage, StorageConformance
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def save(storage, path, text):
+    with storage.stage(path, ".keras") as stage:
+        stage.path.write_text(text)
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("point", ["stage", "write", "commit"])
+@pytest.mark.parametrize("error", [FULL, Crash()])
+def test_a_fault_before_the_commit_leaves_what_was_there(tmp_path, point, error):
+    storage = FaultyStorage(LocalStorage(), Fault(point, error, nth=2))
+    save(storage, tmp_path / "m", "first")
+    with pytest.raises(type(error)) as caught:
+        save(storage, tmp_path / "m", "second")
+    assert caught.value is error
+    assert (tmp_path / "m").read_text() == "first"
+    save(storage, tmp_path / "m", "third")
+    assert (tmp_path / "m").read_text() == "third"
+    assert names(tmp_path) == ["m"]
+
+
+def test_a_reply_that_is_lost_is_an_error_of_a_save_that_is_there(tmp_path):
+    storage = FaultyStorage(LocalStorage(), Fault("reply", TimeoutError()))
+    with pytest.raises(TimeoutError):
+        save(storage, tmp_path / "m", "state")
+    assert names(tmp_path) == ["m"]
+
+
+def test_a_fault_may_wait_and_come_each_time(tmp_path):
+    storage = FaultyStorage(LocalStorage(), Fault("commit", lambda: time.sleep(0.05), nth=None))
+    begun = time.monotonic()
+    for _ in range(2):
+        save(storage, tmp_path / "m", "state")
+    assert time.monotonic() - begun >= 0.1
+
+
+def test_every_operation_can_fail(tmp_path):
+    target = tmp_path / "m"
+    calls = {
+        "reclaim": lambda storage: storage.reclaim(tmp_path),
+        "check_writable": lambda storage: storage.check_writable(tmp_path),
+        "free_space": lambda storage: storage.free_space(tmp_path),
+        "discard": lambda storage: storage.discard(target),
+        "discarded": lambda storage: storage.discard(target),
+        "put": lambda storage: storage.put(target, b"other"),
+        "rename": lambda storage: storage.rename(target, tmp_path / "aside"),
+        "info": lambda storage: storage.info(target),
+        "entries": lambda storage: storage.entries(tmp_path),
+        "open": lambda storage: storage.open(target),
+        "claim": lambda storage: storage.claim(tmp_path, "m", storage, leave_lock=True),
+    }
+    assert {*calls, "stage", "write", "commit", "reply"} == set(POINTS)
+    for point, call in calls.items():
+        save(LocalStorage(), target, "state")
+        with pytest.raises(OSError, match="No space"):
+            call(FaultyStorage(LocalStorage(), Fault(point, FULL)))
+        assert names(tmp_path) == ([] if point == "discarded" else ["m"])
+        assert point == "discarded" or target.read_text() == "state"
+
+
+def test_a_local_path_is_one_way_to_open_a_checkpoint(tmp_path):
+    save(LocalStorage(), tmp_path / "m", "state")
+    with pytest.raises(OSError, match="No space"):
+        FaultyStorage(LocalStorage(), Fault("open", FULL)).local(tmp_path / "m")
+
+
+def test_a_process_that_is_killed_between_durable_and_visible_leaves_the_checkpoint_before_it(tmp_path):
+    script = """
+        import os, signal, sys
+        from pathlib import Path
+        from lastgood._storage import LocalStorage
+        from lastgood.testing import Fault, FaultyStorage
+        storage = FaultyStorage(LocalStorage(), Fault("commit", lambda: os.kill(os.getpid(), signal.SIGKILL), nth=2))
+        for text in ("first", "second"):
+            with storage.stage(Path(sys.argv[1]), ".keras") as stage:
+                stage.path.write_text(text)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "m")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert (tmp_path / "m").read_text() == "first"
+    assert len(names(tmp_path)) == 3
+    LocalStorage().reclaim(tmp_path)
+    assert names(tmp_path) == ["m"]
+
+
+@pytest.mark.parametrize(("at", "nth"), [("middle", 1), ("commit", 0)])
+def test_a_fault_that_can_never_come_is_refused(at, nth):
+    with pytest.raises(ArgumentError, match="Unrecognized"):
+        Fault(at, FULL, nth=nth)
+
+
+class InPlace(LocalStorage):
+    """Writes where the checkpoint is to be."""
+
+    @contextmanager
+    def stage(self, target, suffix, *, publish=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        stage = LocalStage(target.with_name(target.name + suffix), target)
+        yield stage
+        if suffix:
+            stage.path.replace(target)
+
+
+class InTwoActs(LocalStorage):
+    """Removes the old one before the new one comes."""
+
+    @contextmanager
+    def stage(self, target, suffix, *, publish=True):
+        with super().stage(target, suffix, publish=publish) as stage:
+            yield stage
+            self.discard(target)
+
+
+class Hasty(LocalStorage):
+    """Writes what lies in memory as it is now."""
+
+    class Stage(LocalStage):
+        def write_image(self, name, image, report):
+            length, _ = image.seal()
+            self.write(name, image.memory[:length].tobytes())
+            report(length)
+
+    @contextmanager
+    def stage(self, target, suffix, *, publish=True):
+        with super().stage(target, suffix, publish=publish) as stage:
+            yield self.Stage(stage.path, target)
+
+
+class Greedy(LocalStorage):
+    """Takes every temporary file for one of the dead."""
+
+    def reclaim(self, directory):
+        found = [path for path in directory.iterdir() if path.name.startswith(".lastgood-tmp-")]
+        for path in found:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return found
+
+
+class Crowded(LocalStorage):
+    """Lets everybody in at once."""
+
+    class Log(LocalEventLog):
+        def alone(self):
+            return nullcontext()
+
+    def event_log(self, directory):
+        return self.Log(directory)
+
+
+class Generous(LocalStorage):
+    """Gives the same paths to whoever asks."""
+
+    def claim(self, directory, template, user, *, leave_lock):
+        return MemoryStorage().claim(directory, template, user, leave_lock=leave_lock)
+
+
+class OfInPlace(StorageConformance):
+    make_storage = InPlace
+
+
+class OfInTwoActs(StorageConformance):
+    make_storage = InTwoActs
+
+
+class OfHasty(StorageConformance):
+    make_storage = Hasty
+
+
+class OfGreedy(StorageConformance):
+    make_storage = Greedy
+
+
+class OfCrowded(StorageConformance):
+    make_storage = Crowded
+
+
+class OfGenerous(StorageConformance):
+    make_storage = Generous
+
+
+@pytest.mark.parametrize(
+    ("suite", "test"),
+    [
+        (OfInPlace, "test_an_exception_leaves_what_was_there"),
+        (OfInPlace, "test_what_does_not_publish_leaves_what_is_there"),
+        (OfInTwoActs, "test_a_reader_finds_the_old_one_or_the_new_one"),
+        (OfHasty, "test_a_file_in_memory_is_written_as_it_is_when_it_is_sealed"),
+        (OfGreedy, "test_leftovers_of_a_dead_process_are_reclaimed_and_those_of_a_live_one_are_not"),
+        (OfCrowded, "test_one_at_a_time_is_alone"),
+        (OfGenerous, "test_paths_that_another_process_has_claimed_are_refused"),
+    ],
+)
+def test_the_suite_finds_a_storage_that_is_wrong(tmp_path, suite, test):
+    with pytest.raises(AssertionError):
+        getattr(suite(), test)(tmp_path)
