@@ -26,7 +26,7 @@ class EveryThird:
         return moment.hook == "epoch" and moment.epoch % 3 == 0
 
 
-class AtBatches(Schedule):
+class AtBatches:
     """Saves at every seventh batch of the training, which it counts by itself."""
 
     hooks = ("batch",)
@@ -43,6 +43,10 @@ class AtBatches(Schedule):
 
     def set_state(self, state):
         self.count = state["count"]
+
+
+class AtBatchesToo(AtBatches, Schedule):
+    """The same as one of ours."""
 
 
 class Even:
@@ -122,18 +126,24 @@ def test_an_object_that_asks_for_epochs_alone_is_not_asked_at_batches(fit, tmp_p
     assert epochs(tmp_path) == [3]
 
 
-def test_a_schedule_of_batches_saves_at_them(fit, tmp_path):
-    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=AtBatches())], epochs=3)
+@pytest.mark.parametrize("schedule", [AtBatches, AtBatchesToo])
+def test_a_schedule_of_batches_saves_at_them(fit, tmp_path, schedule):
+    fit(build(), [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=schedule())], epochs=3)
     assert steps(tmp_path) == [7, 14, 21, 28]
 
 
-def test_a_schedule_of_batches_counts_on_after_a_restart(fit, tmp_path):
-    def checkpoint():
-        return ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=AtBatches(), resume=True)
+@pytest.mark.parametrize("schedule", [AtBatches, AtBatchesToo])
+def test_a_schedule_of_batches_counts_on_after_a_restart(fit, tmp_path, schedule):
+    """The checkpoint to go on from is another callback's, between two of its own."""
 
-    crash(fit, [checkpoint(), CrashAt(batch=17)])
-    resumed = start(fit, [checkpoint()])
-    assert steps(tmp_path) == [7, 14, 21, 28]
+    def callbacks(*more):
+        own = ModelCheckpoint(tmp_path / "own/{epoch}-{batch}.keras", save_freq=schedule(), resume=True)
+        often = ModelCheckpoint(tmp_path / "often/{epoch}-{batch}.keras", save_freq=4, resume=True)
+        return [own, often, *more]
+
+    crash(fit, callbacks(CrashAt(batch=17)))
+    resumed = start(fit, callbacks())
+    assert steps(tmp_path / "own") == [7, 14, 21, 28]
     assert_alike(start(fit, [], other=False), resumed)
 
 

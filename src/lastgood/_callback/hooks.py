@@ -42,7 +42,7 @@ class CheckpointHooks(Hooks):
             best,
             self._announcer,
             best_only=self.save_best_only,
-            adapter=lambda: adapt(self.model),
+            adapter=self._adapter,
             training=self._training,
         )
         self._plain = adapter_class(self.generation).plain_logs
@@ -61,6 +61,7 @@ class CheckpointHooks(Hooks):
             RunInUseError: An OSError: another process trains into these files, and this one would delete them or
                 continue from them.
         """
+        self._saves.best_only, self._announcer.verbose = self.save_best_only, self.verbose  # you may set them until now
         self._session = FitSession.of(fit_around(self.model))
         fit, adapter = self._session.fit, adapt(self.model)
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
@@ -153,6 +154,10 @@ class CheckpointHooks(Hooks):
             session.end()
 
     # What they share
+
+    def _adapter(self) -> ModelAdapter:
+        """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
+        return adapt(self.model)
 
     def _moment(self, hook: Hook, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
         """Return where training is, when a hook was called with some logs after so many batches of the epoch."""

@@ -19,6 +19,7 @@ class Saves:
 
     Attributes:
         best: The best monitored value.
+        best_only: Whether to save only what is better than ever before.
         last_place: The epoch and batch of the last save; None before the first of a ``fit``.
     """
 
@@ -39,15 +40,14 @@ class Saves:
             best: The best monitored value.
             announcer: What says so.
             best_only: Whether to save only what is better than ever before.
-            adapter: Returns the model. On jax that attaches the state to the model, which costs: only where a save is
-                due.
+            adapter: Returns the model.
             training: Returns what makes the training state of a save.
         """
         self.best = best
         self.last_place: tuple[int, int | None] | None = None
         self._engine = engine
         self._announcer = announcer
-        self._best_only = best_only
+        self.best_only = best_only
         self._adapter = adapter
         self._training = training
         self._marks = TensorBoardMarks(())
@@ -59,7 +59,7 @@ class Saves:
     def save_if_allowed(self, moment: Moment) -> None:
         """Save, if the monitored metric allows it; the best value moves only when the save is durable."""
         path = self._engine.series.path(moment)
-        if not self._best_only:
+        if not self.best_only:
             self._announcer.say(f"saving model to {path}", moment.epoch)
             self.save(moment, path)
             return
@@ -125,7 +125,7 @@ class Saves:
             usual = self._engine.series.path(moment)
         except PlaceholderError:  # a metric that this epoch has not
             usual = aside
-        path = aside if saved or self._best_only else usual
+        path = aside if saved or self.best_only else usual
         self._announcer.say(f"saving the last model to {path}", moment.epoch)
         self.save(moment, path)
 

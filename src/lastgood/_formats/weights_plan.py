@@ -118,6 +118,10 @@ class PlanCache:
         self._assets = assets
         self._plan: WeightsPlan | None = None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "PlanCache":
+        """Return one without a plan: a copy of a callback is for another model."""
+        return PlanCache(assets=self._assets)
+
     def get(self, adapter: ModelAdapter, training: Training) -> FilledPlan | None:
         """Return a plan, and what to fill it with; None where stock Keras has to write.
 

@@ -83,6 +83,10 @@ class Save:
         self.error: BaseException | None = None
         self._done = threading.Event()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Save":
+        """Return the save itself: a copy of a callback cannot begin what has begun."""
+        return self
+
     def count(self, written: int) -> None:
         """Note how many bytes have been written."""
         self.written = written

@@ -241,6 +241,10 @@ class Claim(ABC):
 class EventLog(ABC):
     """Lines that several processes append to at once: what a run's journal is kept in."""
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "EventLog":
+        """Return the log itself. See :class:`Storage`."""
+        return self
+
     @property
     @abstractmethod
     def exists(self) -> bool:
@@ -277,6 +281,10 @@ class Storage(ABC):
 
     Paths are those of :meth:`parse`. Errors are ``OSError``, as the operating system would raise them.
     """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Storage":
+        """Return the storage itself: a copy of a callback, as a search makes one a trial, saves to the same place."""
+        return self
 
     # Paths
 
