@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.kit import keras
+from helpers.kit import TF_KERAS, keras
 from lastgood import (
     ArgumentError,
     ArgumentTypeError,
@@ -31,6 +31,12 @@ from lastgood.testing import Fault, faults
 X, Y = np.ones((4, 4), "float32"), np.ones((4, 1), "float32")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 BETTER = (3.0, 1.0, 2.0)  # what "odd" is in the first three epochs
+
+# tf_keras writes TensorFlow's formats to any other ending, and weights to ".keras", too.
+ONLY_WRONG_FOR_KERAS_3 = [
+    ("m.pt", False, "for which Keras has no format"),
+    ("m.keras", True, "holds a whole model"),
+] * (not TF_KERAS)
 
 pytestmark = pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '")  # a loop says nothing of what it will log
 
@@ -147,11 +153,10 @@ def test_a_filepath_that_is_no_path_is_a_type_error(training, path):
     ("name", "weights_only", "text"),
     [
         ("m.kears", False, "Did you mean '.keras'"),
-        ("m.pt", False, "for which Keras has no format"),
-        ("m.keras", True, "holds a whole model"),
         ("m.weights.h5", False, "holds weights only"),
         ("{epoch.keras", False, "no valid template"),
         ("", False, "filepath is empty"),
+        *ONLY_WRONG_FOR_KERAS_3,
     ],
 )
 def test_a_path_that_cannot_be_meant_is_refused_with_what_may_have_been(training, name, weights_only, text):

@@ -102,6 +102,10 @@ class CheckpointCallback(CheckpointHooks):
         if resume:
             engine.continue_run()
         self._assemble(engine, parse_schedule(save_freq, self.period), Best(initial_value_threshold))
+        self._complete()
+
+    def _complete(self) -> None:
+        """Set what a Keras looks for besides; a subclass does so here, and keeps the constructor's signature."""
 
     @property
     def best(self) -> float | None:

@@ -34,9 +34,8 @@ class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
     __module__ = "lastgood.tf_keras"
     generation = "tf_keras"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Make the callback, and set what tf_keras and subclasses of its own callback look for."""
-        super().__init__(*args, **kwargs)
+    def _complete(self) -> None:
+        """Set what tf_keras and subclasses of its own callback look for."""
         self._supports_tf_logs = True  # logs of batches stay tensors until a save is due
         self._chief_worker_only = False
         least = resolve_direction(self.monitor, self.mode, {}).mode == "min"
