@@ -185,16 +185,18 @@ def test_a_policy_of_ones_own_decides_at_each_save_and_by_hand(tmp_path):
         run.prune(keep=Own)
 
 
-def test_a_policy_of_ones_own_that_gives_no_answer_deletes_nothing_and_is_told(tmp_path):
+def test_a_policy_of_ones_own_that_is_wrong_deletes_nothing_and_fails_no_save(tmp_path, caplog):
     class Silent:
         def should_keep(self, records, context):
             return [False] * (len(records) - 1)
 
     of = keeper(tmp_path, keep=Silent())
     for epoch in (1, 2):
-        with pytest.raises(ArgumentError, match=rf"returned {epoch - 1} answers for {epoch} records"):
-            save(of, epoch)
+        save(of, epoch)
+        assert f"returned {epoch - 1} answers for {epoch} records" in caplog.text
     assert steps(open_run(tmp_path)) == [10, 20]
+    with pytest.raises(ArgumentError, match="returned 1 answers for 2 records"):
+        open_run(tmp_path).prune(keep=Silent())
 
 
 @pytest.fixture
