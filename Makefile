@@ -6,7 +6,9 @@ BACKENDS := jax torch tensorflow
 DAMAGE ?= 3000
 # Tests that need a backend. The others run without one, and check that they import none.
 ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
-# Those of them that are run on tf_keras 2, too.
+# What these are about does not depend on the backend, and is tried on jax alone.
+ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %memory_on_keras.py, $(ON_KERAS))
+# Those that are run on tf_keras 2, too.
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
 	%checkpointer_on_keras.py %signals_on_keras.py, $(ON_KERAS))
 OLDER := tests/scenarios/test_older_checkpoints.py
@@ -37,8 +39,9 @@ demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the b
 
 test: .venv/test.stamp  ## run all tests, one process a backend
 	env -u KERAS_BACKEND $(BIN)/python -m pytest tests $(ELSEWHERE)
-	set -e; for backend in $(BACKENDS); do \
-		echo "== $$backend"; $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 $(ON_KERAS); done
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 $(ON_KERAS)
+	set -e; for backend in $(filter-out jax, $(BACKENDS)); do echo "== $$backend"; \
+		$(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 $(filter-out $(ON_ONE), $(ON_KERAS)); done
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
