@@ -254,6 +254,8 @@ class EventLog(ABC):
     def append(self, line: bytes, *, durable: bool) -> None:
         """Append a line, without its newline; what a process left half-written before stays a line of its own.
 
+        Where several append at once, an empty line may come between two.
+
         Raises:
             OSError: The storage failed.
         """
