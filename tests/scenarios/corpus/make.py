@@ -4,9 +4,9 @@ Those that are here were made by lastgood 0.1.0, at commit 5968854, with the ver
 is only run again when a new corpus is wanted, which is then of the version that makes it: the checkpoints of 0.1.0 have
 to stay readable, so keep them beside it. Once for each generation of Keras, with the older version's source in front:
 
-    git worktree add /tmp/before 5968854
-    PYTHONPATH=/tmp/before/src KERAS_BACKEND=jax .venv/bin/python tests/scenarios/corpus/make.py
-    PYTHONPATH=/tmp/before/src KERAS_BACKEND=tensorflow TF_USE_LEGACY_KERAS=1 .venv/bin/python \
+    git worktree add ../lastgood-0.1.0 5968854
+    PYTHONPATH=../lastgood-0.1.0/src KERAS_BACKEND=jax .venv/bin/python tests/scenarios/corpus/make.py
+    PYTHONPATH=../lastgood-0.1.0/src KERAS_BACKEND=tensorflow TF_USE_LEGACY_KERAS=1 .venv/bin/python \
 tests/scenarios/corpus/make.py
 
 For each format a small training is stopped in the middle of its second epoch, and what it has left in its directory is
