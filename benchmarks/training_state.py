@@ -15,7 +15,8 @@ import keras
 import numpy as np
 
 from lastgood import ModelCheckpoint
-from lastgood._keras.keras3 import unsaved_variables
+from lastgood._keras import adapt
+from lastgood._moment import Moment
 from lastgood._snapshot import copier
 
 RESULTS = Path(__file__).parent / "results"
@@ -39,9 +40,10 @@ class Measure(keras.callbacks.Callback):
         self.seconds, self.sizes = [], []
 
     def on_epoch_end(self, epoch, logs=None):
-        unsaved = unsaved_variables(self.model, optimizer=True)
+        adapter = adapt(self.model)
+        unsaved = adapter.unsaved_variables(optimizer=True)
         copy = copier(keras.backend.backend())
-        make = self.checkpoint._training_at((epoch, None), logs, "epoch")
+        make = self.checkpoint._training(adapter, Moment(epoch + 1, None, "epoch", _logs=lambda: logs))
         memory = np.zeros(2**20, np.uint8)
         if epoch >= 19:
             for _ in range(self.repeats):

@@ -193,3 +193,14 @@ def test_a_policy_of_ones_own_sees_what_was_saved_before_a_restart(fit, tmp_path
     assert epochs(tmp_path) == [2, 3]
     start(fit, [checkpoint(Even())], epochs=5)
     assert epochs(tmp_path) == [2, 4, 5]
+
+
+@pytest.mark.parametrize("before", [3, "epoch", lastgood.Epochs(2), lastgood.Budget(0.5)])
+@pytest.mark.parametrize("after", [4, "epoch", lastgood.Epochs(3), lastgood.Budget(0.1)])
+def test_a_restart_may_come_with_another_schedule(fit, tmp_path, make_model, before, after):
+    path = tmp_path / "m.weights.h5"
+    options = {"save_weights_only": True, "save_last": True, "resume": True}
+    fit(make_model(), [lastgood.ModelCheckpoint(path, save_freq=before, **options)], epochs=2)
+    checkpoint = lastgood.ModelCheckpoint(path, save_freq=after, **options)
+    history = fit(make_model(), [checkpoint], epochs=4)
+    assert history.epoch == [0, 1, 2, 3]

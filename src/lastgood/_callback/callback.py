@@ -7,7 +7,7 @@ from typing import Any
 
 from .._engine import Engine, Settings
 from .._policies.retention import KeepPolicy
-from .._policies.schedule import Epochs, Schedule, parse_schedule, whole_number
+from .._policies.schedule import Batches, Epochs, Schedule, parse_schedule, whole_number
 from .._run import Run
 from .._saving import SaveStats
 from .arguments import warn_of_deprecated
@@ -150,7 +150,7 @@ class CheckpointCallback(CheckpointHooks):
         """Return what this callback knows: ``best``, and what its schedule has counted since the last save."""
         return {
             "best": self._saves.best.coming,
-            "schedule": dict(self._schedule.get_state()),
+            "schedule": {"kind": self._schedule.kind, "state": dict(self._schedule.get_state())},
             "epochs_since_save": self.epochs_since_last_save,
             "run": self._engine.keeper.name,
         }
@@ -158,7 +158,10 @@ class CheckpointCallback(CheckpointHooks):
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Continue from what :meth:`get_state` returned."""
         self.best = state["best"]
-        # Version 0.1.0 kept the counts of batches and of epochs apart, whatever the schedule.
-        self._schedule.set_state(state["schedule"] if "schedule" in state else state["batches"])
         self.epochs_since_last_save = state["epochs_since_save"]
+        schedule = state.get("schedule")
+        if schedule is not None and schedule["kind"] == self._schedule.kind:
+            self._schedule.set_state(schedule["state"])
+        elif schedule is None and isinstance(self._schedule, Batches):  # as version 0.1.0 kept its count
+            self._schedule.set_state(state["batches"])
         self._engine.keeper.name = state["run"]

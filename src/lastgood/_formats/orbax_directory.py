@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ def _keras3(adapter: ModelAdapter) -> "Keras3Model":
     """
     if adapter.generation != "keras":
         raise RestoreError("Keras 3 alone reads a directory of Orbax, and this model is one of tf_keras.")
-    return adapter  # type: ignore[return-value] # by its generation
+    return cast("Keras3Model", adapter)
 
 
 def _check_alike(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> None:

@@ -43,6 +43,11 @@ class Schedule(ABC):
         """Return what the user should know about the schedule by now, once; None if there is nothing new."""
         return None
 
+    @property
+    def kind(self) -> str:
+        """The name of the class whose state this is: a restart may come with another schedule."""
+        return _name_of(self)
+
     def get_state(self) -> Mapping[str, Any]:
         """Return what a restart needs: plain values."""
         return {}
@@ -262,6 +267,10 @@ class _Foreign(Schedule):
         if hasattr(schedule, "hooks"):
             self.hooks = schedule.hooks  # type: ignore[misc] # one of its own
 
+    @property
+    def kind(self) -> str:
+        return _name_of(self._schedule)
+
     def due(self, moment: Moment) -> bool:
         return bool(self._schedule.due(moment))
 
@@ -315,6 +324,10 @@ def parse_schedule(value: Any, period: int = 1) -> Schedule:
             "above 0, a lastgood.Epochs or lastgood.Budget, or an object with a method due(moment)."
         )
     return Batches(batches)
+
+
+def _name_of(schedule: Any) -> str:
+    return f"{type(schedule).__module__}.{type(schedule).__qualname__}"
 
 
 def whole_number(name: str, value: Any, unit: str) -> int:

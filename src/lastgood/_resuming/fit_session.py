@@ -132,12 +132,15 @@ class FitSession:
         """
         before = self._before_validation if moment.hook == "validation" else None
         members = self.fit.members
+        seen_by = next((i for i, member in enumerate(members) if member is saver), -1)
+        if moment.hook == "end":  # all have seen the last epoch's end, and a restart calls it for none of them again
+            seen_by = len(members) - 1
         tree = {
             **state_of(adapter, unsaved),
             "position": self.data.position(moment.epoch - 1, moment.batch),
             "randomness": before.randomness if before else randomness.capture(),
             "callbacks": callbacks.take(members),
-            "saver": next((i for i, member in enumerate(members) if member is saver), -1),
+            "saver": seen_by,
             "logs": dict(moment.metrics),
             "hook": moment.hook if moment.hook in ("batch", "validation") else "epoch",
             "stopped": bool(getattr(adapter.model, "stop_training", False)),

@@ -8,7 +8,7 @@ A training of yours, and what it does when a disk is full at its second save:
 ...     checkpoint = lastgood.ModelCheckpoint("runs/{epoch}.keras", on_error="warn")  # doctest: +SKIP
 >>> model.fit(x, y, epochs=3, callbacks=[checkpoint])  # doctest: +SKIP
 
-A training whose checkpoints stay in this process's memory, and touch no disk:
+A training whose checkpoints stay in this process's memory, and that leaves nothing on the disk:
 
 >>> checkpoint = lastgood.ModelCheckpoint("memory://tests/{epoch}.keras")  # doctest: +SKIP
 
