@@ -54,6 +54,11 @@ class Beside(Generic[T]):
         finally:
             self._ended.set()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the code that asks is run by it."""
+        return threading.current_thread() is self._thread
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the work is done, at most ``timeout`` seconds; return whether it is, or will never be."""
         return self._ended.wait(timeout)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from .._engine import Engine, Settings
+from .._engine import Background, Engine, OnSave, Settings
 from .._policies.retention import KeepPolicy
 from .._policies.schedule import Batches, Epochs, Schedule, parse_schedule, whole_number
 from .._run import Run
@@ -30,7 +30,7 @@ class CheckpointCallback(CheckpointHooks):
         options: Any = None,
         initial_value_threshold: float | None = None,
         *,
-        background: bool = True,
+        background: Background = "auto",
         keep_last: int | None = None,
         keep_best: int | None = None,
         keep_every: int | timedelta | None = None,
@@ -38,6 +38,7 @@ class CheckpointCallback(CheckpointHooks):
         save_last: bool = False,
         resume: bool = False,
         on_error: str = "raise",
+        on_save: OnSave | None = None,
         **kwargs: Any,
     ) -> None:
         """Make the callback.
@@ -57,7 +58,10 @@ class CheckpointCallback(CheckpointHooks):
             options: For TensorFlow's own formats, which only tf_keras writes: a ``tf.train.CheckpointOptions`` with
                 ``save_weights_only``, else a ``tf.saved_model.SaveOptions``.
             initial_value_threshold: The value that the first save has to beat.
-            background: Let training go on while a save is being written; it waits only for the copy of its state.
+            background: Let training go on while a save is being written: True always, False never. ``"auto"`` does,
+                unless somebody may look at the file: a callback with code of your own, or a script that calls the
+                hooks itself. They find the checkpoint whole. Callbacks that say ``async_safe = True``, Keras's own and
+                those of common loggers do not count.
             keep_last: How many of the newest checkpoints to keep. With this or one of the next three, those that none
                 of them keeps are deleted after each save; the best, the latest and the pinned ones always stay.
             keep_best: How many of the best by ``monitor`` to keep.
@@ -69,6 +73,9 @@ class CheckpointCallback(CheckpointHooks):
                 never stopped; and save once more when SIGTERM or SIGINT asks for an end.
             on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, continues,
                 and tries again with the next save.
+            on_save: A function of yours that is called with the :class:`Checkpoint` of each save once that is durable,
+                to upload it or to tell somebody. It runs beside training, which the next save makes wait for it. What
+                it raises is treated as ``on_error`` says.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
         Raises:
@@ -90,6 +97,7 @@ class CheckpointCallback(CheckpointHooks):
             keep_every=keep_every,
             keep=keep,
             on_error=on_error,
+            on_save=on_save,
         )
         warn_of_deprecated(kwargs, type(self).__name__)
         self.filepath, self.monitor, self.verbose = settings.template.text, monitor, verbose
@@ -103,6 +111,7 @@ class CheckpointCallback(CheckpointHooks):
             engine.continue_run()
         self._assemble(engine, parse_schedule(save_freq, self.period), Best(initial_value_threshold))
         self._complete()
+        self._warn_of_overrides()
 
     def _complete(self) -> None:
         """Set what a Keras looks for besides; a subclass does so here, and keeps the constructor's signature."""

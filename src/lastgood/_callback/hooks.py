@@ -3,52 +3,28 @@
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from .._bytes.training_block import Training
-from .._engine import Announcer, Engine, preflight, show_progress
-from .._keras import FitAdapter, Generation, Hooks, ModelAdapter, adapt, adapter_class, as_callback, fit_around
-from .._moment import Hook, Moment
-from .._policies.schedule import Schedule
+from .._engine import show_progress
+from .._keras import ModelAdapter, adapt, as_callback, fit_around, onlooker
+from .._moment import Moment
 from .._restoring import load_into
 from .._resuming import FitSession
 from .._run import by_age
-from .best import Best
 from .last_hook import LastHook
-from .saves import Saves
+from .names import MissingNames
+from .stock_methods import StockMethods
+
+# Hooks in which a callback may put a metric of its own into the logs.
+_LOGGING_HOOKS = ("on_train_batch_end", "on_test_end", "on_epoch_end")
 
 
-class CheckpointHooks(Hooks):
-    """The hooks of the callback, each of which reads as what happens there.
+class CheckpointHooks(StockMethods):
+    """The hooks of the callback, each of which reads as what happens there."""
 
-    Attributes:
-        generation: The Keras whose ``fit`` calls them.
-    """
-
-    generation: ClassVar[Generation]
     save_last: bool
     resume: bool
-    save_best_only: bool
     load_weights_on_restart: bool
-    verbose: int
-
-    def _assemble(self, engine: Engine, schedule: Schedule, best: Best) -> None:
-        """Take what the hooks use; a constructor calls it."""
-        self._engine = engine
-        self._schedule = schedule
-        self._announcer = Announcer(self.verbose, self.generation)
-        self._saves = Saves(
-            engine,
-            best,
-            self._announcer,
-            best_only=self.save_best_only,
-            adapter=self._adapter,
-            training=self._training,
-        )
-        self._plain = adapter_class(self.generation).plain_logs
-        self._session = FitSession(FitAdapter())
-        self._begun = False
-        self._epoch = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check, before the first epoch, what would fail after it; load weights if that was asked for.
@@ -61,12 +37,20 @@ class CheckpointHooks(Hooks):
             RunInUseError: An OSError: another process trains into these files, and this one would delete them or
                 continue from them.
         """
+        self._session = FitSession.joined(fit_around(self.model), self, self.model)
+        try:
+            self._begin()
+        except BaseException:
+            self.leave()
+            raise
+
+    def _begin(self) -> None:
         self._saves.best_only, self._announcer.verbose = self.save_best_only, self.verbose  # you may set them until now
-        self._session = FitSession.of(fit_around(self.model))
         fit, adapter = self._session.fit, adapt(self.model)
+        self._begun = False
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
         self._saves.last_place = None
-        self._warn_of_names(adapter)
+        self._missing = self._missing_names(adapter)
         self._engine.begin(adapter, self._training(adapter, Moment(1, None, "epoch")))
         if "batch" in self._schedule.hooks and not fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
@@ -76,7 +60,6 @@ class CheckpointHooks(Hooks):
             self._resume(adapter)
         if self.save_last and fit.members:
             fit.append(as_callback(LastHook, self.generation)(self._end))
-        self._begun = False
         self._saves.mark_in(fit.members)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -106,6 +89,7 @@ class CheckpointHooks(Hooks):
         moment = self._moment("batch", min(batch + 1, steps) if steps else batch + 1, logs)
         self._ask(moment)
         self._stop_if_asked(moment)
+        self._finish_if_seen("on_train_batch_end")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
@@ -129,8 +113,10 @@ class CheckpointHooks(Hooks):
         self._session.end_epoch()
         moment = self._moment("epoch", None, logs)
         self._saves.note_epoch(moment)
+        self._missing.look_at(moment.logs)
         self._ask(moment)
         self._stop_if_asked(moment)
+        self._finish_if_seen("on_epoch_end")
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Wait until all saves are durable; a signal that came late is let through then."""
@@ -139,62 +125,23 @@ class CheckpointHooks(Hooks):
 
     def _end(self, logs: Mapping[str, Any] | None = None) -> None:
         """End training; with ``save_last`` all other callbacks have ended theirs by now."""
-        try:
+        stopped = bool(getattr(self.model, "stop_training", False)) if self._begun else None
+        with self._ending(stopped=stopped):
             if self.save_last and self._begun:
                 restored = self._session.fit.has_restored_weights
                 self._saves.save_last(self._moment("end", None, logs), restored=restored)
             show_progress(self._engine.under_way, enabled=self.verbose >= 1)
             self._engine.wait()
             self._saves.report()
-            self._engine.keeper.settle()
-        finally:
-            stopped = bool(getattr(self.model, "stop_training", False)) if self._begun else None
-            self._engine.end(stopped=stopped)
-            session, self._session = self._session, FitSession(FitAdapter())  # lets go of the data
-            session.end()
 
     # What they share
-
-    def _adapter(self) -> ModelAdapter:
-        """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
-        return adapt(self.model)
-
-    def _moment(self, hook: Hook, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
-        """Return where training is, when a hook was called with some logs after so many batches of the epoch."""
-        epoch = self._epoch + 1
-        return Moment(
-            epoch,
-            batch,
-            hook,
-            time.monotonic(),
-            self._engine.under_way is not None,
-            lambda: self._plain(logs or {}),
-            lambda: self._step(epoch, batch),
-        )
-
-    def _step(self, epoch: int, batch: int | None) -> int:
-        """Return the optimizer's step; of a model that trains without one, the batches are counted."""
-        iterations = adapt(self.model).iterations()
-        if iterations is not None:
-            return iterations
-        steps = self._steps() or 1
-        return epoch * steps if batch is None else (epoch - 1) * steps + batch
-
-    def _steps(self) -> int | None:
-        """Return the batches of an epoch; None where Keras does not know them yet."""
-        return (getattr(self, "params", None) or {}).get("steps")
-
-    def _training(self, adapter: ModelAdapter, moment: Moment) -> Training:
-        """Return what makes the training state of a save at a moment."""
-        session = self._session
-        return lambda unsaved: session.block(adapter, unsaved, moment, self)
 
     def _ask(self, moment: Moment) -> None:
         """Save if the schedule says so, and let it know what that cost."""
         if moment.hook not in self._schedule.hooks or not self._schedule.due(moment):
             return
         started = time.monotonic()
-        self._saves.save_if_allowed(moment)
+        self._save_due(moment)
         self._schedule.saved(started, time.monotonic())
         news = self._schedule.news()
         if news:
@@ -218,12 +165,12 @@ class CheckpointHooks(Hooks):
         if alike[0] is self:
             self._session.resume(adapter, by_age(each._engine.series for each in alike), self)
 
-    def _warn_of_names(self, adapter: ModelAdapter) -> None:
-        """Warn of names that training will not log."""
-        logged, settings = adapter.log_names(), self._engine.settings
-        if logged is None:
-            return
-        monitors = self.save_best_only or settings.retention.keep_best
-        names = [*([settings.monitor] if monitors else ()), *settings.template.fields]
-        for text in preflight.name_warnings(names, logged):
-            warnings.warn(text, stacklevel=3)
+    def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
+        """Warn of names that training will not log; those that another callback may add are looked for later."""
+        settings, members = self._engine.settings, self._session.fit.members
+        ranked = [settings.monitor] if settings.retention.keep_best else []
+        names = [*([settings.monitor] if self.save_best_only else ranked), *settings.template.fields]
+        others = [each for each in members if each is not self]
+        alone = len(others) < len(members) and not any(onlooker(others, hook) for hook in _LOGGING_HOOKS)
+        later = [] if self.save_best_only else ranked
+        return MissingNames(names, later, adapter.log_names(), may_be_added=not alone)

@@ -51,18 +51,18 @@ class Saves:
         self._adapter = adapter
         self._training = training
         self._marks = TensorBoardMarks(())
+        self._improvement: float | None = None
 
     def mark_in(self, members: Iterable[Any]) -> None:
         """Take the callbacks of a ``fit``: saves are marked in the logs of TensorBoard's."""
         self._marks = TensorBoardMarks(members)
 
-    def save_if_allowed(self, moment: Moment) -> None:
-        """Save, if the monitored metric allows it; the best value moves only when the save is durable."""
-        path = self._engine.series.path(moment)
+    def allows(self, moment: Moment, path: str) -> bool:
+        """Return True if the monitored metric allows a save, and say what it does; the next save is that one."""
+        self._improvement = None
         if not self.best_only:
             self._announcer.say(f"saving model to {path}", moment.epoch)
-            self.save(moment, path)
-            return
+            return True
         monitor = self._engine.settings.monitor
         mode = "min" if moment.logs.get(monitor) is None else self._engine.direction(self._adapter()).mode
         verdict, current = self.best.judge(moment, monitor, mode)
@@ -82,7 +82,14 @@ class Saves:
         else:
             improved = f"{monitor} improved from {best} to {current:.5f}"
             self._announcer.say(f"{improved}, saving model to {path}", moment.epoch)
-            self.save(moment, path, best=current)
+            self._improvement = current
+            return True
+        return False
+
+    def take_improvement(self) -> float | None:
+        """Return what the best value becomes with the save that was allowed last; once."""
+        improvement, self._improvement = self._improvement, None
+        return improvement
 
     def save(self, moment: Moment, path: str, best: float | None = None) -> None:
         """Begin a save.
@@ -150,5 +157,6 @@ class Saves:
                 self._marks.mark(save.path, save.record, int(save.costs["size"]))
                 self._announcer.finished(save, save.record.epoch)
             else:
-                on_error = on_error or self._engine.settings.on_error
-                self._announcer.failed(save.error, on_error, save.record.epoch)
+                self._announcer.failed(save.error, on_error or self._engine.settings.on_error, save.record.epoch)
+        for save, error in self._engine.user_errors():
+            self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.epoch)

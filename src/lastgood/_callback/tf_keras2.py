@@ -47,31 +47,20 @@ class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
         """Tell whether batches matter: where none does, tf_keras does not call their hooks."""
         return "batch" in self._schedule.hooks
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Save, if this epoch is one to save; outside of ``fit`` it is durable when this returns."""
-        super().on_epoch_end(epoch, logs)
-        self._wait_outside_of_fit()
-
     def _save_model(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None) -> None:
-        """Save, if the period has passed; subclasses call it from hooks of their own.
+        """Save the model, if the monitored metric allows it; from a subclass's own hook, if the period has passed.
 
         Args:
             epoch: The epoch, counted from 0.
             batch: The index of the batch; None for an epoch's end.
             logs: The logs of the hook.
         """
-        if isinstance(self._schedule, Epochs) and self.epochs_since_last_save < self.period:
-            return
-        self.epochs_since_last_save = 0
-        self._epoch = epoch
-        moment = self._moment("epoch", None, logs) if batch is None else self._moment("batch", batch + 1, logs)
-        self._saves.save_if_allowed(moment)
-        self._wait_outside_of_fit()
-
-    def _wait_outside_of_fit(self) -> None:
-        """Wait for a save where no ``fit`` will: an evaluation that has ended, hooks that are called by hand."""
-        if self._session.fit.callbacks is None:
-            self.wait()
+        if self._due is None:
+            if isinstance(self._schedule, Epochs) and self.epochs_since_last_save < self.period:
+                return
+            self.epochs_since_last_save = 0
+            self._epoch = epoch
+        super()._save_model(epoch, batch, logs)
 
     def _get_most_recently_modified_file_matching_pattern(self, pattern: str) -> str | None:
         """Return the newest checkpoint that a template can have named; None if there is none."""

@@ -3,6 +3,6 @@
 from .announcer import Announcer
 from .engine import Engine
 from .progress import show_progress
-from .settings import Settings
+from .settings import Background, OnSave, Settings
 
-__all__ = ["Announcer", "Engine", "Settings", "show_progress"]
+__all__ = ["Announcer", "Background", "Engine", "OnSave", "Settings", "show_progress"]

@@ -24,7 +24,7 @@ class Announcer:
         self.verbose = verbose
         self._generation = generation
         self._unit = unit
-        self._noted = False
+        self._said: set[str] = set()
 
     def say(self, text: str, number: int) -> None:
         """Print a line where Keras would: on stdout, or in the log where interactive logging is off.
@@ -42,20 +42,46 @@ class Announcer:
         else:
             _LOGGER.info(line)
 
+    def say_once(self, text: str, number: int) -> None:
+        """Print a line, unless it has been printed. See :meth:`say`."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text, number)
+
     def finished(self, save: Save, number: int) -> None:
         """Say that a save is durable."""
-        if save.note and not self._noted:
-            self._noted = True
-            self.say(save.note, number)
+        if save.note:
+            self.say_once(save.note, number)
         cost = f": {save.stats}" if self.verbose >= 2 else ""
         self.say(f"finished saving model to {save.path}{cost}", number)
 
+    def call_failed(self, save: Save, error: Exception, on_error: str, number: int) -> None:
+        """Report that ``on_save`` has failed, as the user asked for. The checkpoint is durable.
+
+        Raises:
+            Exception: The error, with ``on_error="raise"``.
+        """
+        if on_error == "raise":
+            error.add_note(f"on_save raised this for the checkpoint {save.path!r}, which is saved.")
+            raise error
+        warnings.warn(
+            f"{self._unit} {number}: on_save failed for the checkpoint {save.path!r}, which is saved: "
+            f"{type(error).__name__}: {error}.{'' if on_error == 'tell' else ' Training goes on.'}",
+            stacklevel=4,
+        )
+
     def failed(self, error: BaseException, on_error: str, number: int) -> None:
         """Report a save that failed as the user asked for.
+
+        Args:
+            error: What failed it.
+            on_error: ``"raise"``, ``"warn"``, or ``"tell"`` where training ends for another reason.
+            number: The epoch or step.
 
         Raises:
             BaseException: The error, with ``on_error="raise"``, or if it is no ``Exception``.
         """
         if on_error == "raise" or not isinstance(error, Exception):
             raise error
-        warnings.warn(f"{self._unit} {number}: {error} Training goes on; the next save tries again.", stacklevel=3)
+        outlook = "" if on_error == "tell" else " Training goes on; the next save tries again."
+        warnings.warn(f"{self._unit} {number}: {error}{outlook}", stacklevel=3)

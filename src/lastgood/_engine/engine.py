@@ -6,6 +6,7 @@ ended saves <- Engine.ended <- next hook, or next call
 
 import contextlib
 import warnings
+from collections import deque
 from collections.abc import Iterator, Mapping
 
 from .._bytes.training_block import Training
@@ -35,7 +36,10 @@ class Engine:
         self.series = Series(settings.template, settings.format, settings.storage)
         self.keeper = Keeper(self.series, settings.retention)
         self.last: Save | None = None
-        self._saver = Saver(settings.format, self._note_commit, background=settings.background)
+        self._saver = Saver(
+            settings.format, self._note_commit, self._call_user, background=settings.background is not False
+        )
+        self._user_errors: deque[tuple[Save, Exception]] = deque()
         self._direction: Direction | None = None
         self._mode: Mode = "min"
         self._continues = False
@@ -58,17 +62,34 @@ class Engine:
                 continue from them.
         """
         settings = self.settings
+        self._follow_directory()
         self.keeper.publishes = self._saver.publishes = adapter.is_chief()
         for directory in self.series.directories():
             directory.storage.reclaim(directory.path)
         preflight.check_target(self.series)
         settings.format.check_model(adapter)
         preflight.warn_of_space(self.series.directory, adapter.state_bytes())
-        if self.keeper.publishes:
-            refuse = self._continues or settings.retention.prunes
-            preflight.claim(self.keeper, settings.template.text, refuse=refuse)
+        self._claim()
         self._saver.prepare(adapter, settings.template.text, training)
         self.last = None
+
+    def _claim(self) -> None:
+        if self.keeper.publishes:
+            refuse = self._continues or self.settings.retention.prunes
+            preflight.claim(self.keeper, self.settings.template.text, refuse=refuse)
+
+    def _follow_directory(self) -> None:
+        """Take a relative template as it is meant now: a program may change its working directory."""
+        series = self.series.from_here()
+        if series is self.series:
+            return
+        moved, claimed = series.directory != self.series.directory, self.keeper.is_claimed
+        self._saver.wait()  # the writer's thread asks both
+        self.series = series
+        if moved:
+            self.keeper = self.keeper.moved(series)
+            if claimed:
+                self._claim()
 
     def note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:
         """Note in the journal that training begins; by now a restart has said which run it continues."""
@@ -106,6 +127,7 @@ class Engine:
             SaveError: Something that must not be replaced is at ``path``.
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
+        self._follow_directory()
         if self.settings.retention.prunes:
             self._mode = self.direction(adapter).mode
         save = Save(path, self.series.at(path), self.record(moment, adapter), best)
@@ -120,6 +142,21 @@ class Engine:
         if self._continues and save.at != interrupted:  # what a signal made it save is older now
             with contextlib.suppress(OSError):
                 interrupted.storage.discard(interrupted.path)
+
+    def _call_user(self, save: Save) -> None:
+        """Call ``on_save`` with a save that is durable; runs in the writer's thread, and the next save waits for it."""
+        on_save = self.settings.on_save
+        if on_save is None or not self.keeper.publishes:
+            return
+        try:
+            on_save(self.keeper.checkpoint(save.at, save.record))
+        except Exception as error:  # noqa: BLE001 - code of the user's; it is reported at the next hook
+            self._user_errors.append((save, error))
+
+    def user_errors(self) -> Iterator[tuple[Save, Exception]]:
+        """Yield each error that ``on_save`` has raised, once, with the save that it was called for."""
+        while self._user_errors:
+            yield self._user_errors.popleft()
 
     def direction(self, adapter: ModelAdapter) -> Direction:
         """Return how the monitored metric improves; asked once, when the metrics are built."""
@@ -150,9 +187,15 @@ class Engine:
                 self.last = None
             yield save
 
-    def wait(self) -> None:
+    def wait_until_durable(self) -> None:
         """Return when all saves have ended."""
         self._saver.wait()
+
+    def wait(self) -> None:
+        """Return when all saves have ended, and ``on_save`` has been called for each."""
+        self._saver.wait()
+        if self.settings.on_save is not None:
+            self._saver.wait_for_calls()
 
     @property
     def under_way(self) -> Save | None:

@@ -1,8 +1,6 @@
 """What can be known to go wrong before the first save, rather than at it."""
 
 import warnings
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
 
 from .._errors import RunInUseError, SaveError
 from .._run import Keeper, Series
@@ -46,27 +44,6 @@ def claim(keeper: Keeper, filepath: str, *, refuse: bool) -> None:
         if refuse:
             raise RunInUseError(f"{text} Wait until it has ended, or give this one another filepath.") from error
         warnings.warn(f"{text} Each will overwrite checkpoints of the other.", stacklevel=3)
-
-
-def name_warnings(names: Iterable[str], logged: set[str]) -> Iterator[str]:
-    """Yield a warning for each name that training will not log.
-
-    Args:
-        names: The monitored name and the template's placeholders.
-        logged: The names that training will log, without those of validation; whether there will be a validation
-            cannot be known here, so each may come with ``val_`` before it.
-    """
-    choices = sorted(name for name in logged if name not in ("lr", "learning_rate"))
-    choices += [f"val_{name}" for name in choices]
-    for name in dict.fromkeys(names):
-        if name in ("epoch", "batch") or name.removeprefix("val_") in logged:
-            continue
-        close = get_close_matches(name, choices, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        yield (
-            f"ModelCheckpoint uses '{name}', which this model will not log.{hint} It logs: {', '.join(choices)} "
-            "(those with 'val_' only where there is validation data)."
-        )
 
 
 def warn_of_space(directory: Location, needed: int) -> None:

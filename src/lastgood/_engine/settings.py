@@ -2,9 +2,11 @@
 
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from .._checkpoint import Checkpoint
 from .._errors import ArgumentError, ArgumentTypeError
 from .._formats import Format, choose_format
 from .._keras import Generation
@@ -13,6 +15,9 @@ from .._policies.retention import Retention
 from .._storage import Storage, as_text, storage_of
 
 OnError = Literal["raise", "warn"]
+Background = bool | Literal["auto"]
+OnSave = Callable[[Checkpoint], object]
+"""Called with each checkpoint that is durable."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +31,10 @@ class Settings:
         format: The format of the checkpoints.
         monitor: The metric that says which is best.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        background: Whether training goes on while a save is being written.
+        background: Whether training goes on while a save is being written; ``"auto"``: unless somebody may look.
         retention: What to keep.
         on_error: What to do about a save that failed.
+        on_save: Called with each checkpoint that is durable; None for nothing.
     """
 
     owner: str
@@ -37,9 +43,10 @@ class Settings:
     format: Format
     monitor: str
     mode: str
-    background: bool
+    background: Background
     retention: Retention
     on_error: OnError
+    on_save: OnSave | None
 
     @classmethod
     def parse(
@@ -52,12 +59,13 @@ class Settings:
         mode: str,
         weights_only: bool | None,
         options: Any = None,
-        background: bool,
+        background: Any,
         keep_last: Any,
         keep_best: Any,
         keep_every: Any,
         keep: Any,
         on_error: Any,
+        on_save: Any,
     ) -> "Settings":
         """Check the arguments.
 
@@ -69,12 +77,13 @@ class Settings:
             mode: How it improves.
             weights_only: Whether only weights are to be saved; None if the ending decides.
             options: What TensorFlow's own formats are written with.
-            background: Whether training goes on while a save is being written.
+            background: True, False or ``"auto"``.
             keep_last: See :class:`Retention`.
             keep_best: See :class:`Retention`.
             keep_every: See :class:`Retention`.
             keep: See :class:`Retention`.
             on_error: ``"raise"`` or ``"warn"``.
+            on_save: A function that takes a checkpoint, or None.
 
         Raises:
             ArgumentError: A value cannot work.
@@ -93,10 +102,36 @@ class Settings:
             format=file_format,
             monitor=monitor,
             mode=_known_mode(mode, owner),
-            background=background,
+            background=parse_background(background),
             retention=Retention.parse(keep_last, keep_best, keep_every, keep),
             on_error=parse_on_error(on_error),
+            on_save=parse_on_save(on_save),
         )
+
+
+def parse_background(value: Any) -> Background:
+    """Return whether training goes on while a save is being written.
+
+    Raises:
+        ArgumentError: It is neither a truth value nor ``"auto"``.
+    """
+    if value == "auto":
+        return "auto"
+    if value in (True, False):  # those of NumPy, too
+        return bool(value)
+    raise ArgumentError(f"Unrecognized background: {value!r}. Expected True, False or 'auto'.")
+
+
+def parse_on_save(value: Any) -> OnSave | None:
+    """Return what is called with each checkpoint.
+
+    Raises:
+        ArgumentTypeError: It cannot be called.
+    """
+    if value is None or callable(value):
+        found: OnSave | None = value
+        return found
+    raise ArgumentTypeError(f"on_save must be a function that takes a lastgood.Checkpoint, got {value!r}.")
 
 
 def parse_on_error(value: Any) -> OnError:

@@ -129,6 +129,11 @@ class Format(ABC):
                 "'.keras' or '.weights.h5'."
             )
 
+    def own_save(self, adapter: ModelAdapter) -> Callable[[str], object] | None:
+        """Return the model's own method for what this format holds; None if it has none. It is called as stock does."""
+        options = {"options": self._options} if self.takes_options else {}
+        return adapter.own_save(weights_only=self.weights_only, **options)
+
     @abstractmethod
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Get ready for saves of a model; return about how many bytes of staging buffer they take, 0 for none."""

@@ -12,6 +12,7 @@ from .._snapshot.staged_file import StagedFile
 from .._storage import Extent, Image, Report, Span, Stage, direct
 from .base import Snapshot
 
+MAGIC = b"\x89HDF\r\n\x1a\n"
 _ROOM = 2 * 1024 * 1024  # for all that is no tensor
 
 
@@ -52,6 +53,21 @@ def snapshot(
         stage.write_image("", Image(memory, Span(0, at), seal, _is_there), report)
 
     return Snapshot(write_image, size=length, note=note)
+
+
+def complete(stage: Stage, record: Record, training: bytes) -> None:
+    """Add the training state, the digests and the record to a file that was written without them."""
+    with h5py.File(stage.path, "r+") as file:
+        trailing_record.add_training(file, training)
+        extents, table = trailing_record.add_empty_table(file)
+    text = record.to_text(table)
+    with stage.open("") as written:
+        at = written.size
+        memory = np.frombuffer(bytearray(written.read(0, at) + trailing_record.encode(text)), np.uint8)
+    offset, taken = table
+    memory[offset : offset + taken] = np.frombuffer(digests.make_table(memory, extents), np.uint8)
+    digests.seal(memory, extents, at, text)
+    stage.write("", memory.tobytes())
 
 
 def _is_there(stop: int) -> None:

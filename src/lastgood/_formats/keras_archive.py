@@ -18,6 +18,7 @@ from .._snapshot.state_copy import Reached, StateCopy
 from .._storage import Extent, Image, Location, Report, Span, Stage, StoredFile
 from .._storage.base import Kind
 from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Snapshot, live, to_bytes
+from .hdf5_by_stock import MAGIC
 from .weights_plan import PlanCache
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 
 _TRAINING = "lastgood.training"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class KerasArchive(FileFormat):
@@ -61,7 +61,7 @@ class KerasArchive(FileFormat):
         texts = adapter.serialized() if found else None
         if found is None or texts is None:
             content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
-            return live(adapter.model.save, lambda stage: _complete(stage, record, content), note=BY_STOCK)
+            return live(adapter.model.save, lambda stage: complete(stage, record, content), note=BY_STOCK)
         plan = found.plan
         archive = _archive(plan.layout, texts, found.state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(archive.longest)
@@ -136,7 +136,7 @@ class KerasArchive(FileFormat):
 def _is_hdf5(at: Location) -> bool:
     try:
         with at.open() as file:
-            return file.size >= len(_HDF5) and file.read(0, len(_HDF5)) == _HDF5
+            return file.size >= len(MAGIC) and file.read(0, len(MAGIC)) == MAGIC
     except OSError:
         return False
 
@@ -157,7 +157,7 @@ def _record_of(file: StoredFile, comment: bytes) -> tuple[int, RecordText] | Non
     return (file.size - len(comment), RecordText(comment.decode(errors="replace"))) if comment else None
 
 
-def _complete(stage: Stage, record: Record, training: bytes) -> None:
+def complete(stage: Stage, record: Record, training: bytes) -> None:
     """Add the record to what stock Keras wrote, and the training state as a member: the weights are in it by then."""
     text = _comment(record, None)
     with zipfile.ZipFile(stage.path, "a") as archive:

@@ -7,6 +7,7 @@ from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, ar
 from .callbacks import as_callback, callback_classes
 from .choice import adapt, adapter_class, default_generation, fit_around
 from .fit_adapter import FitAdapter
+from .onlookers import has_code, onlooker
 
 __all__ = [
     "FitAdapter",
@@ -22,4 +23,6 @@ __all__ = [
     "callback_classes",
     "default_generation",
     "fit_around",
+    "has_code",
+    "onlooker",
 ]

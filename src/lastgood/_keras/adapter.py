@@ -6,13 +6,15 @@
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy.typing as npt
 
 from .._policies.monitor import Mode
+from .onlookers import package_of
 
 if TYPE_CHECKING:
     import h5py
@@ -212,6 +214,18 @@ class ModelAdapter(ABC):
     @abstractmethod
     def plain_logs(logs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the logs of a hook with values that this process holds."""
+
+    def own_save(self, *, weights_only: bool, **options: Any) -> Callable[[str], object] | None:
+        """Return the method that stock would call to save the model; None if it is Keras's own.
+
+        Args:
+            weights_only: Whether only weights are to be saved.
+            **options: What stock would pass to it.
+        """
+        name = "save_weights" if weights_only else "save"
+        if package_of(self.model, name) in ("keras", "tf_keras"):
+            return None
+        return partial(getattr(self.model, name), overwrite=True, **options)
 
     def iterations(self) -> int | None:
         """Return the number of the optimizer's updates; None if the model has no optimizer."""

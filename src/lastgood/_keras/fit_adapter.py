@@ -5,8 +5,12 @@ from types import FrameType
 from typing import Any
 
 from .callbacks import callback_classes
+from .onlookers import has_code, onlooker
+from .watch import Watch
 
 _FRAMES = 12
+_EPOCH_HOOKS = ("on_epoch_begin", "on_epoch_end", "on_test_begin", "on_test_end", "on_train_end")
+_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_test_batch_begin", "on_test_batch_end")
 _MARK = "_lastgood_fit"
 
 
@@ -26,6 +30,7 @@ class FitAdapter:
         self.epochs = epochs
         self.session: Any = None
         self.before_making: Callable[[], None] = _nothing
+        self._watch: Watch | None = None
 
     @classmethod
     def of(cls, callbacks: Any, epochs: Any) -> "FitAdapter":
@@ -61,6 +66,64 @@ class FitAdapter:
     def dispatch_in_turn(self) -> bool:
         """Make Keras call batch hooks, and in the training thread; return False if that cannot be ensured."""
         return True
+
+    def who_looks_after(self, member: Any, hook: str) -> str | None:
+        """Return who may look at a file that a callback has written in a hook, in words; None if nobody can.
+
+        Args:
+            member: The callback.
+            hook: The hook's name.
+        """
+        members = self.members
+        place = next((i for i, each in enumerate(members) if each is member), None)
+        if place is None or self.epochs is None:
+            return "whoever calls its hooks"
+        if any(has_code(member, name) for name in (*_EPOCH_HOOKS, *_BATCH_HOOKS, "_save_model")):  # a subclass of ours
+            return type(member).__name__
+        found = onlooker(members[place + 1 :], hook)
+        return None if found is None else type(found).__name__
+
+    def watch(self, model: Any, before: Callable[[], None], left: Callable[[], None]) -> None:
+        """Follow a ``fit`` until :meth:`unwatch`.
+
+        Args:
+            model: The model.
+            before: Called before each hook in which somebody may look at a file. See :func:`onlooker`.
+            left: Called when an exception leaves ``fit``, which calls no hook then.
+        """
+        if self._watch is not None or self.callbacks is None:
+            return
+        self._watch = Watch(left)
+        members = self.members
+        for hook in (*_EPOCH_HOOKS, *_BATCH_HOOKS):
+            looked_at = onlooker(members, hook) is not None
+            if looked_at or hook in _EPOCH_HOOKS:  # where it need not, a batch's hook costs nothing
+                self._watch.method(self.callbacks, hook, before if looked_at else None)
+        self._watch_steps(self._watch, model, self.epochs, "train_function")
+
+    def watch_validation(self, model: Any) -> None:
+        """Follow the validation that begins, too."""
+        if self._watch is not None:
+            self._watch_steps(self._watch, model, self._validation_of(model), "test_function")
+
+    def unwatch(self) -> None:
+        """Leave a ``fit`` as it was."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.end()
+
+    def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
+        """Have the steps of an epoch, and the drawing of its batches, be watched for exceptions.
+
+        Args:
+            watch: What watches.
+            model: The model.
+            epochs: The object from which batches are drawn; None if Keras does not show it.
+            step: The name of the model's function that computes a step.
+        """
+
+    def _validation_of(self, model: Any) -> Any:
+        """Return the object from which a validation draws its batches; None if Keras does not show it."""
 
     def build(self, model: Any) -> None:
         """Build a model that has no variables yet, as its first batch would, if that is possible."""

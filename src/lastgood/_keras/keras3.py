@@ -85,8 +85,14 @@ class Keras3Model(ModelAdapter):
         return list(getattr(getattr(self.model, "optimizer", None), "variables", ()))
 
     def metrics_variables(self) -> list[Any]:
-        """Return the variables in which the metrics accumulate."""
-        return list(self.model.metrics_variables)
+        """Return the variables in which the metrics accumulate.
+
+        On jax, a step that an exception has ended leaves them without values. Keras resets them when an epoch begins.
+        """
+        variables = list(self.model.metrics_variables)
+        if any(getattr(v, "_value", v) is None and getattr(v, "_initializer", None) is None for v in variables):
+            self.model.reset_metrics()
+        return variables
 
     def metrics_are_built(self) -> bool:
         """Return True if the compiled metrics have their variables, which the first batch creates."""

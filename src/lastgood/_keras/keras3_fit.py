@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from .fit_adapter import FitAdapter, frames, lineage
+from .watch import Watch
 
 _ADAPTERS = {
     "ArrayDataAdapter": "arrays",
@@ -189,6 +190,19 @@ class Keras3Fit(FitAdapter):
             return False
         self.callbacks._async_train = self.callbacks._async_test = False
         return True
+
+    def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
+        """Watch the block around an epoch's steps; on torch, where there is none, the steps and the iterators."""
+        if epochs is None:
+            return
+        watch.context(epochs, "catch_stop_iteration")
+        if keras.backend.backend() == "torch":
+            watch.generator(epochs, "_enumerate_iterator")
+            watch.method(model, step)
+
+    def _validation_of(self, model: Any) -> Any:
+        """Return the iterator over the batches of a validation."""
+        return getattr(model, "_eval_epoch_iterator", None)
 
     def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
         """Make ``fit`` begin with an epoch, counted from 0.

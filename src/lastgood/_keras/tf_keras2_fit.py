@@ -12,6 +12,7 @@ import tf_keras
 
 from .fit_adapter import FitAdapter, frames, lineage
 from .tf_keras2 import TFKeras2Model
+from .watch import Watch
 
 _ADAPTERS = {
     "TensorLikeDataAdapter": "arrays",
@@ -64,6 +65,16 @@ class TFKeras2Fit(FitAdapter):
         step, iterator = getattr(model, "train_tf_function", None), self.current_iterator
         if not TFKeras2Model(model).metrics_are_built() and step is not None and iterator is not None:
             step.get_concrete_function(iterator)
+
+    def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
+        """Watch the block around an epoch's steps."""
+        del model, step
+        if epochs is not None:
+            watch.context(epochs, "catch_stop_iteration")
+
+    def _validation_of(self, model: Any) -> Any:
+        """Return the data handler of a validation."""
+        return getattr(model, "_eval_data_handler", None)
 
     @property
     def kind(self) -> str:

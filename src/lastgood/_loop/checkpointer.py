@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from .._bytes.training_block import UnpackableError
-from .._engine import Announcer, Engine, Settings, show_progress
+from .._engine import Announcer, Background, Engine, OnSave, Settings, show_progress
 from .._errors import ArgumentError
 from .._keras import ModelAdapter, adapt, default_generation
 from .._moment import Moment
@@ -48,7 +48,7 @@ class Checkpointer:
         save_weights_only: bool | None = None,
         options: Any = None,
         verbose: int = 0,
-        background: bool = True,
+        background: Background = True,
         keep_last: int | None = None,
         keep_best: int | None = None,
         keep_every: int | timedelta | None = None,
@@ -56,6 +56,7 @@ class Checkpointer:
         monitor: str = "loss",
         mode: str = "auto",
         on_error: str = "raise",
+        on_save: OnSave | None = None,
     ) -> None:
         """Make it.
 
@@ -65,7 +66,8 @@ class Checkpointer:
             save_weights_only: Save weights and optimizer state rather than the whole model; None if the ending decides.
             options: As for :class:`ModelCheckpoint`.
             verbose: 0 is silent, 1 prints a line for each save, 2 adds what it cost.
-            background: Let training go on while a save is being written.
+            background: Let training go on while a save is being written; wait for it with :meth:`wait`. With False and
+                ``"auto"`` it is there when :meth:`save` returns.
             keep_last: How many of the newest checkpoints to keep. With this or one of the next three, those that none
                 of them keeps are deleted after each save; the best, the latest and the pinned ones always stay.
             keep_best: How many of the best by ``monitor`` to keep.
@@ -75,6 +77,7 @@ class Checkpointer:
             monitor: The metric that says which is best.
             mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the model's metric itself.
             on_error: ``"raise"`` raises the error of a save that failed from the next call; ``"warn"`` warns of it.
+            on_save: As for :class:`ModelCheckpoint`.
 
         Raises:
             ArgumentError: A ValueError: an argument's value cannot work.
@@ -95,6 +98,7 @@ class Checkpointer:
             keep_every=keep_every,
             keep=keep,
             on_error=on_error,
+            on_save=on_save,
         )
         self.filepath = settings.template.text
         self._engine = Engine(settings)
@@ -143,6 +147,9 @@ class Checkpointer:
             raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
         except Exception as error:  # noqa: BLE001 - it is raised, or warned of
             self._announcer.failed(error, self._engine.settings.on_error, step)
+        if self._engine.settings.background == "auto":  # what comes next is the loop, which may look
+            self._engine.wait_until_durable()
+            self._report()
         return path
 
     def restore(self, model: Any) -> Progress | None:
@@ -213,8 +220,9 @@ class Checkpointer:
             if save.error is None:
                 self._announcer.finished(save, save.record.step)
             else:
-                on_error = on_error or self._engine.settings.on_error
-                self._announcer.failed(save.error, on_error, save.record.step)
+                self._announcer.failed(save.error, on_error or self._engine.settings.on_error, save.record.step)
+        for save, error in self._engine.user_errors():
+            self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.step)
 
     def __enter__(self) -> "Checkpointer":
         """Hold signals back."""

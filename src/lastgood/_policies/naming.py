@@ -39,7 +39,7 @@ class Template:
             raise ArgumentError(
                 f"filepath {text!r} is no valid template: {error}. Write a literal brace twice."
             ) from error
-        names = [_name(field) for _, field, _, _ in parts if field is not None]
+        names = list(_looked_up(text))
         if any(not name or name.isdigit() for name in names):
             raise ArgumentError(f"filepath {text!r} has a placeholder without a name. Write it as in '{{epoch:02d}}'.")
         self.text = text
@@ -220,6 +220,14 @@ def _placeholder(field: str | None, spec: str, conversion: str) -> str:
 def _name(field: str) -> str:
     """Return the name that a placeholder looks up: what comes before any ``.attribute`` or ``[index]``."""
     return re.split(r"[.\[]", field, maxsplit=1)[0]
+
+
+def _looked_up(text: str) -> Iterator[str]:
+    """Yield the names that filling a template looks up, those in a placeholder's format among them."""
+    for _, field, spec, _ in Formatter().parse(text):
+        if field is not None:
+            yield _name(field)
+            yield from _looked_up(spec or "")
 
 
 def _number(value: Any) -> Any:

@@ -9,14 +9,16 @@
                                                                                  |
     any of them --a signal--> stopping: saved at the next batch, then let through
     any of them --end() of the last callback--> ended: signals are let through again
+    any of them --an exception leaves fit--> each callback leaves: its saves are durable by then
 
 A callback that hooks are called of by hand has a session too, of a ``fit`` of which nothing is known.
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .._bytes.training_block import TrainingBlock, UnpackableError
 from .._errors import ArgumentError
@@ -42,6 +44,16 @@ class _BeforeValidation:
     metrics: list[dict[str, Any]]
 
 
+class Participant(Protocol):
+    """One of our callbacks in a ``fit``."""
+
+    def finish(self) -> None:
+        """Make durable what others may look at now."""
+
+    def leave(self) -> None:
+        """Make durable what has been announced: an exception ends training, and calls no hook."""
+
+
 class FitSession:
     """One ``fit``, from its first hook to its end. Our callbacks in it share one.
 
@@ -56,20 +68,37 @@ class FitSession:
         self.fit = fit
         self.data = EpochData(fit)
         self.resumed: str | None = None
-        self._members = 0
+        self._participants: list[Participant] = []
         self._saver: Any = None
         self._replay: Replay | None = None
         self._interruption: Interruption | None = None
         self._before_validation: _BeforeValidation | None = None
 
     @classmethod
-    def of(cls, fit: FitAdapter) -> "FitSession":
-        """Return the one session of a ``fit``, whichever of its callbacks asks."""
+    def joined(cls, fit: FitAdapter, participant: Participant, model: Any) -> "FitSession":
+        """Return the one session of a ``fit``, which a callback joins.
+
+        Args:
+            fit: The ``fit``.
+            participant: The callback.
+            model: The model.
+        """
         if fit.session is None:
             fit.session = cls(fit)
         session: FitSession = fit.session
-        session._members += 1
+        session._participants.append(participant)
+        fit.watch(model, session._finish_all, session._leave_all)
         return session
+
+    def _finish_all(self) -> None:
+        for each in self._participants:
+            each.finish()
+
+    def _leave_all(self) -> None:
+        """Let all callbacks leave, whatever befalls one of them."""
+        with ExitStack() as stack:
+            for each in reversed(self._participants):
+                stack.callback(each.leave)
 
     def resume(self, adapter: ModelAdapter, candidates: Sequence[tuple[Location, Format]], saver: Any) -> None:
         """Continue the run whose checkpoints the candidates are, and hold signals back from now on.
@@ -107,6 +136,7 @@ class FitSession:
 
     def begin_validation(self, adapter: ModelAdapter) -> None:
         """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
+        self.fit.watch_validation(adapter.model)
         if self._replay is not None:
             self._replay.begin_validation()
         if self._interruption is not None:
@@ -170,9 +200,13 @@ class FitSession:
         if self._interruption is not None:
             self._interruption.deliver()
 
-    def end(self) -> None:
+    def end(self, participant: Participant) -> None:
         """Let one callback leave; when the last has left, let a signal through that came late."""
-        self._members -= 1
-        if self._members <= 0 and self._interruption is not None:
-            interruption, self._interruption = self._interruption, None
+        self._participants = [each for each in self._participants if each is not participant]
+        if self._participants:
+            return
+        self.fit.unwatch()
+        self.fit.session = None  # of a list of callbacks that is used again, the next fit has its own
+        interruption, self._interruption = self._interruption, None
+        if interruption is not None:
             interruption.deliver(hold=False)

@@ -59,6 +59,11 @@ class Keeper:
         self._claim: Claim | None = None
 
     @property
+    def is_claimed(self) -> bool:
+        """Whether the template's paths are claimed for this process."""
+        return self._claim is not None
+
+    @property
     def is_kept(self) -> bool:
         """Whether the run has a journal, or is to have one."""
         return self.publishes and (self.wanted or self.run.journal.exists)
@@ -72,6 +77,13 @@ class Keeper:
         if self._claim is None:
             storage, path = self._series.storage, self._series.directory.path
             self._claim = storage.claim(path, self.template, self, leave_lock=self.is_kept)
+
+    def moved(self, series: Series) -> "Keeper":
+        """Return what keeps the same run where its template leads to now; its old place is left to others."""
+        self.release()
+        moved = Keeper(series, self.retention)
+        moved.name, moved.wanted, moved.publishes = self.name, self.wanted, self.publishes
+        return moved
 
     def release(self) -> None:
         """Leave the paths to other processes."""
@@ -102,6 +114,13 @@ class Keeper:
         self._has_news = True
         if time.monotonic() >= self._rests_until:
             self._prune()
+
+    def checkpoint(self, at: Location, record: Record) -> Checkpoint:
+        """Return a checkpoint that has just been saved, as users see it."""
+        place = (record.step, record.epoch, record.batch)
+        return Checkpoint(
+            at.public(), record.format, at.size(), record.created, *place, record.metrics, pinned=False, record=record
+        )
 
     def settle(self) -> None:
         """When training ends, prune once more if saves or metrics have come since.

@@ -1,14 +1,14 @@
 """The checkpoints that one template has made, and which of them is newer."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .._formats import Format
 from .._moment import Moment
 from .._policies.naming import Shape, Template
-from .._storage import Location, Storage, groups
+from .._storage import Location, Storage, groups, working_directory
 from .._storage.base import TEMPORARY_PREFIX, Entry
 
 _CORRUPT = ".corrupt"
@@ -22,11 +22,18 @@ class Series:
         template: The template.
         format: The format of its checkpoints.
         storage: The storage.
+        base: The directory that a relative template starts from; None for the one that the process is in when asked.
     """
 
     template: Template
     format: Format
     storage: Storage
+    base: Path | None = None
+
+    def from_here(self) -> "Series":
+        """Return the series that the template means now: a program may change its working directory."""
+        here = working_directory()
+        return self if here is None or here == self.base else replace(self, base=here)
 
     @property
     def directory(self) -> Location:
@@ -35,7 +42,7 @@ class Series:
 
     def at(self, text: str) -> Location:
         """Return the location of a path of the template."""
-        return Location(self.storage.parse(text), self.storage)
+        return Location(self.storage.parse(text), self.storage).below(self.base)
 
     def path(self, moment: Moment) -> str:
         """Return where a save at a moment goes, as the user wrote it. See :meth:`Template.path`."""

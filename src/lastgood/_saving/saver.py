@@ -13,7 +13,8 @@ from typing import Any
 
 from .._bytes.training_block import Training
 from .._errors import LastgoodError, SaveError, is_system_error
-from .._formats import Format, Snapshot
+from .._formats import Format, Snapshot, own_save
+from .._formats.base import to_bytes
 from .._keras import ModelAdapter
 from .._record import Record
 from .._snapshot import copier, staging
@@ -62,6 +63,7 @@ class Save:
         record: What is known of it.
         best: What the best monitored value becomes when it is durable; None if it stays.
         note: What the user should know about how it is saved; empty if nothing.
+        is_elsewhere: Whether the model's own method has saved to places of its own, and nothing to this one.
         begun: Whether the writing has begun, and will end.
         size: Bytes to be written; 0 where that is not known beforehand.
         written: Bytes written so far.
@@ -76,6 +78,7 @@ class Save:
         self.record = record
         self.best = best
         self.note = ""
+        self.is_elsewhere = False
         self.begun = False
         self.size = 0
         self.written = 0
@@ -112,7 +115,7 @@ class Save:
 
 
 OnCommit = Callable[[Save], None]
-"""Called in the writer's thread with a save that is durable."""
+"""Called in the writer's thread with a save whose checkpoint is durable; raises nothing."""
 
 
 class Saver:
@@ -123,18 +126,20 @@ class Saver:
         publishes: Whether what is written becomes visible: of several processes that train in step, one publishes.
     """
 
-    def __init__(self, file_format: Format, on_commit: OnCommit, *, background: bool) -> None:
+    def __init__(self, file_format: Format, on_commit: OnCommit, on_end: OnCommit, *, background: bool) -> None:
         """Save in one format.
 
         Args:
             file_format: The format.
-            on_commit: Called with each save that is durable.
+            on_commit: Called with each save before anybody hears that it has ended.
+            on_end: Called after that.
             background: Whether training goes on while a snapshot is being written.
         """
         self.stats: deque[SaveStats] = deque(maxlen=1000)
         self.publishes = True
         self._format = file_format
         self._on_commit = on_commit
+        self._on_end = on_end
         self._background = background
         self._unreported: deque[Save] = deque()
 
@@ -150,6 +155,8 @@ class Saver:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
         adapter.build_optimizer()
+        if self._format.own_save(adapter) is not None:
+            return
         copier(adapter.backend())  # its module is imported now rather than at the first save
         with _explaining(path):
             size = self._format.prepare(adapter, training)
@@ -175,7 +182,7 @@ class Saver:
         with writer.turn():
             started = time.perf_counter()
             with _explaining(save.path):
-                snapshot = self._format.snapshot(adapter, save.record, training)
+                snapshot = self._snapshot(adapter, save, training)
                 if not (self._background and snapshot.copy.worth_following):
                     snapshot.copy.run()
             save.note, save.size = snapshot.note, snapshot.size
@@ -194,6 +201,12 @@ class Saver:
                     writing.abandon()
                 raise
 
+    def _snapshot(self, adapter: ModelAdapter, save: Save, training: Training) -> Snapshot:
+        own = self._format.own_save(adapter)
+        if own is None:
+            return self._format.snapshot(adapter, save.record, training)
+        return own_save.snapshot(own, save.at, save.record, to_bytes(adapter, training([])))
+
     def stage(self, save: Save) -> Any:
         """Return the stage of a save."""
         return save.at.storage.stage(save.at.path, self._format.suffix, publish=self.publishes)
@@ -202,7 +215,12 @@ class Saver:
         """Note that a save is durable."""
         save.stats = stats
         self.stats.append(stats)
-        self._on_commit(save)
+        if not save.is_elsewhere:
+            self._on_commit(save)
+
+    def ended_well(self, save: Save) -> None:
+        """Call what is to be called after a save that is durable."""
+        self._on_end(save)
 
     def failed(self, save: Save, error: Exception) -> None:
         """Keep the error of a save until the next hook."""
@@ -225,6 +243,10 @@ class Saver:
         """Return when all saves have ended."""
         for save in list(self._unreported):
             save.wait()
+
+    def wait_for_calls(self) -> None:
+        """Return when what is called after the saves has returned, unless it is what asks."""
+        writer.flush()
 
     def ended(self) -> Iterator[Save]:
         """Yield each save that has ended, once."""
@@ -252,6 +274,8 @@ class _Writing:
         if self._stage is not None:
             self._commit(self._stage)
         self._save.end()
+        if self._save.is_durable and not self._save.is_elsewhere:
+            self._saver.ended_well(self._save)
 
     def write(self) -> None:
         """Write to a stage. If the snapshot is live, this reads the model."""
@@ -267,7 +291,8 @@ class _Writing:
             snapshot.seal(stage)
             size, written = stage.size(), time.perf_counter()
             self._stack.close()
-            if self._saver.publishes:
+            save.is_elsewhere = stage.withdrawn
+            if self._saver.publishes and not save.is_elsewhere:
                 snapshot.after(save.at)
             self._saver.committed(
                 save, SaveStats(save.path, size, *_between(*self._began, snapshot.copy.ended, written))

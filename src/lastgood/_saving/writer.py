@@ -40,8 +40,8 @@ def run(work: Callable[[], None], *, background: bool) -> None:
 
 
 def flush() -> None:
-    """Return when nothing is being written in the background."""
-    if _last is not None:
+    """Return when nothing is being written in the background; at once if it is the writer's thread that asks."""
+    if _last is not None and not _last.is_current:
         _last.wait()
 
 

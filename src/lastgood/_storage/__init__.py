@@ -1,9 +1,10 @@
 """Where checkpoints lie: the one act that makes a checkpoint visible, and all that reads what was saved."""
 
+from .adopted import adopt
 from .base import Extent, Image, Info, Report, Span, Stage, Storage, StoredFile
 from .local import LocalStorage
 from .locate import LOCAL, as_text, locate, storage_of
-from .location import Location
+from .location import Location, working_directory
 from .memory import MemoryStorage
 from .scratch import scratch_directory
 
@@ -20,8 +21,10 @@ __all__ = [
     "Stage",
     "Storage",
     "StoredFile",
+    "adopt",
     "as_text",
     "locate",
     "scratch_directory",
     "storage_of",
+    "working_directory",
 ]

@@ -188,9 +188,11 @@ class Stage(ABC):
 
     Attributes:
         target: Where it will appear.
+        withdrawn: Whether nothing is to appear: what was to be written has been written elsewhere.
     """
 
     target: PurePath
+    withdrawn: bool = False
 
     @property
     @abstractmethod

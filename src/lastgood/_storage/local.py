@@ -57,8 +57,9 @@ class LocalStorage(Storage):
         with _locked_token(target) as stem:
             temporary = stem.with_name(stem.name + suffix)
             try:
-                yield LocalStage(temporary, target)
-                if publish:
+                stage = LocalStage(temporary, target)
+                yield stage
+                if publish and not stage.withdrawn:
                     _publish(temporary, target, stem.with_name(stem.name + ".old"))
             finally:
                 _remove(temporary)

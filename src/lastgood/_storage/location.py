@@ -43,6 +43,12 @@ class Location:
         """Return the location of another name in the same directory."""
         return Location(self.path.with_name(name), self.storage)
 
+    def below(self, base: Path | None) -> "Location":
+        """Return the location that a relative path in the file system has in a directory; others stay as they are."""
+        if base is None or not isinstance(self.path, Path):
+            return self
+        return Location(base / self.path, self.storage)
+
     def is_link(self) -> bool:
         """Return True if it is a symbolic link itself."""
         return self.storage.is_link(self.path)
@@ -105,3 +111,11 @@ class Location:
     def public(self) -> "Path | Location":
         """Return it as users get it: a :class:`pathlib.Path` if it is in the file system."""
         return self.path if isinstance(self.path, Path) else self
+
+
+def working_directory() -> Path | None:
+    """Return the directory that relative paths start from; None if it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None

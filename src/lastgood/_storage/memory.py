@@ -45,7 +45,7 @@ class MemoryStorage(Storage):
             beside = [entry.name for entry in self._entries(target.parent)]
             stage = LocalStage(scratch / f"checkpoint{suffix}", target, beside)
             yield stage
-            if publish:
+            if publish and not stage.withdrawn:
                 self._commit(target, stage)
 
     def _commit(self, target: PurePath, stage: LocalStage) -> None:

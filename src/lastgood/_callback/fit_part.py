@@ -1,0 +1,123 @@
+"""A callback's part in a running ``fit``: where training is, who may look at its files, and how it leaves."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from .._bytes.training_block import Training
+from .._engine import Announcer, Engine
+from .._keras import FitAdapter, Generation, Hooks, ModelAdapter, adapt, adapter_class
+from .._moment import Hook, Moment
+from .._policies.schedule import Schedule
+from .._resuming import FitSession
+from .best import Best
+from .names import MissingNames
+from .saves import Saves
+
+
+class FitPart(Hooks):
+    """What the hooks of a callback have in common.
+
+    Attributes:
+        generation: The Keras whose ``fit`` calls them.
+    """
+
+    generation: ClassVar[Generation]
+    save_best_only: bool
+    verbose: int
+
+    def _assemble(self, engine: Engine, schedule: Schedule, best: Best) -> None:
+        """Take what the hooks use; a constructor calls it."""
+        self._engine = engine
+        self._schedule = schedule
+        self._announcer = Announcer(self.verbose, self.generation)
+        self._saves = Saves(
+            engine,
+            best,
+            self._announcer,
+            best_only=self.save_best_only,
+            adapter=self._adapter,
+            training=self._training,
+        )
+        self._plain = adapter_class(self.generation).plain_logs
+        self._session = FitSession(FitAdapter())
+        self._missing = MissingNames((), (), None, may_be_added=True)
+        self._begun = False
+        self._epoch = 0
+
+    # What the session calls
+
+    def finish(self) -> None:
+        """Make durable what others may look at now, unless you have said that they do not."""
+        if self._engine.settings.background == "auto" and self._engine.under_way:
+            self._engine.wait_until_durable()
+            self._saves.report()
+
+    def leave(self) -> None:
+        """Make durable what has been announced: an exception ends training, and no hook comes any more."""
+        with self._ending(stopped=None):
+            self._engine.wait()
+            self._saves.report(on_error="tell")  # the exception that ends training comes first
+
+    @contextmanager
+    def _ending(self, *, stopped: bool | None) -> Iterator[None]:
+        """Leave the run to others when the block has ended training.
+
+        Args:
+            stopped: Whether a callback has stopped it; None if it never began, or an exception has ended it.
+        """
+        try:
+            yield
+            self._engine.keeper.settle()
+        finally:
+            self._engine.end(stopped=stopped)
+            session, self._session = self._session, FitSession(FitAdapter())  # lets go of the data
+            session.end(self)
+
+    def _finish_if_seen(self, hook: str) -> None:
+        """Wait for a save where somebody may look at the file as soon as a hook returns; say so, once."""
+        if self._engine.settings.background != "auto" or not self._engine.under_way:
+            return
+        onlooker = self._session.fit.who_looks_after(self, hook)
+        if onlooker is None:
+            return
+        self.finish()
+        self._announcer.say_once(
+            f"training waits for each save, since {onlooker} may look at the file. Pass background=True if not",
+            self._epoch + 1,
+        )
+
+    def _adapter(self) -> ModelAdapter:
+        """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
+        return adapt(self.model)
+
+    def _moment(self, hook: Hook, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
+        """Return where training is, when a hook was called with some logs after so many batches of the epoch."""
+        epoch = self._epoch + 1
+        return Moment(
+            epoch,
+            batch,
+            hook,
+            time.monotonic(),
+            self._engine.under_way is not None,
+            lambda: self._plain(logs or {}),
+            lambda: self._step(epoch, batch),
+        )
+
+    def _step(self, epoch: int, batch: int | None) -> int:
+        """Return the optimizer's step; of a model that trains without one, the batches are counted."""
+        iterations = adapt(self.model).iterations()
+        if iterations is not None:
+            return iterations
+        steps = self._steps() or 1
+        return epoch * steps if batch is None else (epoch - 1) * steps + batch
+
+    def _steps(self) -> int | None:
+        """Return the batches of an epoch; None where Keras does not know them yet."""
+        return (getattr(self, "params", None) or {}).get("steps")
+
+    def _training(self, adapter: ModelAdapter, moment: Moment) -> Training:
+        """Return what makes the training state of a save at a moment."""
+        session = self._session
+        return lambda unsaved: session.block(adapter, unsaved, moment, self)

@@ -1,0 +1,80 @@
+"""The methods of stock's callback that subclasses override: what to save, whether, and where to.
+
+Keras documents none of them, but people build on them. A save that is due goes through all three.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from .._keras import has_code
+from .._moment import Moment
+from .fit_part import FitPart
+
+# What stock's callback has besides. It is not called here: the engine does that.
+_NOT_CALLED = (
+    "_checkpoint_exists",
+    "_is_improvement",
+    "_maybe_remove_file",
+    "_save_handler",
+    "_set_monitor_op",
+    "_should_save_on_batch",
+)
+
+
+class StockMethods(FitPart):
+    """Saves through methods that a subclass may override."""
+
+    _due: Moment | None = None
+
+    def _save_model(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None) -> None:
+        """Save the model, if the monitored metric allows it.
+
+        Args:
+            epoch: The epoch, counted from 0.
+            batch: The index of the batch; None at an epoch's end.
+            logs: The logs of the hook.
+        """
+        filepath = self._get_file_path(epoch, batch, logs)
+        if self._should_save_model(epoch, batch, logs, filepath):
+            self._saves.save(self._asked(batch, logs), filepath, best=self._saves.take_improvement())
+            if self._due is None:
+                self._finish_if_seen("on_epoch_end")
+
+    def _should_save_model(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None, filepath: str) -> bool:
+        """Return True if the monitored metric allows a save, and say so; always without ``save_best_only``."""
+        del epoch
+        return self._saves.allows(self._asked(batch, logs), filepath)
+
+    def _get_file_path(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None) -> str:
+        """Return the path to save to.
+
+        Raises:
+            PlaceholderError: A KeyError: a placeholder names nothing that is logged.
+        """
+        template, logs = self._engine.settings.template, self._asked(batch, logs).logs
+        return template.path(epoch=epoch + 1, batch=None if batch is None else batch + 1, logs=logs)
+
+    def _save_due(self, moment: Moment) -> None:
+        """Save at a moment that the schedule has chosen."""
+        self._due = moment
+        try:
+            self._save_model(moment.epoch - 1, None if moment.batch is None else moment.batch - 1, dict(moment.logs))
+        finally:
+            self._due = None
+
+    def _asked(self, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
+        """Return the moment of the save that is due, or that a subclass asks for in a hook of its own."""
+        if self._due is not None:
+            return self._due
+        return self._moment("epoch", None, logs) if batch is None else self._moment("batch", batch + 1, logs)
+
+    def _warn_of_overrides(self) -> None:
+        """Warn, when it is made, of a subclass's methods that are not called."""
+        for name in _NOT_CALLED:
+            if has_code(self, name):
+                warnings.warn(
+                    f"{type(self).__name__} overrides {name}(), which lastgood does not call. Override _save_model(), "
+                    "_should_save_model() or _get_file_path(), or pass save_freq an object with a method due(moment).",
+                    stacklevel=4,
+                )

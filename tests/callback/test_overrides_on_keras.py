@@ -1,0 +1,194 @@
+"""Methods of your own in the way of a save: of the model, which stock calls, and of a subclass of the callback."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lastgood
+from helpers.kit import TF_KERAS, keras
+from lastgood import ModelCheckpoint
+
+X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+Y = X[:, :1]
+STOCK = keras.callbacks.ModelCheckpoint
+
+pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+
+
+def net(width, name):
+    layers = [keras.Input((4,)), keras.layers.Dense(width, "relu"), keras.layers.Dense(1)]
+    return keras.Sequential(layers, name=name)
+
+
+class Distiller(keras.Model):
+    """Saves its student alone; stock calls it."""
+
+    def __init__(self):
+        super().__init__()
+        self.student, self.teacher = net(3, "student"), net(32, "teacher")
+        self.teacher.trainable = False
+
+    def call(self, inputs):
+        return self.student(inputs) + 0 * self.teacher(inputs)
+
+    def save_weights(self, filepath, *args, **kwargs):
+        return self.student.save_weights(filepath, *args, **kwargs)
+
+    def save(self, filepath, *args, **kwargs):
+        return self.student.save(filepath, *args, **kwargs)
+
+
+def trained(saver, model=None, epochs=1):
+    model = model or Distiller()
+    model.compile("adam", "mse")
+    model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[saver])
+    return model
+
+
+KINDS = [("m.weights.h5", True), ("m.keras", False), ("m.h5", False)]
+
+
+@pytest.mark.parametrize(("name", "weights_only"), [*KINDS, *([("ck", True), ("saved", False)] if TF_KERAS else [])])
+def test_the_models_own_save_says_what_is_in_the_file(tmp_path, name, weights_only):
+    model = trained(ModelCheckpoint(tmp_path / name, save_weights_only=weights_only))
+    if weights_only:
+        student = net(3, "student")
+        student.load_weights(tmp_path / name)
+    else:
+        student = keras.models.load_model(tmp_path / name)
+    assert all(map(np.array_equal, student.get_weights(), model.student.get_weights()))
+    assert len(student.get_weights()) == 4
+
+
+def test_what_it_wrote_is_a_checkpoint_of_the_run(tmp_path):
+    trained(ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=2), epochs=3)
+    run = lastgood.open_run(tmp_path)
+    assert [each.path.name for each in run.checkpoints] == ["2.keras", "3.keras"]
+    assert [each.epoch for each in run.checkpoints] == [2, 3]
+    assert run.verify() == []
+
+
+def test_a_save_that_fails_leaves_the_file_of_before(tmp_path):
+    class Fails(Distiller):
+        broken = False
+
+        def save(self, filepath, *args, **kwargs):
+            super().save(filepath, *args, **kwargs)
+            if self.broken:
+                raise OSError(28, "No space left on device")
+
+    saver, model = ModelCheckpoint(tmp_path / "m.keras", on_error="warn"), Fails()
+    trained(saver, model)
+    before = (tmp_path / "m.keras").read_bytes()
+    model.broken = True
+    with pytest.warns(UserWarning, match=r"m\.keras.*No space left on device"):
+        trained(saver, model)
+    assert (tmp_path / "m.keras").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_files_that_it_adds_beside_the_checkpoint_are_there(tmp_path):
+    class AddsNotes(Distiller):
+        def save(self, filepath, *args, **kwargs):
+            super().save(filepath, *args, **kwargs)
+            Path(str(filepath).replace(".keras", ".json")).write_text("{}")
+
+    for cls in (STOCK, ModelCheckpoint):
+        directory = tmp_path / cls.__module__
+        directory.mkdir()
+        trained(cls(str(directory / "{epoch}.keras")), AddsNotes())
+        assert sorted(path.name for path in directory.iterdir()) == ["1.json", "1.keras"]
+
+
+def test_a_model_that_saves_under_another_name_may(tmp_path):
+    class Renames(Distiller):
+        def save(self, filepath, *args, **kwargs):
+            super().save(str(filepath).replace("model", "student"), *args, **kwargs)
+
+    saver = ModelCheckpoint(tmp_path / "model-{epoch}.keras", keep_last=2, verbose=2)
+    trained(saver, Renames(), epochs=2)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["student-1.keras", "student-2.keras"]
+
+
+def test_a_loop_of_your_own_calls_it_too(tmp_path):
+    model = Distiller()
+    model.compile("adam", "mse")
+    model.train_on_batch(X, Y)
+    saver = lastgood.Checkpointer(tmp_path / "{step}.weights.h5")
+    saver.save(model, step=1)
+    saver.wait()
+    student = net(3, "student")
+    student.load_weights(tmp_path / "1.weights.h5")
+    assert all(map(np.array_equal, student.get_weights(), model.student.get_weights()))
+
+
+# A subclass of the callback
+
+
+def test_a_subclass_names_the_file(tmp_path):
+    class Named(ModelCheckpoint):
+        def _get_file_path(self, epoch, batch, logs):
+            return str(tmp_path / f"epoch-{epoch}-of-mine.weights.h5")
+
+    trained(Named(tmp_path / "{epoch}.weights.h5", save_weights_only=True), net(3, "n"), epochs=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "epoch-0-of-mine.weights.h5",
+        "epoch-1-of-mine.weights.h5",
+    ]
+
+
+@pytest.mark.parametrize("best_only", [False, True])
+def test_a_subclass_says_whether_to_save(tmp_path, best_only):
+    asked = []
+
+    class Picky(ModelCheckpoint):
+        def _should_save_model(self, epoch, batch, logs, filepath):
+            asked.append((epoch, batch, sorted(logs), filepath))
+            return super()._should_save_model(epoch, batch, logs, filepath) and epoch != 1
+
+    saver = Picky(tmp_path / "{epoch}.weights.h5", monitor="loss", save_weights_only=True, save_best_only=best_only)
+    trained(saver, net(3, "n"), epochs=3)
+    assert asked == [(n, None, ["loss"], str(tmp_path / f"{n + 1}.weights.h5")) for n in range(3)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "3.weights.h5"]
+    assert not best_only or 0 < saver.best < float("inf")
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 2])
+def test_a_subclass_adds_to_the_save(tmp_path, save_freq):
+    found = []
+
+    class Adds(ModelCheckpoint):
+        def _save_model(self, epoch, batch, logs):
+            super()._save_model(epoch, batch, logs)
+            found.append((epoch, batch))
+
+    trained(Adds(tmp_path / "m.weights.h5", save_weights_only=True, save_freq=save_freq), net(3, "n"), epochs=2)
+    # 16 rows are one batch of 32: the second batch is the second epoch's.
+    assert found == ([(0, None), (1, None)] if save_freq == "epoch" else [(1, 0)])
+
+
+def test_a_subclass_saves_in_a_hook_of_its_own(tmp_path):
+    there = []
+
+    class AtBatches(ModelCheckpoint):
+        def on_train_batch_end(self, batch, logs=None):
+            self._save_model(epoch=0, batch=batch, logs=logs)
+            there.append((tmp_path / f"{batch + 1}.weights.h5").exists())
+
+    saver = AtBatches(tmp_path / "{batch}.weights.h5", save_weights_only=True, save_freq=1000)
+    trained(saver, net(3, "n"))
+    assert there == [True]
+
+
+def test_a_subclass_hears_when_it_is_made_of_a_method_that_is_not_called(tmp_path):
+    class Other(ModelCheckpoint):
+        def _should_save_on_batch(self, batch):
+            return True
+
+    with pytest.warns(UserWarning, match=r"Other overrides _should_save_on_batch\(\), which lastgood does not call"):
+        Other(tmp_path / "m.keras")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        type("Plain", (ModelCheckpoint,), {})(tmp_path / "m.keras")
