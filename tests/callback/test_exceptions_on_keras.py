@@ -163,8 +163,8 @@ def test_a_temporary_directory_around_the_training_goes_and_stays_away(cause):
 
 @pytest.mark.parametrize("cause", ["step", "interrupt"])
 def test_the_next_fit_of_the_same_callback_works(tmp_path, cause):
-    model, checkpoint = train(tmp_path, cause)
-    model.fails = None
+    _, checkpoint = train(tmp_path, cause)
+    model = model_that_breaks()  # on jax, Keras leaves the one that failed in a step without its weights
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[checkpoint], initial_epoch=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
 

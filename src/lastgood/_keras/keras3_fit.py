@@ -192,13 +192,16 @@ class Keras3Fit(FitAdapter):
         return True
 
     def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
-        """Watch the block around an epoch's steps; on torch, where there is none, the steps and the iterators."""
+        """Watch the block around an epoch's steps; on torch, where there is none, all that is called for a step."""
         if epochs is None:
             return
         watch.context(epochs, "catch_stop_iteration")
         if keras.backend.backend() == "torch":
             watch.generator(epochs, "_enumerate_iterator")
             watch.method(model, step)
+            kind = step.removesuffix("_function")
+            watch.method(self.callbacks, f"on_{kind}_batch_begin")
+            watch.method(self.callbacks, f"on_{kind}_batch_end")
 
     def _validation_of(self, model: Any) -> Any:
         """Return the iterator over the batches of a validation."""
