@@ -7,10 +7,12 @@ DAMAGE ?= 3000
 # Tests that need a backend. The others run without one, and check that they import none.
 ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
 # What these are about does not depend on the backend, and is tried on jax alone.
-ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %memory_on_keras.py, $(ON_KERAS))
+ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %memory_on_keras.py \
+	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py, $(ON_KERAS))
 # Those that are run on tf_keras 2, too.
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
-	%checkpointer_on_keras.py %signals_on_keras.py, $(ON_KERAS))
+	%checkpointer_on_keras.py %signals_on_keras.py %onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py, \
+	$(ON_KERAS))
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
