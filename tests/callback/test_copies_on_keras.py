@@ -1,11 +1,14 @@
-"""A callback that is copied before it is used, as KerasTuner copies those that it is given for each trial."""
+"""A callback that is copied, sent elsewhere, or set up anew before it is used, as searches and folds do."""
 
 import copy
+import pickle
 
 import numpy as np
+import pytest
 
 import lastgood
-from helpers.kit import to_numpy
+from helpers.kit import keras, to_numpy
+from lastgood import ArgumentError, ModelCheckpoint
 
 
 def _first_weights(model):
@@ -45,3 +48,53 @@ def test_what_is_set_before_training_is_heeded(fit, make_model, tmp_path, capsys
     checkpoint.verbose, checkpoint.save_best_only = 1, True
     fit(make_model(), [checkpoint], epochs=1)
     assert "loss improved from" in capsys.readouterr().out
+
+
+def test_a_callback_travels_to_another_process_before_a_fit_and_after_one(fit, make_model, tmp_path):
+    saver = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, keep_last=5)
+    for epochs in (1, 2):
+        sent = pickle.loads(pickle.dumps(saver))
+        fit(make_model(), [sent], epochs=epochs, initial_epoch=epochs - 1)
+        fit(make_model(), [saver], epochs=epochs, initial_epoch=epochs - 1)
+        assert sent.filepath == saver.filepath
+    assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["1.weights.h5", "2.weights.h5"]
+
+
+def test_another_path_or_monitor_that_is_set_is_the_next_saves(fit, make_model, tmp_path):
+    """As a loop over folds does with one callback."""
+    saver = ModelCheckpoint(tmp_path / "fold-0.weights.h5", "loss", save_weights_only=True, save_best_only=True)
+    for fold in range(2):
+        saver.filepath = tmp_path / f"fold-{fold}" / "{epoch}.weights.h5"
+        saver.monitor, saver.best = ("loss", "accuracy")[fold], None
+        fit(make_model(), [saver])
+    saver.filepath = str(tmp_path / "whole.h5")
+    saver.best = None
+    fit(make_model(), [saver])
+    found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.h5"))
+    assert found == ["fold-0/1.weights.h5", "fold-1/1.weights.h5", "whole.h5"]
+    assert saver.filepath == str(tmp_path / "whole.h5")
+    assert 0 <= saver.best <= 1
+    with pytest.raises(ArgumentError, match=r"Did you mean '\.keras'"):
+        saver.filepath = "m.kears"
+    assert saver.filepath == str(tmp_path / "whole.h5")
+
+
+def test_a_subclass_may_save_another_model_than_the_one_that_is_trained(fit, make_model, tmp_path):
+    """Such as the one inside of a wrapper that spreads it over devices."""
+
+    class Inner(ModelCheckpoint):
+        inner = None
+
+        def set_model(self, model):
+            super().set_model(self.inner)
+
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    outer = keras.Sequential([inner, keras.layers.Dense(1)])
+    outer.compile("adam", "mse")
+    saver = Inner(tmp_path / "{epoch}.weights.h5", save_weights_only=True, keep_last=1)
+    saver.inner = inner
+    fit(outer, [saver], epochs=2)
+    loaded = keras.models.clone_model(inner)
+    loaded.load_weights(tmp_path / "2.weights.h5")
+    assert all(map(np.array_equal, loaded.get_weights(), inner.get_weights()))
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["2.weights.h5"]

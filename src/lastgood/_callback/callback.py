@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .._engine import Background, Engine, OnSave, Settings
+from .._engine import Background, Engine, OnSave, Settings, moved
 from .._policies.retention import KeepPolicy
 from .._policies.schedule import Batches, Epochs, Schedule, parse_schedule, whole_number
 from .._run import Run
@@ -100,7 +101,7 @@ class CheckpointCallback(CheckpointHooks):
             on_save=on_save,
         )
         warn_of_deprecated(kwargs, type(self).__name__)
-        self.filepath, self.monitor, self.verbose = settings.template.text, monitor, verbose
+        self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.mode, self.save_freq = settings.mode, save_freq
         self.save_last, self.resume, self.on_error = save_last, resume, settings.on_error
@@ -115,6 +116,24 @@ class CheckpointCallback(CheckpointHooks):
 
     def _complete(self) -> None:
         """Set what a Keras looks for besides; a subclass does so here, and keeps the constructor's signature."""
+
+    @property
+    def filepath(self) -> str:
+        """The template of the paths; you may set another, and the next save goes there."""
+        return self._engine.settings.template.text
+
+    @filepath.setter
+    def filepath(self, filepath: str | os.PathLike[str]) -> None:
+        self._engine.change(moved(self._engine.settings, filepath))
+
+    @property
+    def monitor(self) -> str:
+        """The metric that says what is best; you may set another."""
+        return self._engine.settings.monitor
+
+    @monitor.setter
+    def monitor(self, monitor: str) -> None:
+        self._engine.change(replace(self._engine.settings, monitor=monitor))
 
     @property
     def best(self) -> float | None:

@@ -48,11 +48,20 @@ class FitPart(Hooks):
 
     # What the session calls
 
-    def finish(self) -> None:
-        """Make durable what others may look at now, unless you have said that they do not."""
-        if self._engine.settings.background == "auto" and self._engine.under_way:
-            self._engine.wait_until_durable()
-            self._saves.report()
+    def finish(self, onlooker: str) -> None:
+        """Make durable what somebody may look at now, unless you have said that nobody does; say so, once.
+
+        Args:
+            onlooker: Who, in words.
+        """
+        if self._engine.settings.background != "auto" or not self._engine.under_way:
+            return
+        self._engine.wait_until_durable()
+        self._saves.report()
+        self._announcer.say_once(
+            f"training waits for saves, since {onlooker} may look at the file. Pass background=True if not",
+            self._epoch + 1,
+        )
 
     def leave(self) -> None:
         """Make durable what has been announced: an exception ends training, and no hook comes any more."""
@@ -76,17 +85,11 @@ class FitPart(Hooks):
             session.end(self)
 
     def _finish_if_seen(self, hook: str) -> None:
-        """Wait for a save where somebody may look at the file as soon as a hook returns; say so, once."""
-        if self._engine.settings.background != "auto" or not self._engine.under_way:
-            return
-        onlooker = self._session.fit.who_looks_after(self, hook)
-        if onlooker is None:
-            return
-        self.finish()
-        self._announcer.say_once(
-            f"training waits for each save, since {onlooker} may look at the file. Pass background=True if not",
-            self._epoch + 1,
-        )
+        """Wait for a save where somebody may look at the file as soon as a hook returns."""
+        if self._engine.under_way:
+            onlooker = self._session.fit.who_looks_after(self, hook)
+            if onlooker is not None:
+                self.finish(onlooker)
 
     def _adapter(self) -> ModelAdapter:
         """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""

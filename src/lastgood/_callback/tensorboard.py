@@ -19,6 +19,10 @@ class TensorBoardMarks:
         self._directories = sorted({str(Path(board.log_dir, _RUN)) for board in boards})
         self._writers: list[Any] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can use: it opens logs of its own."""
+        return {**vars(self), "_writers": []}
+
     def mark(self, path: str, record: Record, size: int) -> None:
         """Mark a checkpoint at its step.
 

@@ -3,6 +3,6 @@
 from .announcer import Announcer
 from .engine import Engine
 from .progress import show_progress
-from .settings import Background, OnSave, Settings
+from .settings import Background, OnSave, Settings, moved
 
-__all__ = ["Announcer", "Background", "Engine", "OnSave", "Settings", "show_progress"]
+__all__ = ["Announcer", "Background", "Engine", "OnSave", "Settings", "moved", "show_progress"]

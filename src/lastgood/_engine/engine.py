@@ -8,6 +8,8 @@ import contextlib
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 from .._bytes.training_block import Training
 from .._keras import ModelAdapter
@@ -43,6 +45,11 @@ class Engine:
         self._direction: Direction | None = None
         self._mode: Mode = "min"
         self._continues = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process that gets a copy can use: the saves are those of this one."""
+        self.wait()
+        return {**vars(self), "last": None, "_user_errors": deque()}
 
     def continue_run(self) -> None:
         """Have the run be kept so that a restart can continue it."""
@@ -81,9 +88,20 @@ class Engine:
     def _follow_directory(self) -> None:
         """Take a relative template as it is meant now: a program may change its working directory."""
         series = self.series.from_here()
-        if series is self.series:
-            return
-        moved, claimed = series.directory != self.series.directory, self.keeper.is_claimed
+        if series is not self.series:
+            self._move(series)
+
+    def change(self, settings: Settings) -> None:
+        """Take other settings from the next save on."""
+        self._saver.wait()
+        self.settings, self._direction = settings, None
+        self._saver.format = settings.format
+        self._move(replace(self.series, template=settings.template, format=settings.format, storage=settings.storage))
+
+    def _move(self, series: Series) -> None:
+        """Save to another place from now on, and leave the one before to others."""
+        moved = (series.directory, series.template.text) != (self.series.directory, self.series.template.text)
+        claimed = self.keeper.is_claimed
         self._saver.wait()  # the writer's thread asks both
         self.series = series
         if moved:

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .._checkpoint import Checkpoint
@@ -26,6 +26,8 @@ class Settings:
 
     Attributes:
         owner: The name of the class that the user has called, for messages.
+        generation: The Keras that writes.
+        options: What TensorFlow's own formats are written with.
         template: The template of the paths.
         storage: The storage that they are in.
         format: The format of the checkpoints.
@@ -38,6 +40,8 @@ class Settings:
     """
 
     owner: str
+    generation: Generation
+    options: Any
     template: Template
     storage: Storage
     format: Format
@@ -97,6 +101,8 @@ class Settings:
         _check_options(options, file_format, text)
         return cls(
             owner=owner,
+            generation=generation,
+            options=options,
             template=template,
             storage=storage_of(text),
             format=file_format,
@@ -107,6 +113,26 @@ class Settings:
             on_error=parse_on_error(on_error),
             on_save=parse_on_save(on_save),
         )
+
+
+def moved(settings: Settings, filepath: Any) -> Settings:
+    """Return settings for another template; where that has the same ending, with the same format.
+
+    Raises:
+        ArgumentError: It cannot be meant.
+        ArgumentTypeError: It is no path.
+    """
+    text = as_text(filepath)
+    template, file_format = Template(text), settings.format
+    if template.suffix != settings.template.suffix:
+        file_format = choose_format(
+            text,
+            template.suffix,
+            weights_only=file_format.weights_only,
+            generation=settings.generation,
+            options=settings.options,
+        )
+    return replace(settings, template=template, storage=storage_of(text), format=file_format)
 
 
 def parse_background(value: Any) -> Background:

@@ -122,6 +122,10 @@ class PlanCache:
         """Return one without a plan: a copy of a callback is for another model."""
         return PlanCache(assets=self._assets)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can use: its model has variables of its own."""
+        return {"_assets": self._assets, "_plan": None}
+
     def get(self, adapter: ModelAdapter, training: Training) -> FilledPlan | None:
         """Return a plan, and what to fill it with; None where stock Keras has to write.
 

@@ -1,6 +1,7 @@
 """A ``fit`` that is running, seen from a hook that it called: what saving and restarting need of either Keras's."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -83,12 +84,13 @@ class FitAdapter:
         found = onlooker(members[place + 1 :], hook)
         return None if found is None else type(found).__name__
 
-    def watch(self, model: Any, before: Callable[[], None], left: Callable[[], None]) -> None:
+    def watch(self, model: Any, before: Callable[[str], None], left: Callable[[], None]) -> None:
         """Follow a ``fit`` until :meth:`unwatch`.
 
         Args:
             model: The model.
-            before: Called before each hook in which somebody may look at a file. See :func:`onlooker`.
+            before: Called before each hook in which a callback may look at a file, with the name of its class. See
+                :func:`onlooker`.
             left: Called when an exception leaves ``fit``, which calls no hook then.
         """
         if self._watch is not None or self.callbacks is None:
@@ -96,9 +98,11 @@ class FitAdapter:
         self._watch = Watch(left)
         members = self.members
         for hook in (*_EPOCH_HOOKS, *_BATCH_HOOKS):
-            looked_at = onlooker(members, hook) is not None
-            if looked_at or hook in _EPOCH_HOOKS:  # where it need not, a batch's hook costs nothing
-                self._watch.method(self.callbacks, hook, before if looked_at else None)
+            found = onlooker(members, hook)
+            if found is not None:
+                self._watch.method(self.callbacks, hook, partial(before, type(found).__name__))
+            elif hook in _EPOCH_HOOKS:  # a batch's hook costs nothing where it need not
+                self._watch.method(self.callbacks, hook)
         self._watch_steps(self._watch, model, self.epochs, "train_function")
 
     def watch_validation(self, model: Any) -> None:

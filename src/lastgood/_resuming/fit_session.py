@@ -47,8 +47,12 @@ class _BeforeValidation:
 class Participant(Protocol):
     """One of our callbacks in a ``fit``."""
 
-    def finish(self) -> None:
-        """Make durable what others may look at now."""
+    def finish(self, onlooker: str) -> None:
+        """Make durable what somebody may look at now.
+
+        Args:
+            onlooker: Who, in words.
+        """
 
     def leave(self) -> None:
         """Make durable what has been announced: an exception ends training, and calls no hook."""
@@ -90,9 +94,9 @@ class FitSession:
         fit.watch(model, session._finish_all, session._leave_all)
         return session
 
-    def _finish_all(self) -> None:
+    def _finish_all(self, onlooker: str) -> None:
         for each in self._participants:
-            each.finish()
+            each.finish(onlooker)
 
     def _leave_all(self) -> None:
         """Let all callbacks leave, whatever befalls one of them."""

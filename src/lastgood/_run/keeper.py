@@ -78,6 +78,10 @@ class Keeper:
             storage, path = self._series.storage, self._series.directory.path
             self._claim = storage.claim(path, self.template, self, leave_lock=self.is_kept)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can use: the claim is of this one."""
+        return {**vars(self), "_claim": None}
+
     def moved(self, series: Series) -> "Keeper":
         """Return what keeps the same run where its template leads to now; its old place is left to others."""
         self.release()

@@ -123,6 +123,7 @@ class Saver:
 
     Attributes:
         stats: What each save cost that is durable, in order; the last thousand.
+        format: The format of the next save.
         publishes: Whether what is written becomes visible: of several processes that train in step, one publishes.
     """
 
@@ -137,11 +138,15 @@ class Saver:
         """
         self.stats: deque[SaveStats] = deque(maxlen=1000)
         self.publishes = True
-        self._format = file_format
+        self.format = file_format
         self._on_commit = on_commit
         self._on_end = on_end
         self._background = background
         self._unreported: deque[Save] = deque()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process that gets a copy can use."""
+        return {**vars(self), "_unreported": deque()}
 
     def prepare(self, adapter: ModelAdapter, path: str, training: Training) -> None:
         """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
@@ -155,11 +160,11 @@ class Saver:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
         adapter.build_optimizer()
-        if self._format.own_save(adapter) is not None:
+        if self.format.own_save(adapter) is not None:
             return
         copier(adapter.backend())  # its module is imported now rather than at the first save
         with _explaining(path):
-            size = self._format.prepare(adapter, training)
+            size = self.format.prepare(adapter, training)
         if size:
             staging.prepare(size)
 
@@ -176,8 +181,8 @@ class Saver:
             SaveError: Something that must not be replaced is at the path.
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
-        self._format.check_model(adapter)
-        self._format.check_replaceable(save.at)
+        self.format.check_model(adapter)
+        self.format.check_replaceable(save.at)
         asked = time.perf_counter()
         with writer.turn():
             started = time.perf_counter()
@@ -202,14 +207,14 @@ class Saver:
                 raise
 
     def _snapshot(self, adapter: ModelAdapter, save: Save, training: Training) -> Snapshot:
-        own = self._format.own_save(adapter)
+        own = self.format.own_save(adapter)
         if own is None:
-            return self._format.snapshot(adapter, save.record, training)
+            return self.format.snapshot(adapter, save.record, training)
         return own_save.snapshot(own, save.at, save.record, to_bytes(adapter, training([])))
 
     def stage(self, save: Save) -> Any:
         """Return the stage of a save."""
-        return save.at.storage.stage(save.at.path, self._format.suffix, publish=self.publishes)
+        return save.at.storage.stage(save.at.path, self.format.suffix, publish=self.publishes)
 
     def committed(self, save: Save, stats: SaveStats) -> None:
         """Note that a save is durable."""
