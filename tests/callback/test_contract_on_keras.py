@@ -106,8 +106,7 @@ def test_line_03_period_starts_over_even_when_the_save_is_skipped(fit, make_mode
     with pytest.warns(DeprecationWarning, match="period"):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", "score", save_best_only=True, mode="max", period=2)
     scores = FixedLogs(score=[0.0, 3.0, 9.0, 2.0, 9.0, 4.0])
-    with pytest.warns(UserWarning, match="uses 'score'"):
-        fit(make_model(), [scores, checkpoint], epochs=6)
+    fit(make_model(), [scores, checkpoint], epochs=6)
     assert names(tmp_path) == ["2.keras", "6.keras"]  # epoch 4 was due and worse; epoch 5 was better and not due
 
 
@@ -250,11 +249,10 @@ def test_line_13_a_directory_format_never_replaces_a_directory_that_is_no_checkp
 
 
 def _scored(fit, model, tmp_path, scores, **options):
-    """Fit with these scores, one an epoch; return the callback and the names saved."""
+    """Fit with these scores, one an epoch; return the callback and the names saved. Nothing is warned of."""
     options = {"monitor": "score", "mode": "max", "save_best_only": True, **options}
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", **options)
-    with pytest.warns(UserWarning, match="uses 'score'"):
-        fit(model, [FixedLogs(score=scores), checkpoint], epochs=len(scores))
+    fit(model, [FixedLogs(score=scores), checkpoint], epochs=len(scores))
     return checkpoint, sorted(path.name for path in tmp_path.iterdir())
 
 
@@ -278,8 +276,7 @@ def test_line_15_without_placeholders_each_better_model_replaces_the_file(fit, m
     path = tmp_path / "m.keras"
     remember = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.update({epoch: _weights(model)}))
     checkpoint = ModelCheckpoint(path, "score", mode="max", save_best_only=True)
-    with pytest.warns(UserWarning, match="uses 'score'"):
-        fit(model, [FixedLogs(score=[1.0, 3.0, 2.0]), remember, checkpoint], epochs=3)
+    fit(model, [FixedLogs(score=[1.0, 3.0, 2.0]), remember, checkpoint], epochs=3)
     assert names(tmp_path) == ["m.keras"]
     assert _same(keras.models.load_model(path).get_weights(), kept[1])
 
@@ -319,8 +316,7 @@ def test_line_17_an_array_of_size_one_counts_as_its_value(fit, make_model, tmp_p
 )
 def test_line_18_mode_auto_goes_by_name(fit, make_model, tmp_path, names, monitor, scores, saved):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor, save_best_only=True)
-    with pytest.warns(UserWarning, match=f"uses '{monitor}'"):
-        fit(make_model(), [FixedLogs(**{monitor: scores}), checkpoint], epochs=2)
+    fit(make_model(), [FixedLogs(**{monitor: scores}), checkpoint], epochs=2)
     assert names(tmp_path) == saved
 
 

@@ -74,7 +74,7 @@ def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whol
     assert interrupted.exists()
     resumed = run(tmp_path, "nowhere", 0, "resumed.npz")
     assert resumed.returncode == 0, resumed.stderr
-    assert f"resumed from interrupted-epoch-val_loss.keras: {done}" in resumed.stdout, resumed.stderr
+    assert f"resumed from {interrupted}: {done}" in resumed.stdout, resumed.stderr
     assert not interrupted.exists()
     with np.load(tmp_path / "resumed.npz") as file:
         assert file.files == list(whole)

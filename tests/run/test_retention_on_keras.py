@@ -26,7 +26,6 @@ class Odd(keras.callbacks.Callback):
         logs["odd"] = [3.0, 1.0, 2.0, 4.0, 5.0][epoch]
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'odd'")
 def test_the_last_and_the_best_survive(fit, tmp_path):
     last = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="odd", mode="min", keep_last=2)
     best = ModelCheckpoint(tmp_path / "best-{epoch}.keras", monitor="odd", mode="max", keep_best=1)
@@ -95,7 +94,6 @@ def test_a_validation_ranks_the_checkpoint_before_it(fit, tmp_path):
         assert metrics["val_loss"] == pytest.approx(history["val_loss"][last_of_its_epoch[step]])
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'odd'")
 @pytest.mark.parametrize(("odd", "survivors"), [((3.0, 2.0, 1.0), [30]), ((1.0, 3.0, 2.0), [9, 30])])
 @pytest.mark.parametrize("slow", [None, 10])
 def test_what_survives_does_not_depend_on_how_fast_the_disk_is(fit, tmp_path, odd, survivors, slow):
@@ -136,7 +134,6 @@ def test_weights_that_were_put_back_at_the_end_are_saved_beside_the_last_epoch(f
     assert weights("last-epoch.keras") == weights("1.keras") != weights("2.keras")
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'odd'")
 def test_the_last_state_is_not_put_in_the_place_of_the_best(fit, tmp_path):
     best = ModelCheckpoint(tmp_path / "best.keras", monitor="odd", mode="max", save_best_only=True, save_last=True)
     fit(build(), [Odd(), best], epochs=3)

@@ -14,7 +14,6 @@ from lastgood import Checkpointer, ModelCheckpoint, open_run
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
-    pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'odd'"),
 ]
 
 ENDINGS = {".keras": False, ".weights.h5": True, ".h5": False, "": False, " (weights)": True}

@@ -15,6 +15,8 @@ from .best import Best
 from .names import MissingNames
 from .saves import Saves
 
+_PATIENCE_SECONDS = 1.0
+
 
 class FitPart(Hooks):
     """What the hooks of a callback have in common.
@@ -49,19 +51,24 @@ class FitPart(Hooks):
     # What the session calls
 
     def finish(self, onlooker: str) -> None:
-        """Make durable what somebody may look at now, unless you have said that nobody does; say so, once.
+        """Make durable what somebody may look at now; if that takes long, say why, once.
 
         Args:
             onlooker: Who, in words.
         """
+        self._finish(onlooker, told_after=_PATIENCE_SECONDS)
+
+    def _finish(self, onlooker: str, *, told_after: float) -> None:
         if self._engine.settings.background != "auto" or not self._engine.under_way:
             return
+        began = time.monotonic()
         self._engine.wait_until_durable()
         self._saves.report()
-        self._announcer.say_once(
-            f"training waits for saves, since {onlooker} may look at the file. Pass background=True if not",
-            self._epoch + 1,
-        )
+        if time.monotonic() - began >= told_after:
+            self._announcer.say_once(
+                f"training waits for saves, since {onlooker} may look at the file. Pass background=True if not",
+                self._epoch + 1,
+            )
 
     def leave(self) -> None:
         """Make durable what has been announced: an exception ends training, and no hook comes any more."""
@@ -85,11 +92,11 @@ class FitPart(Hooks):
             session.end(self)
 
     def _finish_if_seen(self, hook: str) -> None:
-        """Wait for a save where somebody may look at the file as soon as a hook returns."""
+        """Wait for a save where somebody may look at the file as soon as a hook returns; each waits, so say so once."""
         if self._engine.under_way:
             onlooker = self._session.fit.who_looks_after(self, hook)
             if onlooker is not None:
-                self.finish(onlooker)
+                self._finish(onlooker, told_after=0.0)
 
     def _adapter(self) -> ModelAdapter:
         """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
