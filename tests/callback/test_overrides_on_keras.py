@@ -127,10 +127,11 @@ def test_a_loop_of_your_own_calls_it_too(tmp_path):
 # A subclass of the callback
 
 
-def test_a_subclass_names_the_file(tmp_path):
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_subclass_names_the_file(tmp_path, kind):
     class Named(ModelCheckpoint):
         def _get_file_path(self, epoch, batch, logs):
-            return str(tmp_path / f"epoch-{epoch}-of-mine.weights.h5")
+            return kind(tmp_path / f"epoch-{epoch}-of-mine.weights.h5")
 
     trained(Named(tmp_path / "{epoch}.weights.h5", save_weights_only=True), net(3, "n"), epochs=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

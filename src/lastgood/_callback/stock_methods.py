@@ -3,6 +3,7 @@
 Keras documents none of them, but people build on them. A save that is due goes through all three.
 """
 
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +36,7 @@ class StockMethods(FitPart):
             batch: The index of the batch; None at an epoch's end.
             logs: The logs of the hook.
         """
-        filepath = self._get_file_path(epoch, batch, logs)
+        filepath = os.fspath(self._get_file_path(epoch, batch, logs))
         if self._should_save_model(epoch, batch, logs, filepath):
             self._saves.save(self._asked(batch, logs), filepath, best=self._saves.take_improvement())
             if self._due is None:
