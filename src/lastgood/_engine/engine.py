@@ -65,6 +65,7 @@ class Engine:
         settings.format.check_model(adapter)
         preflight.warn_of_space(self.series.directory, adapter.state_bytes())
         if self.keeper.publishes:
+            preflight.warn_of_limits(self.series)
             refuse = self._continues or settings.retention.prunes
             preflight.claim(self.keeper, settings.template.text, refuse=refuse)
         self._saver.prepare(adapter, settings.template.text, training)
