@@ -107,8 +107,9 @@ def test_saves_succeed_where_names_cannot_be_exchanged(save_without, error):
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EOPNOTSUPP", "EXDEV"])
 def test_saves_succeed_where_nothing_can_be_renamed(save_without, error):
-    (said,) = save_without(f"rename:error={error}", f"renameat2:error={error}")
+    said, of_directories = save_without(f"rename:error={error}", f"renameat2:error={error}")
     assert said.startswith("It does not rename in one act")
+    assert of_directories.startswith("A directory that is renamed")
 
 
 def test_a_failing_disk_is_not_taken_for_one_that_lacks_something(tmp_path):

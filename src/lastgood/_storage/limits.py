@@ -51,6 +51,11 @@ def _missing(one: Path, other: Path, *, swaps: bool) -> Iterator[str]:
     mount = mount_of(one.parent)
     if not move(one, other) or (mount is not None and mount.type in _RENAMES_IN_PARTS):
         yield "It does not rename in one act, so a crash in the middle of a save may lose the checkpoint it replaces."
+        if swaps:
+            yield (
+                "A directory that is renamed while its files are still being sent may lose some of them: save to a "
+                "path that ends in '.keras' or '.weights.h5'."
+            )
     elif swaps:
         one.touch()
         if not exchange(one, other):

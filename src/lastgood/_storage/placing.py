@@ -45,7 +45,7 @@ def check_overwritable(target: Path) -> None:
         PermissionError: Its permissions say that it may not.
     """
     old = _plain_file(target)
-    if old is not None and not os.access(target, os.W_OK):
+    if old is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(target))
 
 
