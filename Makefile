@@ -11,8 +11,8 @@ ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_kera
 	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py, $(ON_KERAS))
 # Those that are run on tf_keras 2, too.
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
-	%checkpointer_on_keras.py %signals_on_keras.py %onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py, \
-	$(ON_KERAS))
+	%checkpointer_on_keras.py %signals_on_keras.py %permissions_on_keras.py %long_names_on_keras.py \
+	%onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py, $(ON_KERAS))
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
@@ -47,7 +47,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
 	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds tests/scenarios/file_systems
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/attacks
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/cli tests/docs tests/scenarios/damage $(OLDER)
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/scenarios/damage $(OLDER)

@@ -135,8 +135,8 @@ class MissingExtraError(LastgoodError, ImportError):
 _REMEDIES = {
     errno.ENOSPC: " Free some space on that disk, or save elsewhere.",
     errno.EDQUOT: " The quota on that disk is used up: free some space, or save elsewhere.",
-    errno.EACCES: " Make the directory writable for this user, or save elsewhere.",
-    errno.EPERM: " Make the directory writable for this user, or save elsewhere.",
+    errno.EACCES: " Make it writable for this user, or save elsewhere.",
+    errno.EPERM: " Make it writable for this user, or save elsewhere.",
     errno.EROFS: " That file system is read-only: save elsewhere.",
     errno.ENOTDIR: " A part of that path is a file, not a directory.",
     errno.ENAMETOOLONG: " Shorten the file name.",

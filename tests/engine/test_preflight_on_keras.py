@@ -1,7 +1,9 @@
 """What is said before the first epoch, rather than after it."""
 
+import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -11,6 +13,7 @@ import pytest
 
 from helpers.kit import keras
 from lastgood import ModelCheckpoint, SaveError
+from lastgood._storage import LOCAL
 
 
 class Begun(keras.callbacks.Callback):
@@ -87,14 +90,44 @@ def test_a_nearly_full_disk_warns(fit, small_disk):
         fit(model, [checkpoint])
 
 
+def test_what_a_file_system_lacks_is_said_once_before_training(fit, make_model, tmp_path, monkeypatch):
+    """As on a mounted drive, which takes no fsync of a directory."""
+    fsync = os.fsync
+
+    def refuse_directories(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_directories)
+    monkeypatch.setattr(LOCAL, "_limits", {})  # what it has found out of this file system, which has all
+    checkpoints = [ModelCheckpoint(tmp_path / "run" / f"{{epoch}}-{i}.keras", resume=True) for i in range(2)]
+    begun = Begun()
+    with pytest.warns(UserWarning, match="less safely") as caught:
+        fit(make_model(), [*checkpoints, begun])
+    (said,) = [str(each.message) for each in caught if "less safely" in str(each.message)]
+    assert str(tmp_path / "run") in said
+    assert "It has no fsync of directories, so a power cut may undo the last saves." in said
+    assert checkpoints[0].run.verify() == []
+    assert len(checkpoints[0].run.checkpoints) == 2
+
+
+def test_a_link_at_the_checkpoints_path_is_said_to_be_replaced(fit, make_model, tmp_path):
+    (tmp_path / "link.keras").symlink_to(tmp_path / "elsewhere.keras")
+    with pytest.warns(UserWarning, match=r"link\.keras' is a symbolic link\. A save takes its place"):
+        fit(make_model(), [ModelCheckpoint(tmp_path / "link.keras")])
+    assert (tmp_path / "link.keras").is_file()
+    assert not (tmp_path / "link.keras").is_symlink()
+
+
 _KILLED = """
     import os, signal, sys
     import keras, numpy as np
-    import lastgood._storage.local as local
+    import lastgood._storage.placing as placing
     from lastgood import ModelCheckpoint
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    local.fsync_tree = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+    placing.sync_file = lambda path: os.kill(os.getpid(), signal.SIGKILL)
     model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[ModelCheckpoint(sys.argv[1])])
 """
 

@@ -154,3 +154,29 @@ def test_a_shape_matches_what_a_regular_expression_would(pieces, name):
     patterns = {"{epoch}": r"[ +]*\d+ *", "{epoch:03d}": r"[ +]*\d+ *", "{loss}": r"[^/]+"}
     pattern = "".join(patterns.get(piece) or re.escape(piece) for piece in pieces)
     assert Template("".join(pieces)).matches(name) == bool(re.fullmatch(pattern, name))
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "模", "🦜"])
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ""])
+@pytest.mark.parametrize("prefix", ["interrupted", "last"])
+def test_what_goes_beside_a_long_name_fits_and_keeps_its_ending(letter, ending, prefix):
+    name = letter * (240 // len(letter.encode())) + ending
+    beside = Template(f"runs/{name}").beside(prefix)
+    assert beside.startswith(f"runs/{prefix}-{letter}")
+    assert beside.endswith(ending or "")
+    assert len(beside.removeprefix("runs/").encode()) <= 255 - len(".data-00000-of-00001")
+    assert beside == Template(f"runs/{name}").beside(prefix)
+
+
+def test_what_goes_beside_long_names_that_differ_at_their_ends_differs():
+    names = ["a" * 240 + "1.keras", "a" * 240 + "2.keras", "a" * 240 + "{epoch}.keras", "{epoch}/" + "a" * 240]
+    beside = [Template(f"runs/{name}").beside(prefix) for name in names for prefix in ("last", "interrupted")]
+    assert len(set(beside)) == len(beside)
+
+
+def test_what_goes_beside_short_names_is_called_as_ever():
+    assert Template("runs/{epoch:02d}/m-{loss:.2f}.weights.h5").beside("last") == "runs/last-epoch-m-loss.weights.h5"
+
+
+def test_an_ending_that_is_none_is_no_reason_for_a_name_that_does_not_fit():
+    assert len(Template("m." + "a" * 250).beside("interrupted").removeprefix("./")) <= 255

@@ -88,8 +88,7 @@ def test_a_forked_child_that_outlives_its_parent_keeps_nobody_out(tmp_path):
         from lastgood._storage import LocalStorage
         LocalStorage().claim(Path(sys.argv[1]), "a.keras", Path, leave_lock=True)
         if os.fork() == 0:
-            time.sleep(60)
-        print("ready", flush=True)
+            print("ready", flush=True)  # by now it has let go
         time.sleep(60)
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
@@ -123,3 +122,81 @@ def test_a_forked_child_may_end_what_its_parent_began(tmp_path):
     assert claims._held == {mine._key: mine}
     mine.release(me)
     assert not claims._held
+
+
+_IN_A_CONTAINER = """
+    import sys
+    from pathlib import Path
+    from lastgood import RunInUseError
+    from lastgood._storage import LocalStorage
+    class User: pass
+    user = User()
+    try:
+        LocalStorage().claim(Path(sys.argv[1]), "a.keras", user, leave_lock=eval(sys.argv[2]))
+    except RunInUseError as error:
+        print("refused:", error, flush=True)
+    else:
+        print("claimed", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def container(tmp_path):
+    """Start a process that shares the network with this one, and has mounts of its own; give what it says."""
+    if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mounts of its own for a process need root and util-linux")
+    started = []
+
+    def start(mounting, directory, leave_lock):
+        child = f'exec {sys.executable} -c "$1" "$2" "$3"'
+        script = ["sh", "-ec", f"{mounting}\n{child}", "sh", textwrap.dedent(_IN_A_CONTAINER), directory]
+        command = ["unshare", "-m", "--propagation", "private", *map(str, script), str(leave_lock)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        return process.stdout.readline()
+
+    yield start
+    for process in started:
+        process.communicate("\n", timeout=60)
+
+
+@pytest.mark.parametrize("leave_lock", [False, True])
+def test_containers_with_other_disks_at_one_path_do_not_keep_each_other_out(tmp_path, container, leave_lock):
+    data = tmp_path / "data with blanks"
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+    data.mkdir()
+    disk = f"mount -t tmpfs tmpfs '{data}'"
+    assert container(disk, data / "runs", leave_lock) == "claimed\n"
+    assert container(disk, data / "runs", leave_lock) == "claimed\n"
+    for name in ("one", "other"):  # directories of one disk, as volumes of containers are
+        assert container(f"mount --bind '{tmp_path / name}' '{data}'", data / "runs", leave_lock) == "claimed\n"
+
+
+@pytest.mark.parametrize("leave_lock", [False, True])
+def test_one_directory_is_claimed_once_whatever_the_containers_call_it(tmp_path, container, leave_lock):
+    for name in ("volume", "here", "there"):
+        (tmp_path / name).mkdir()
+    mount = f"mount --bind '{tmp_path / 'volume'}'"
+    assert container("true", tmp_path / "volume" / "runs", leave_lock) == "claimed\n"
+    for name in ("here", "there"):
+        said = container(f"{mount} '{tmp_path / name}'", tmp_path / name / "runs", leave_lock)
+        assert said.startswith("refused: process ")
+
+
+def test_a_process_of_another_container_is_not_called_process_0(tmp_path, container):
+    assert container("true", tmp_path, False) == "claimed\n"
+    script = [sys.executable, "-c", textwrap.dedent(_IN_A_CONTAINER), str(tmp_path), "False"]
+    command = ["unshare", "--fork", "--pid", "--mount-proc", *script]
+    done = subprocess.run(command, input="\n", capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "refused: another process on this machine\n"
+
+
+def test_a_mount_that_hides_another_one_is_another_disk(tmp_path, container):
+    """The hidden one has the longer path."""
+    (tmp_path / "runs").mkdir()
+    hidden = f"mount -t tmpfs tmpfs '{tmp_path / 'runs'}'"
+    over = f"mount -t tmpfs tmpfs '{tmp_path}'; mkdir '{tmp_path / 'runs'}'"
+    assert container(f"{hidden}; {over}", tmp_path / "runs", False) == "claimed\n"
+    assert container(f"{hidden}; {over}", tmp_path / "runs", False) == "claimed\n"

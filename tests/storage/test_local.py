@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lastgood._storage import LocalStorage, durable, local
+from lastgood._storage import LocalStorage, durable, local, placing
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def _write_directory(path, text):
 
 
 def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "exchange", lambda a, b: False)
+    monkeypatch.setattr(placing, "exchange", lambda a, b: False)
     target = tmp_path / "ck"
     for text in ("first", "second"):
         with storage.stage(target, "") as stage:
@@ -39,17 +39,17 @@ def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(st
 
 
 def test_a_directory_that_cannot_be_put_in_place_gives_the_old_one_back(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "exchange", lambda a, b: False)
+    monkeypatch.setattr(placing, "exchange", lambda a, b: False)
     target = tmp_path / "ck"
     _write_directory(target, "old")
-    rename = Path.rename
+    replace = Path.replace
 
     def refuse(path, new):
         if new == target and not path.name.endswith(".old"):
             raise OSError(errno.EIO, "injected")
-        return rename(path, new)
+        return replace(path, new)
 
-    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(OSError, match="injected"), storage.stage(target, "") as stage:
         _write_directory(stage.path, "new")
     assert (target / "sub" / "file").read_text() == "old"
@@ -114,17 +114,17 @@ def test_a_file_in_the_way_of_a_parent_is_named(storage, tmp_path):
 _SAVER = """
     import sys, time
     from pathlib import Path
-    from lastgood._storage import LocalStorage, local
+    from lastgood._storage import LocalStorage, placing
     target, kind = Path(sys.argv[1]), sys.argv[2]
     if kind == "between renames":
-        local.exchange = lambda a, b: False
-        rename = Path.rename
+        placing.exchange = lambda a, b: False
+        replace = Path.replace
         def stop_after_first(path, new):
-            rename(path, new)
+            replace(path, new)
             if str(new).endswith(".old"):
                 print("ready", flush=True)
                 time.sleep(600)
-        Path.rename = stop_after_first
+        Path.replace = stop_after_first
     with LocalStorage().stage(target, "") as stage:
         if kind == "file":
             stage.path.write_text("half")
@@ -257,7 +257,7 @@ def test_a_directory_whose_deletion_stops_halfway_is_no_half_a_checkpoint(storag
         raise OSError(errno.EIO, "injected")
 
     with monkeypatch.context() as patch:
-        patch.setattr(local.shutil, "rmtree", stop)
+        patch.setattr(durable.shutil, "rmtree", stop)
         with pytest.raises(OSError, match="injected"):
             storage.discard(tmp_path / "ck")
     assert not (tmp_path / "ck").exists()

@@ -76,6 +76,8 @@ class Engine:
         preflight.check_target(self.series)
         settings.format.check_model(adapter)
         preflight.warn_of_space(self.series.directory, adapter.state_bytes())
+        if self.keeper.publishes:
+            preflight.warn_of_limits(self.series)
         self._claim()
         self._saver.prepare(adapter, settings.template.text, training)
         self.last = None

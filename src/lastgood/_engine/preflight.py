@@ -1,20 +1,25 @@
 """What can be known to go wrong before the first save, rather than at it."""
 
+import contextlib
 import warnings
+from collections.abc import Sequence
 
 from .._errors import RunInUseError, SaveError
+from .._formats import Format
+from .._formats.directory import DirectoryFormat
 from .._run import Keeper, Series
 from .._storage import Location
 
 # A save needs its own size beside the checkpoint that it replaces.
 _SAFETY = 2
+_told: set[str] = set()  # the directories of whose file systems something was said
 
 
 def check_target(series: Series) -> None:
     """Check that the template's directory takes files, and that nothing stands where the checkpoint is to go.
 
     Raises:
-        SaveError: The directory cannot be made or written.
+        SaveError: The directory cannot be made or written, or the file at a path without placeholders cannot.
         TargetIsDirectoryError: A directory stands at a path without placeholders.
     """
     template, directory = series.template, series.directory
@@ -23,7 +28,22 @@ def check_target(series: Series) -> None:
     except OSError as error:
         raise SaveError.during("save checkpoints in", str(directory), error) from error
     if len(template.components()[1]) == 1 and not template.fields:
-        series.format.check_replaceable(series.at(template.path(epoch=1, batch=None, logs={})))
+        _check_place(series.format, series.at(template.path(epoch=1, batch=None, logs={})))
+
+
+def _check_place(file_format: Format, at: Location) -> None:
+    """Check that each save may take the place of what is at ``at``."""
+    file_format.check_replaceable(at)
+    try:
+        at.storage.check_overwritable(at.path)
+    except OSError as error:
+        raise SaveError.during("save checkpoints to", str(at), error) from error
+    if at.is_link():
+        warnings.warn(
+            f"{str(at)!r} is a symbolic link. A save takes its place, and leaves alone what it leads to. To save to "
+            "what it leads to, pass that path as filepath.",
+            stacklevel=5,
+        )
 
 
 def claim(keeper: Keeper, filepath: str, *, refuse: bool) -> None:
@@ -44,6 +64,21 @@ def claim(keeper: Keeper, filepath: str, *, refuse: bool) -> None:
         if refuse:
             raise RunInUseError(f"{text} Wait until it has ended, or give this one another filepath.") from error
         warnings.warn(f"{text} Each will overwrite checkpoints of the other.", stacklevel=3)
+
+
+def warn_of_limits(series: Series) -> None:
+    """Warn, once a directory, of what its file system cannot do and checkpoints are kept safe by."""
+    directory = series.directory
+    limits: Sequence[str] = ()
+    with contextlib.suppress(OSError):  # what cannot be found out may work all the same
+        limits = directory.storage.limits(directory.path, swaps=isinstance(series.format, DirectoryFormat))
+    if limits and str(directory) not in _told:
+        _told.add(str(directory))
+        warnings.warn(
+            f"Checkpoints in {str(directory)!r} are saved, but less safely than elsewhere, because of the file system. "
+            f"{' '.join(limits)}",
+            stacklevel=3,
+        )
 
 
 def warn_of_space(directory: Location, needed: int) -> None:

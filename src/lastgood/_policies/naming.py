@@ -1,5 +1,6 @@
 """Which path a save goes to, and which paths a template can have made."""
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,6 +14,9 @@ import numpy as np
 from .._errors import ArgumentError, PlaceholderError
 from .._moment import as_scalar
 
+# Nearly all file systems take names of 255 bytes; a group's files have up to 20 more than the name that they share.
+_LONGEST_NAME = 255 - len(".data-00000-of-00000")
+_LONGEST_ENDING = 32
 _INTEGER_SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?\d*d?")
 
 
@@ -134,8 +138,11 @@ class Template:
             prefix: What it is, such as ``"interrupted"``.
         """
         text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _, _ in self._parts)
-        name = text.removeprefix(self._inside("")).lstrip("/").replace("/", "-")
-        return self._inside(f"{prefix}-{name}")
+        name = f"{prefix}-{text.removeprefix(self._inside('')).lstrip('/').replace('/', '-')}"
+        ending = f".weights{self.suffix}" if name.endswith(f".weights{self.suffix}") else self.suffix
+        if len(_bytes(ending)) > _LONGEST_ENDING:  # it is no format's
+            ending = ""
+        return self._inside(fitting(name.removesuffix(ending), ending))
 
     def _inside(self, name: str) -> str:
         """Return the path of ``name`` in the directory that :meth:`components` returns."""
@@ -150,6 +157,24 @@ class Template:
             if field is not None:
                 whole = _name(field) in ("epoch", "batch", "step") and _INTEGER_SPEC.fullmatch(spec)
                 yield _after_number if whole else _after_anything
+
+
+def fitting(name: str, ending: str = "") -> str:
+    """Return a name with an ending, shortened if it is too long for a file system.
+
+    A name is always shortened to the same, and two to different ones: a digest takes the place of what is cut off.
+    """
+    whole = _bytes(name + ending)
+    if len(whole) <= _LONGEST_NAME:
+        return name + ending
+    mark = f"~{hashlib.sha256(whole).hexdigest()[:16]}{ending}"
+    begin = whole[: _LONGEST_NAME - len(_bytes(mark))]
+    return begin.decode(errors="ignore") + mark  # what is left of a character that was cut in two goes, too
+
+
+def _bytes(name: str) -> bytes:
+    """Return a name as a file system gets it."""
+    return name.encode(errors="surrogateescape")
 
 
 class Shape:

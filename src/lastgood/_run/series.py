@@ -7,7 +7,7 @@ from typing import Any
 
 from .._formats import Format
 from .._moment import Moment
-from .._policies.naming import Shape, Template
+from .._policies.naming import Shape, Template, fitting
 from .._storage import Location, Storage, groups, working_directory
 from .._storage.base import TEMPORARY_PREFIX, Entry
 
@@ -129,9 +129,9 @@ def checkpoint_name(entry: Entry) -> str | None:
 
 def set_aside(at: Location) -> Location:
     """Rename a checkpoint that is damaged, so that nothing takes it for one; return its new place."""
-    aside, number = at.with_name(at.name + _CORRUPT), 1
+    aside, number = at.with_name(fitting(at.name, _CORRUPT)), 1
     while aside.kind is not None or aside.is_link():
-        aside, number = at.with_name(f"{at.name}{_CORRUPT}-{number}"), number + 1
+        aside, number = at.with_name(fitting(at.name, f"{_CORRUPT}-{number}")), number + 1
     at.storage.rename(at.path, aside.path)
     return aside
 

@@ -335,6 +335,23 @@ class Storage(ABC):
     def check_writable(self, directory: PurePath) -> None:
         """Find out by writing whether ``directory`` takes files, or can be created."""
 
+    def check_overwritable(self, path: PurePath) -> None:
+        """Raise PermissionError if a file is at ``path`` that must not be written to."""
+        del path
+
+    def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
+        """Return what cannot be promised of checkpoints in ``directory``, each as a sentence; nothing if all can.
+
+        Args:
+            directory: The run's directory; it need not exist.
+            swaps: Whether checkpoints are directories that replace one another.
+
+        Raises:
+            OSError: The storage failed.
+        """
+        del directory, swaps
+        return ()
+
     @abstractmethod
     def free_space(self, directory: PurePath) -> int | None:
         """Return the bytes that can still be written below ``directory``; None if nobody can say."""

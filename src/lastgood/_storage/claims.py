@@ -1,8 +1,9 @@
 """Claims on the files of a template: whether another process trains into them.
 
 Two signs end with the process, however it ends, and are not inherited by forked workers: a restart need not wait for
-workers that outlive a killed parent. A name in the machine's memory (Linux) leaves nothing in the directory; a lock on
-a file (POSIX) is seen over a network, too.
+workers that outlive a killed parent. A name in the machine's memory (Linux) leaves nothing in the directory; containers
+may share such names, and not their disks, so it says which directory of which disk is meant. A lock on a file (POSIX)
+is seen over a network, too.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from typing import Any
 from .._errors import RunInUseError
 from .base import NOTES, Claim
 from .event_log import open_in_place
+from .mounts import identity
 
 _held: dict[str, "LocalClaim"] = {}
 _guard = threading.Lock()
@@ -44,7 +46,7 @@ class LocalClaim(Claim):
         Raises:
             RunInUseError: Another process has claimed them; the message says which.
         """
-        key = f"{os.path.realpath(directory)}\n{template}"
+        key = f"{identity(directory)}\n{template}"
         with _guard:
             for abandoned in [each for each in _held.values() if not each._users]:
                 abandoned._let_go()
@@ -55,7 +57,7 @@ class LocalClaim(Claim):
 
     @classmethod
     def _new(cls, key: str, directory: Path, template: str, *, leave_lock: bool) -> "LocalClaim":
-        name = _take_name(hashlib.sha256(key.encode()).hexdigest())
+        name = _take_name(hashlib.sha256(os.fsencode(key)).hexdigest())
         if not leave_lock:
             return cls(key, name, None)
         try:
@@ -117,7 +119,9 @@ def _owner(asking: socket.socket, address: str) -> str:
         asking.settimeout(1)
         asking.connect(address)
         content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        return f"process {_CREDENTIALS.unpack(content)[0]} on this machine"
+        process = _CREDENTIALS.unpack(content)[0]
+        if process:  # 0 is one of another container
+            return f"process {process} on this machine"
     return "another process on this machine"
 
 

@@ -4,7 +4,6 @@ Buffered writes of gigabytes take a core to copy into the page cache, and the ke
 Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some network mounts): there they are buffered.
 """
 
-import errno
 import fcntl
 import os
 from pathlib import Path
@@ -14,11 +13,11 @@ import numpy.typing as npt
 
 from .._threads import Beside
 from .base import Extent, Image, Report, WaitFor
+from .durable import UNSUPPORTED, reserve
 
 BLOCK = 4096
 _CHUNK = 16 * 1024 * 1024
 _DIRECT = getattr(os, "O_DIRECT", 0)
-_NOT_DIRECT = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def _is_there(stop: int) -> None:
@@ -78,11 +77,11 @@ class _File:
         self._memory = memory
         self._written = 0
         try:
-            self._descriptor = os.open(path, flags | _DIRECT, 0o644)
+            self._descriptor = os.open(path, flags | _DIRECT, 0o666)
         except OSError as error:
-            if error.errno not in _NOT_DIRECT:
+            if error.errno not in UNSUPPORTED:
                 raise
-            self._descriptor = os.open(path, flags, 0o644)
+            self._descriptor = os.open(path, flags, 0o666)
 
     def __enter__(self) -> "_File":
         return self
@@ -92,12 +91,7 @@ class _File:
 
     def allocate(self, size: int) -> None:
         """Reserve space, so that a full disk says so before the writing rather than during it."""
-        if hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(self._descriptor, 0, size)
-            except OSError as error:
-                if error.errno not in _NOT_DIRECT:
-                    raise
+        reserve(self._descriptor, size)
 
     def write(
         self,
@@ -120,7 +114,7 @@ class _File:
             return os.pwrite(self._descriptor, content, offset)
         except OSError as error:
             flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
-            if error.errno not in _NOT_DIRECT or not flags & _DIRECT:
+            if error.errno not in UNSUPPORTED or not flags & _DIRECT:
                 raise
             # Some file systems open a file for direct writes, and then refuse them.
             fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags & ~_DIRECT)

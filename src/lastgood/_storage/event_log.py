@@ -8,6 +8,7 @@ from pathlib import Path
 from .._errors import SaveError
 from . import locks
 from .base import NOTES, EventLog
+from .durable import sync
 from .plain import check_no_link, open_plain
 
 _NAME = "journal.jsonl"
@@ -37,7 +38,7 @@ class LocalEventLog(EventLog):
             while line:  # a disk that is full takes a part, and refuses the rest
                 line = line[os.write(descriptor, line) :]
             if durable:
-                os.fsync(descriptor)
+                sync(descriptor)
         finally:
             os.close(descriptor)
 

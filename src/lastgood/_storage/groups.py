@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .durable import fsync_path
+from .durable import rename, sync_directory, sync_file
 from .locks import alone
 
 INDEX = ".index"
@@ -27,8 +27,8 @@ def index_of(path: Path) -> Path:
 
 
 def is_group(path: Path) -> bool:
-    """Tell whether a group is at ``path``."""
-    return index_of(path).is_file()
+    """Tell whether a group is at ``path``; no index has a name that is too long, as one beside a file may have."""
+    return os.path.isfile(f"{path}{INDEX}")  # noqa: PTH113
 
 
 def belongs_to_group(name: str) -> bool:
@@ -78,7 +78,7 @@ def publish(temporary: Path, target: Path) -> None:
             what was there is as it was.
     """
     for path in members(temporary):
-        fsync_path(path)
+        sync_file(path)
     with alone(target.parent):  # or one process removes the parts of another that has not come to its index
         _publish(temporary, target)
 
@@ -90,14 +90,14 @@ def _publish(temporary: Path, target: Path) -> None:
         raise OSError(f"another process has saved to {os.fspath(target)!r} meanwhile")
     try:
         for part, place in zip(parts(temporary), new, strict=True):
-            part.replace(place)
-        fsync_path(target.parent)
-        index_of(temporary).replace(index_of(target))
+            rename(part, place)
+        sync_directory(target.parent)
+        rename(index_of(temporary), index_of(target))
     except OSError:
         for place in new:
             place.unlink(missing_ok=True)
         raise
-    fsync_path(target.parent)
+    sync_directory(target.parent)
     for part in old:
         part.unlink(missing_ok=True)
 

@@ -22,24 +22,27 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
 
-from . import groups
+from . import groups, mounts, placing
 from .base import TEMPORARY_PREFIX, Claim, Entry, Info, Kind, Stage, Storage, file_path
 from .claims import LocalClaim
-from .durable import exchange, fsync_path, fsync_tree, make_directories
+from .durable import make_directories, move, remove, rename
 from .event_log import LocalEventLog
+from .limits import limits_at
 from .locks import flock
 from .plain import check_plain, open_plain
 from .positioned import LocalFile
 from .stages import LocalStage, files_of
 
-_LONGEST_NAME = 255
-_TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 # Where a file system has no locks, a leftover is taken for dead after so long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
 class LocalStorage(Storage):
     """Files and directories reached by path, and groups of files whose names begin with it."""
+
+    def __init__(self) -> None:
+        """Know nothing yet of any file system."""
+        self._limits: dict[tuple[int, bool], list[str]] = {}
 
     def parse(self, text: str) -> Path:
         """Return a path; ``~/`` at its beginning stands for the home directory."""
@@ -60,7 +63,7 @@ class LocalStorage(Storage):
                 stage = LocalStage(temporary, target)
                 yield stage
                 if publish and not stage.withdrawn:
-                    _publish(temporary, target, stem.with_name(stem.name + ".old"))
+                    placing.publish(temporary, target, stem.with_name(stem.name + ".old"))
             finally:
                 _remove(temporary)
                 if not suffix:
@@ -93,24 +96,36 @@ class LocalStorage(Storage):
             return
         with _locked_token(path) as stem:
             gone = stem.with_name(stem.name + ".gone")
-            path.rename(gone)
-            _remove(gone)
+            _remove(gone if move(path, gone) else path)
 
     def rename(self, path: PurePath, target: PurePath) -> None:
         """Give a checkpoint another path. See :meth:`Storage.rename`."""
         path, target = Path(path), Path(target)
         for member in groups.members(path) if groups.is_group(path) else [path]:
-            member.rename(target.with_name(target.name + member.name.removeprefix(path.name)))
+            rename(member, target.with_name(target.name + member.name.removeprefix(path.name)))
 
     def check_writable(self, directory: PurePath) -> None:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
-        probe = _existing(Path(directory)) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        probe = mounts.existing(Path(directory)) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
         probe.unlink(missing_ok=True)  # another process that starts now takes it for a leftover
+
+    def check_overwritable(self, path: PurePath) -> None:
+        """Check that a file that is there may be written to. See :meth:`Storage.check_overwritable`."""
+        placing.check_overwritable(Path(path))
+
+    def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
+        """Return what the file system lacks; each is tried once. See :meth:`Storage.limits`."""
+        there = mounts.existing(Path(directory))
+        key = (there.stat().st_dev, swaps)
+        if key not in self._limits:
+            with _locked_token(there / "probe") as stem:
+                self._limits[key] = limits_at(stem, swaps=swaps)
+        return self._limits[key]
 
     def free_space(self, directory: PurePath) -> int:
         """Return the bytes that can still be written below ``directory``. See :meth:`Storage.free_space`."""
-        return shutil.disk_usage(_existing(Path(directory))).free
+        return shutil.disk_usage(mounts.existing(Path(directory))).free
 
     def info(self, path: PurePath) -> Info:
         """Return what is at ``path``. See :meth:`Storage.info`.
@@ -185,24 +200,8 @@ def _remove(path: Path) -> None:
     """Remove a file, a directory or a group of files, if it is there."""
     if groups.is_group(path):
         groups.remove_group(path)
-    elif path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
-
-
-def _existing(directory: Path) -> Path:
-    """Return ``directory``, or the nearest parent that there is.
-
-    Raises:
-        NotADirectoryError: A file stands in the way.
-    """
-    for path in (directory, *directory.absolute().parents):
-        if path.is_dir():
-            return path
-        if os.path.lexists(path):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(directory))
+        remove(path)
 
 
 @contextmanager
@@ -211,11 +210,11 @@ def _locked_token(target: Path) -> Iterator[Path]:
     while True:
         stem = target.with_name(TEMPORARY_PREFIX + secrets.token_hex(8))
         lock = stem.with_name(stem.name + ".lock")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         try:
             flock(descriptor, fcntl.LOCK_EX)
             # Between its making and its locking another process may have taken the file for a dead one's.
-            if os.fstat(descriptor).st_nlink:
+            if os.path.lexists(lock):  # some file systems count no links, and say 0
                 try:
                     os.write(descriptor, os.fsencode(target.name))
                     yield stem
@@ -224,37 +223,6 @@ def _locked_token(target: Path) -> Iterator[Path]:
                 return
         finally:
             os.close(descriptor)
-
-
-def _publish(temporary: Path, target: Path, aside: Path) -> None:
-    """Make what was written durable, then visible, then that durable."""
-    if groups.is_group(temporary):
-        groups.publish(temporary, target)
-        return
-    fsync_tree(temporary)
-    _put_in_place(temporary, target, aside)
-    fsync_path(target.parent)
-
-
-def _put_in_place(temporary: Path, target: Path, aside: Path) -> None:
-    """Make ``temporary`` visible as ``target``; an older checkpoint there is replaced, never mixed with."""
-    if not temporary.is_dir() or not target.is_dir():
-        try:
-            temporary.replace(target)
-        except OSError as error:
-            # Another save has put its directory there meanwhile, where there was none: now there is one to replace.
-            if error.errno not in _TAKEN or not temporary.is_dir() or not target.is_dir():
-                raise
-            _put_in_place(temporary, target, aside)
-    elif not exchange(temporary, target):
-        target.rename(aside)
-        try:
-            temporary.rename(target)
-        except OSError:
-            aside.rename(target)
-            raise
-        fsync_path(target.parent)
-        shutil.rmtree(aside)
 
 
 def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
@@ -271,7 +239,7 @@ def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
     try:
         if descriptor is not None and not _is_dead(descriptor):
             return []
-        if descriptor is not None and not _restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096))):
+        if descriptor is not None and not placing.restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096))):
             return []
         for path in mine:
             _remove(path)
@@ -289,20 +257,3 @@ def _is_dead(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return locked or time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_SECONDS
-
-
-def _restore_replaced(stem: Path, target_name: str) -> bool:
-    """Bring back the directory that a dead process had moved aside without putting the new one in its place.
-
-    Returns:
-        Whether it was, or need not be; if not, the lock does not say where to: what lies here may be the last copy.
-    """
-    aside = stem.with_name(stem.name + ".old")
-    if os.path.lexists(aside):
-        if target_name in ("", ".", "..") or {"/", "\0"} & set(target_name) or len(target_name) > _LONGEST_NAME:
-            return False
-        target = stem.with_name(target_name)
-        if not os.path.lexists(target):
-            aside.rename(target)
-            fsync_path(target.parent)
-    return True

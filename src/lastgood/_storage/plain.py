@@ -11,14 +11,14 @@ def open_plain(path: Path, flags: int = os.O_RDONLY, *, follow: bool = True) -> 
 
     Args:
         path: Where it is.
-        flags: How to open it; a file that they make is readable to all.
+        flags: How to open it; a file that they make has the permissions that the umask leaves.
         follow: Whether ``path`` may be a symbolic link, as where one only reads.
 
     Raises:
         OSError: It is something else, or the system refused.
     """
     flags |= os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags, 0o644)
+    descriptor = os.open(path, flags, 0o666)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))

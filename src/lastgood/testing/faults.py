@@ -11,7 +11,7 @@ from typing import Any
 from .._errors import ArgumentError
 from .._storage import Info, Stage, Storage, StoredFile, groups
 from .._storage.base import Claim, Entry, EventLog, Kind, file_path
-from .._storage.durable import fsync_path
+from .._storage.durable import sync_file
 from .._storage.locate import wrapped
 
 POINTS = {
@@ -104,7 +104,7 @@ class FaultyStorage(Storage):
             self._pass("write")
             yield stage
             for name in stage.files():
-                fsync_path(Path(file_path(stage.path, _kind_of(stage), name)))
+                sync_file(Path(file_path(stage.path, _kind_of(stage), name)))
             self._pass("commit")
         self._pass("reply")
 
@@ -133,6 +133,14 @@ class FaultyStorage(Storage):
         """Check as the other storage does, unless a fault comes first."""
         self._pass("check_writable")
         self.storage.check_writable(directory)
+
+    def check_overwritable(self, path: PurePath) -> None:
+        """Check as the other storage does."""
+        self.storage.check_overwritable(path)
+
+    def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
+        """Answer as the other storage does."""
+        return self.storage.limits(directory, swaps=swaps)
 
     def free_space(self, directory: PurePath) -> int | None:
         """Answer as the other storage does, unless a fault comes first."""

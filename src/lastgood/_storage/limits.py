@@ -1,0 +1,72 @@
+"""What a file system lacks that a save's promises rest on: found out by trying, before training."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from .durable import exchange, move, remove, sync, sync_directory
+from .locks import flock
+from .mounts import mount_of
+
+# There a rename is a copy and a deletion, or a power cut may come in between.
+_RENAMES_IN_PARTS = {"exfat", "msdos", "vfat"} | {
+    f"fuse.{name}" for name in ("blobfuse", "blobfuse2", "drive", "gcsfuse", "goofys", "rclone", "s3fs")
+}
+
+
+def limits_at(stem: Path, *, swaps: bool) -> list[str]:
+    """Return what the file system of a directory lacks, each with what that means.
+
+    Args:
+        stem: A path in the directory, whose name no other process uses.
+        swaps: Whether checkpoints are directories, which replace one another by an exchange of names.
+
+    Raises:
+        OSError: The system refused what any file system can.
+    """
+    one, other = (stem.with_name(f"{stem.name}.probe{number}") for number in (1, 2))
+    try:
+        return [*_missing(one, other, swaps=swaps)]
+    finally:
+        for path in (one, other):
+            remove(path)
+
+
+def _missing(one: Path, other: Path, *, swaps: bool) -> Iterator[str]:
+    descriptor = os.open(one, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        if not sync(descriptor):
+            yield "It has no fsync, so a power cut may take checkpoints that were said to be saved."
+        elif not sync_directory(one.parent):
+            yield "It has no fsync of directories, so a power cut may undo the last saves."
+        if not _locks(descriptor):
+            yield (
+                "It has no locks, so trainings on other machines that save to the same files are not noticed, and what "
+                "a killed process leaves half-written is removed after a day."
+            )
+    finally:
+        os.close(descriptor)
+    mount = mount_of(one.parent)
+    if not move(one, other) or (mount is not None and mount.type in _RENAMES_IN_PARTS):
+        yield "It does not rename in one act, so a crash in the middle of a save may lose the checkpoint it replaces."
+        if swaps:
+            yield (
+                "A directory that is renamed while its files are still being sent may lose some of them: save to a "
+                "path that ends in '.keras' or '.weights.h5'."
+            )
+    elif swaps:
+        one.touch()
+        if not exchange(one, other):
+            yield (
+                "It does not exchange two names, so a directory that is being replaced is out of sight for a moment; "
+                "if a crash comes then, the next start brings it back."
+            )
+
+
+def _locks(descriptor: int) -> bool:
+    with contextlib.suppress(OSError):
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return False

@@ -1,0 +1,83 @@
+"""Which file system a directory lies in, and where in it: one path may lead two containers to different disks."""
+
+import contextlib
+import errno
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_MOUNT = re.compile(r"^mnt_id:\s*(\d+)$", re.MULTILINE)
+
+
+class Mount(NamedTuple):
+    """A file system, or a directory of one, that is mounted.
+
+    Attributes:
+        device: The kernel's number of the file system, such as ``"8:1"``: the same in all containers.
+        root: The directory of the file system that is mounted.
+        point: Where this process finds it.
+        type: What it is, such as ``"ext4"`` or ``"fuse.sshfs"``.
+    """
+
+    device: str
+    root: str
+    point: str
+    type: str
+
+
+def mount_of(directory: Path) -> Mount | None:
+    """Return what a directory that exists lies in; None where the system does not say, as outside of Linux.
+
+    Another mount may hide one that has the longer path, so the kernel is asked which one it is.
+    """
+    with contextlib.suppress(OSError, AttributeError, ValueError):
+        descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = _MOUNT.search(_read(f"/proc/self/fdinfo/{descriptor}"))
+        finally:
+            os.close(descriptor)
+        lines = (line.split(" ") for line in _read("/proc/self/mountinfo").splitlines()) if found else ()
+        for number, _, device, root, point, *rest in lines:
+            if found and number == found[1]:
+                return Mount(device, _plain(root), _plain(point), rest[rest.index("-") + 1])
+    return None
+
+
+def existing(directory: Path) -> Path:
+    """Return ``directory``, or the nearest parent that there is.
+
+    Raises:
+        OSError: A file stands in the way, or there is none.
+    """
+    for path in (directory, *directory.absolute().parents):
+        if path.is_dir():
+            return path
+        if os.path.lexists(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(directory))
+
+
+def identity(directory: Path) -> str:
+    """Return a name for a directory that processes of one machine share if it is the same one, and only then.
+
+    It need not exist. What counts is the file system and the path in it, since containers may have different disks,
+    or different directories of one disk, at the same path, and one directory at different paths.
+    """
+    real = Path(os.path.realpath(directory))
+    mount = None
+    with contextlib.suppress(OSError):
+        mount = mount_of(existing(real))
+    if mount is None or not real.is_relative_to(mount.point):
+        return os.fspath(real)
+    return f"{mount.device}:{PurePosixPath(mount.root, real.relative_to(mount.point))}"
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def _plain(text: str) -> str:
+    """Return a path in which the kernel has written blanks and the like as numbers."""
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)

@@ -1,0 +1,1 @@
+"""Trainings on file systems of many kinds."""
