@@ -67,7 +67,8 @@ class CheckpointHooks(Hooks):
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
         self._saves.last_place = None
         self._warn_of_names(adapter)
-        self._engine.begin(adapter, self._training(adapter, Moment(1, None, "epoch")))
+        training = self._training(adapter, Moment(1, None, "epoch"))
+        self._engine.begin(adapter, training, at_once=self._may_save_at_once(fit))
         if "batch" in self._schedule.hooks and not fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
         if self.load_weights_on_restart and (newest := self._engine.series.newest()):
@@ -154,6 +155,12 @@ class CheckpointHooks(Hooks):
             session.end()
 
     # What they share
+
+    def _may_save_at_once(self, fit: FitAdapter) -> bool:
+        """Return True if a save may come with the first step of training."""
+        step = fit.steps_at_once
+        one_step = fit.batches is not None and fit.batches <= step
+        return one_step or ("batch" in self._schedule.hooks and self._schedule.may_come_within(step))
 
     def _adapter(self) -> ModelAdapter:
         """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
