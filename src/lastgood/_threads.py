@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 _MOST_THREADS = 8
 
+importing = threading.RLock()
+"""Held while large packages are imported: to two threads that each wait for the other, Python gives half a module."""
+
 
 class Beside(Generic[T]):
     """Work that goes on in a thread; where no thread can be had, it is done at once.
@@ -93,3 +96,11 @@ def cores() -> int:
     """Return how many threads can run at once, for work that memory limits: more than a few gain nothing."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(available, _MOST_THREADS)
+
+
+def _forget() -> None:
+    """Start anew in a forked child: whoever imports, it is none of its threads."""
+    importing._at_fork_reinit()  # type: ignore[attr-defined]
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._engine import show_progress
-from .._keras import ModelAdapter, adapt, as_callback, fit_around, onlooker
+from .._keras import FitAdapter, ModelAdapter, adapt, as_callback, fit_around, onlooker
 from .._moment import Moment
 from .._restoring import load_into
 from .._resuming import FitSession
@@ -51,7 +51,8 @@ class CheckpointHooks(StockMethods):
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
         self._saves.last_place = None
         self._missing = self._missing_names(adapter)
-        self._engine.begin(adapter, self._training(adapter, Moment(1, None, "epoch")))
+        training = self._training(adapter, Moment(1, None, "epoch"))
+        self._engine.begin(adapter, training, at_once=self._may_save_at_once(fit))
         if "batch" in self._schedule.hooks and not fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
         if self.load_weights_on_restart and (newest := self._engine.series.newest()):
@@ -135,6 +136,12 @@ class CheckpointHooks(StockMethods):
             self._saves.report()
 
     # What they share
+
+    def _may_save_at_once(self, fit: FitAdapter) -> bool:
+        """Return True if a save may come with the first step of training."""
+        step = fit.steps_at_once
+        one_step = fit.batches is not None and fit.batches <= step
+        return one_step or ("batch" in self._schedule.hooks and self._schedule.may_come_within(step))
 
     def _ask(self, moment: Moment) -> None:
         """Save if the schedule says so, and let it know what that cost."""

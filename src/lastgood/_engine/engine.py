@@ -55,12 +55,13 @@ class Engine:
         """Have the run be kept so that a restart can continue it."""
         self._continues = self.keeper.wanted = True
 
-    def begin(self, adapter: ModelAdapter, training: Training) -> None:
+    def begin(self, adapter: ModelAdapter, training: Training, *, at_once: bool = False) -> None:
         """Check what would fail at the first save, claim the paths, and get ready.
 
         Args:
             adapter: The model.
             training: Returns the training state, as far as there is one by now.
+            at_once: Whether the first save may come with the first step, and its memory is waited for.
 
         Raises:
             SaveError: An OSError: the directory cannot be made or written.
@@ -79,7 +80,7 @@ class Engine:
         if self.keeper.publishes:
             preflight.warn_of_limits(self.series)
         self._claim()
-        self._saver.prepare(adapter, settings.template.text, training)
+        self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
         self.last = None
 
     def _claim(self) -> None:

@@ -60,8 +60,13 @@ class OrbaxDirectory(DirectoryFormat):
             )
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Do nothing: Orbax takes arrays of its own."""
+        """Import Orbax, which takes seconds; it takes arrays of its own.
+
+        Raises:
+            MissingExtraError: Orbax is not installed.
+        """
         del adapter, training
+        _orbax()
         return 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
@@ -70,12 +75,7 @@ class OrbaxDirectory(DirectoryFormat):
         Raises:
             MissingExtraError: Orbax is not installed.
         """
-        try:
-            from orbax.checkpoint import v1 as ocp
-        except ModuleNotFoundError as error:
-            raise MissingExtraError.for_feature(
-                "Saving weights to a path without an ending", "orbax-checkpoint", "orbax"
-            ) from error
+        ocp = _orbax()
         tree = _keras3(adapter).state_tree()
         content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
 
@@ -109,6 +109,20 @@ class OrbaxDirectory(DirectoryFormat):
             if directory_record.is_ours(at):
                 _check_alike(_keras3(adapter), path, at, exact=exact)
             yield lambda: adapter.model.load_weights(path)
+
+
+def _orbax() -> Any:
+    """Return Orbax.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        from orbax.checkpoint import v1
+    except ModuleNotFoundError as error:
+        feature = "Saving weights to a path without an ending"
+        raise MissingExtraError.for_feature(feature, "orbax-checkpoint", "orbax") from error
+    return v1
 
 
 def _keras3(adapter: ModelAdapter) -> "Keras3Model":

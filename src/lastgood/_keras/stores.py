@@ -5,10 +5,10 @@ metric a group of a store of weights and a directory of a store of assets. Its n
 private; ``keras3`` and ``tf_keras2`` look them up.
 """
 
-import contextlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import h5py
@@ -97,41 +97,80 @@ def recorded(
         assets_class: The class of the store of assets; None leaves the assets out.
         variables_of: The classes whose objects are to save their variables instead of copies.
     """
-    with scratch_directory() as directory, _saving_variables(variables_of):
+    with scratch_directory() as directory:
         assets = assets_class(directory) if assets_class is not None else None
         try:
-            walk(model, store, assets, "", set())
+            _without_copies(walk, variables_of)(model, store, assets, "", set())
         except Exception:  # noqa: BLE001 - code of any layer, which may do anything with a store
             return None
         contents = assets.contents() if assets is not None else {}
     return SavedState(store.groups, store.arrays, contents)
 
 
-@contextlib.contextmanager
-def _saving_variables(variables_of: VariablesOf) -> Iterator[None]:
-    """Make objects of the classes pass their variables to a store; the stock method copies each one, which is slow."""
-    owners = {_owner(cls): variables for cls, variables in variables_of.items()}
-    stock = {owner: owner.save_own_variables for owner in owners}
-    for owner, variables in owners.items():
-        owner.save_own_variables = _method_that_saves(variables)
-    try:
-        yield
-    finally:
-        for owner, method in stock.items():
-            owner.save_own_variables = method
+def _without_copies(walk: Walk, variables_of: VariablesOf) -> Walk:
+    """Return ``walk`` for one use, in which objects of the classes pass their variables to the store instead of copies.
+
+    The function is Keras's own, with a namespace of its own: it finds itself there under a wrapper that puts a stand-in
+    in the place of each such object. The classes stay as they are, since other threads may be saving too.
+
+    Args:
+        walk: Keras's own function; returned as it is, and copies, if it is not a plain function of its module.
+        variables_of: For each class, the variables of its objects.
+    """
+    if not isinstance(walk, FunctionType) or walk.__globals__.get(walk.__name__) is not walk:
+        return walk
+    namespace = dict(walk.__globals__)
+    for name, value in walk.__globals__.items():
+        if isinstance(value, FunctionType) and value.__globals__ is walk.__globals__:
+            namespace[name] = _in_namespace(value, namespace)
+    own = namespace[walk.__name__]
+    stand_ins: dict[int, Any] = {}  # one for each object: the walk knows by identity what it has visited
+
+    def save(saved: Any, *others: Any, **named: Any) -> None:
+        stand_in = stand_ins.setdefault(id(saved), _stand_in(saved, variables_of))
+        own(stand_in, *others, **named)
+
+    namespace[walk.__name__] = save
+    return save
 
 
-def _owner(cls: type) -> Any:
-    """Return the class that defines the method of ``cls``: its subclasses, too, find it there."""
-    return next(base for base in cls.__mro__ if "save_own_variables" in vars(base))
+def _in_namespace(function: FunctionType, namespace: dict[str, Any]) -> FunctionType:
+    """Return a function that does the same and looks up global names in ``namespace``."""
+    made = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
 
 
-def _method_that_saves(variables: Callable[[Any], Iterable[Any]]) -> Callable[[Any, Any], None]:
-    def save_own_variables(self: Any, store: Any) -> None:
-        for i, variable in enumerate(variables(self)):
+def _stand_in(saved: Any, variables_of: VariablesOf) -> Any:
+    """Return a stand-in for an object that would save copies; the object itself if it saves in a way of its own."""
+    for cls, variables in variables_of.items():
+        method = getattr(saved, "save_own_variables", None) if isinstance(saved, cls) else None
+        if method is not None and getattr(method, "__func__", None) is getattr(cls, "save_own_variables", None):
+            return _StandIn(saved, variables)
+    return saved
+
+
+class _StandIn:
+    """Stands in for an object while it is saved: all is the object's own but what it passes to the store."""
+
+    def __init__(self, saved: Any, variables: Callable[[Any], Iterable[Any]]) -> None:
+        self.__saved = saved
+        self.__variables = variables
+
+    def save_own_variables(self, store: Any) -> None:
+        """Pass the variables themselves; the stock method copies each one, which takes seconds."""
+        for i, variable in enumerate(self.__variables(self.__saved)):
             store[str(i)] = variable
 
-    return save_own_variables
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # Keras checks the types of what it saves
+        return type(self.__saved)
+
+    def __dir__(self) -> Iterable[str]:
+        return dir(self.__saved)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__saved, name)
 
 
 def hdf5_by_path(write: Callable[[Path], None], file: h5py.File, *, name: str = "m.h5") -> None:

@@ -43,6 +43,11 @@ class Schedule(ABC):
         """Return what the user should know about the schedule by now, once; None if there is nothing new."""
         return None
 
+    def may_come_within(self, batches: int) -> bool:
+        """Return False if no save is due within so many batches: the memory for it need not be there before them."""
+        del batches
+        return True
+
     @property
     def kind(self) -> str:
         """The name of the class whose state this is: a restart may come with another schedule."""
@@ -128,6 +133,10 @@ class Batches(Schedule):
         self._since = 0
         return True
 
+    def may_come_within(self, batches: int) -> bool:
+        """Return False if more batches lie between saves."""
+        return self.every - self._since <= batches
+
     def begin(self, now: float) -> None:
         """Note that an epoch begins: its batches are counted from zero."""
         del now
@@ -156,6 +165,11 @@ class Interval(Schedule):
         """Begin before training has begun."""
         self.seconds = span.total_seconds()
         self._last: float | None = None
+
+    def may_come_within(self, batches: int) -> bool:
+        """Return False: batches are not what it counts."""
+        del batches
+        return False
 
     def begin(self, now: float) -> None:
         """Count from here, if there was no save before."""
@@ -204,6 +218,10 @@ class Budget(Schedule):
 
     def __repr__(self) -> str:
         return f"Budget(overhead={self.overhead!r})"
+
+    def may_come_within(self, batches: int) -> bool:
+        """Return False for fewer batches than it measures first."""
+        return batches >= _TO_BEGIN_WITH
 
     def begin(self, now: float) -> None:
         """Note that training, or an epoch, begins: the time until its first batch says nothing about batches."""

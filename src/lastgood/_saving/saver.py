@@ -20,6 +20,7 @@ from .._record import Record
 from .._snapshot import copier, staging
 from .._snapshot.state_copy import NotCopiedError
 from .._storage import Location, Stage
+from .._threads import cores, importing
 from . import writer
 
 _LOGGER = logging.getLogger("lastgood")
@@ -148,13 +149,14 @@ class Saver:
         """Return what a process that gets a copy can use."""
         return {**vars(self), "_unreported": deque()}
 
-    def prepare(self, adapter: ModelAdapter, path: str, training: Training) -> None:
+    def prepare(self, adapter: ModelAdapter, path: str, training: Training, *, at_once: bool = False) -> None:
         """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
 
         Args:
             adapter: The model that will be saved.
             path: Where to, for an error's text.
             training: Returns the training state.
+            at_once: Whether the first save may come with the first step: then this returns when the buffer is ready.
 
         Raises:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
@@ -162,11 +164,13 @@ class Saver:
         adapter.build_optimizer()
         if self.format.own_save(adapter) is not None:
             return
-        copier(adapter.backend())  # its module is imported now rather than at the first save
-        with _explaining(path):
+        with _explaining(path), importing:
+            copier(adapter.backend())  # its module is imported now rather than at the first save
             size = self.format.prepare(adapter, training)
-        if size:
-            staging.prepare(size)
+        with _explaining(path), writer.turn_if_free() as free:  # else the save that is under way has the buffer
+            ready = staging.prepare(size, threads=cores() if at_once else 1) if size and free else None
+        if ready is not None and at_once:
+            ready.wait()
 
     def save(self, adapter: ModelAdapter, save: Save, training: Training) -> None:
         """Save a model: its state is copied before this returns, and :meth:`ended` gives the outcome.

@@ -24,6 +24,18 @@ def turn() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def turn_if_free() -> Iterator[bool]:
+    """Give whether no save is under way; if none is, none begins until the block ends."""
+    taken = _turn
+    free = taken.acquire(blocking=False)
+    try:
+        yield free and (_last is None or _last.wait(0))
+    finally:
+        if free:
+            taken.release()
+
+
 def run(work: Callable[[], None], *, background: bool) -> None:
     """Do the work of a save, in its turn.
 

@@ -75,7 +75,7 @@ class StagedFile(io.RawIOBase):
     def _reach(self, stop: int) -> None:
         """Have so many bytes, at least; those that nobody has written are zeros."""
         if stop > len(self._memory):
-            self._memory = staging.grown(max(stop, len(self._memory) * 5 // 4))
+            self._memory = staging.grown(self._memory, max(stop, len(self._memory) * 5 // 4))
         if stop > self._length:
             self._memory[self._length : stop] = 0
             self._length = stop

@@ -1,9 +1,13 @@
-"""The memory that saves are laid out in: made once, touched before it is needed, and reused.
+"""The memory that saves are laid out in: mapped once, its pages there before they are needed, and reused.
 
-A copy into fresh memory runs at the speed of page faults; into memory that has been touched, at 8 to 12 GB/s. The
+A copy into fresh memory runs at the speed of page faults; into memory whose pages are there, at 8 to 12 GB/s. The
 memory is private and of huge pages: touching 537 MB of it took 0.05 s, of small pages 0.26 s, of shared small pages,
-Python's default for ``mmap``, 0.67 s (2 cores, Linux 6). A forked process, such as a data loader's worker, does not get
-it: it would be left with a copy of the whole, made page by page while the next snapshot is taken.
+Python's default for ``mmap``, 0.67 s (2 cores, Linux 6). In a virtual machine whose host has taken unused memory back,
+as cloud providers do, the same takes ten times as long. A forked process, such as a data loader's worker, does not get
+the memory: it would be left with a copy of the whole, made page by page while the next snapshot is taken.
+
+More addresses are mapped than are asked for. They take no memory until they are used, and a save that is a little
+larger than the one before it finds the pages of that one.
 """
 
 import contextlib
@@ -11,12 +15,17 @@ import ctypes
 import mmap
 import os
 import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from .._threads import Beside, spread
+
 PAGE = 4096
+_PART = 16 * 1024 * 1024
+_ROOM = 16 * 1024 * 1024
 _ADVICE = ("MADV_HUGEPAGE", "MADV_DONTFORK")
 
 Memory = npt.NDArray[np.uint8]
@@ -32,8 +41,78 @@ class Pinning(Protocol):
         """Release it."""
 
 
-_shared: Memory | None = None
-_pinning: Pinning | None = None
+class _Buffer:
+    """Memory that is mapped once, and whose pages come in their order.
+
+    Attributes:
+        memory: All of its addresses.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Map it; it takes no memory yet."""
+        self.memory = _mapped(size)
+        self._there = 0  # bytes at its beginning whose pages are there
+        self._wanted = 0  # bytes of which somebody sees to that
+        self._pinned = 0
+        self._pinning = threading.Lock()
+        self._stop = threading.Event()
+        self._filling: Beside[None] | None = None
+
+    def fill(self, size: int, *, threads: int) -> Beside[None]:
+        """Have the first ``size`` bytes be there; return the work, which goes on in a thread."""
+        self.stop()  # one that another callback wants goes on with this
+        self._wanted = max(size, self._wanted)
+        self._stop.clear()
+        self._filling = Beside(lambda: self._fill(threads), "lastgood-staging")
+        self._filling.start()
+        return self._filling
+
+    def _fill(self, threads: int) -> None:
+        size = self._wanted
+        while self._there < size and not self._stop.is_set():
+            parts = [self.memory[at : min(at + _PART, size)] for at in range(self._there, size, _PART)][:threads]
+            spread(_touch, parts, threads)
+            self._there += sum(map(len, parts))
+        if self._there >= size:
+            self._pin(size)
+            self._wanted = 0
+
+    def take(self, size: int) -> Memory:
+        """Return the first ``size`` bytes. Pages that are missing come when they are written to, by all who write."""
+        if size > self._there or _pinning_way:
+            self.stop()
+            self._there = max(self._there, size)
+            self._wanted = 0
+            self._pin(size)
+        return self.memory[: _whole_pages(size)]
+
+    def stop(self) -> None:
+        """Return when nobody fills it."""
+        self._stop.set()
+        if self._filling is not None:
+            self._filling.wait()
+
+    def _pin(self, size: int) -> None:
+        with self._pinning:
+            if _pinning_way and size > self._pinned:
+                self._unpin()
+                self._pinned = _whole_pages(size)
+                _pinning_way.pin(self.memory[: self._pinned])
+
+    def close(self) -> None:
+        """Undo what was done to it; it is unmapped when nobody looks at it any more."""
+        self.stop()
+        with self._pinning:
+            self._unpin()
+
+    def _unpin(self) -> None:
+        if _pinning_way and self._pinned:
+            _pinning_way.unpin(self.memory[: self._pinned])
+        self._pinned = 0
+
+
+_buffer: _Buffer | None = None
+_pinning_way: Pinning | None = None
 _making = threading.Lock()
 
 
@@ -42,52 +121,74 @@ def shared(size: int) -> Memory:
 
     There is one because there is one save in flight: whoever takes it has waited for the writer to be done with it.
     """
-    global _shared
     with _making:
-        if _shared is None or len(_shared) < size:
-            if _shared is not None and _pinning:
-                _pinning.unpin(_shared)
-            _shared = None  # the old one goes before the new one comes, so that there are never two
-            _shared = _touched(size)
-            if _pinning:
-                _pinning.pin(_shared)
-        return _shared
+        return _made(size).take(size)
 
 
-def grown(size: int) -> Memory:
-    """Return the buffer, ``size`` bytes long at least, with what it holds: for a moment there are two."""
-    before = shared(0)
-    memory = shared(size)
-    if memory is not before:
-        memory[: len(before)] = before
-    return memory
+def _made(size: int) -> _Buffer:
+    global _buffer
+    if _buffer is None or len(_buffer.memory) < size:
+        if _buffer is not None:
+            _buffer.close()
+        _buffer = None  # the old one goes before the new one comes, so that there are never two
+        _buffer = _Buffer(size)
+    return _buffer
+
+
+def grown(memory: Memory, size: int) -> Memory:
+    """Return the buffer with what ``memory``, which it began with, holds: if it must move, there are two for a moment.
+
+    Args:
+        memory: What :func:`shared` or this function returned.
+        size: How many bytes it has to have.
+    """
+    larger = shared(size)
+    if larger.ctypes.data != memory.ctypes.data:
+        larger[: len(memory)] = memory
+    return larger
 
 
 def pin_with(pinning: Pinning) -> None:
     """Have the buffer locked in memory, for a backend whose GPUs then write to it directly."""
-    global _pinning
+    global _pinning_way
     with _making:
-        _pinning = pinning
-        if _shared is not None:
-            _pinning.pin(_shared)
+        _pinning_way = pinning
 
 
-def prepare(size: int) -> threading.Thread:
-    """Make the buffer in a thread, while training starts, so that the first save does not wait for page faults."""
-    thread = threading.Thread(target=shared, args=(size,), name="lastgood-staging", daemon=True)
-    thread.start()
-    return thread
+def prepare(size: int, *, threads: int = 1) -> Beside[None]:
+    """Have the buffer's pages be there before the first save, which would wait for them; nobody may be using it.
+
+    Args:
+        size: About the bytes that it will need.
+        threads: How many see to it, while training starts.
+
+    Returns:
+        Their work.
+    """
+    with _making:
+        return _made(size).fill(size, threads=threads)
 
 
-def _touched(size: int) -> Memory:
-    """Map memory that nothing else sees, and touch every page of it."""
-    length = max(PAGE, -(-size // PAGE) * PAGE)
-    mapped = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+def _touch(parts: Sequence[Memory]) -> None:
+    for part in parts:
+        part[::PAGE] = 0
+
+
+def _whole_pages(size: int) -> int:
+    return max(PAGE, -(-size // PAGE) * PAGE)
+
+
+def _mapped(size: int) -> Memory:
+    """Map memory that nothing else sees, with addresses to spare where they are granted."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    try:
+        mapped = mmap.mmap(-1, _whole_pages(size + size // 8 + _ROOM), flags=flags)
+    except OSError:
+        mapped = mmap.mmap(-1, _whole_pages(size), flags=flags)
     for advice in (getattr(mmap, name) for name in _ADVICE if hasattr(mmap, name)):
         with contextlib.suppress(OSError):  # advice may be refused, and all works without
             mapped.madvise(advice)
     memory: Memory = np.frombuffer(mapped, np.uint8)
-    memory[::PAGE] = 0
     return memory
 
 
@@ -96,10 +197,10 @@ def _forget() -> None:
 
     What Python knows of it lives on for good: to free it would be to unmap, in the child, whatever is there by then.
     """
-    global _shared, _making
-    if _shared is not None:
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_shared))
-    _shared, _making = None, threading.Lock()
+    global _buffer, _making
+    if _buffer is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(_buffer))
+    _buffer, _making = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -16,13 +16,13 @@ def capture() -> dict[str, Any]:
     state: dict[str, Any] = {
         "python": {"version": version, "words": np.array(words, np.uint32), "gauss": gauss},
         "numpy": np.random.get_state(legacy=False),
-        "keras": _keras3_seed().global_seed() if "keras" in sys.modules else None,
+        "keras": _keras3_seed().global_seed() if _imported("keras") else None,
     }
-    if torch := sys.modules.get("torch"):
+    if torch := _imported("torch"):
         state["torch"] = torch.get_rng_state().numpy()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             state["cuda"] = [each.numpy() for each in torch.cuda.get_rng_state_all()]
-    if "tensorflow" in sys.modules:
+    if _imported("tensorflow"):
         state["tensorflow"] = _tensorflow_state()
     return state
 
@@ -71,15 +71,21 @@ def put_back(state: dict[str, Any]) -> None:
     python = state["python"]
     random.setstate((python["version"], tuple(int(word) for word in python["words"]), python["gauss"]))
     np.random.set_state(state["numpy"])
-    if state.get("keras") is not None and "keras" in sys.modules:
+    if state.get("keras") is not None and _imported("keras"):
         _keras3_seed().set_global_seed(state["keras"])
-    torch = sys.modules.get("torch")
+    torch = _imported("torch")
     if torch and "torch" in state:
         torch.set_rng_state(torch.from_numpy(state["torch"].copy()))
     if torch and state.get("cuda") and torch.cuda.device_count() == len(state["cuda"]):
         torch.cuda.set_rng_state_all([torch.from_numpy(each.copy()) for each in state["cuda"]])
-    if "tensorflow" in sys.modules and state.get("tensorflow"):
+    if _imported("tensorflow") and state.get("tensorflow"):
         _put_back_tensorflow(state["tensorflow"])
+
+
+def _imported(name: str) -> Any:
+    """Return a package; None if nobody has imported it, or another thread is in the middle of that."""
+    module = sys.modules.get(name)
+    return None if getattr(getattr(module, "__spec__", None), "_initializing", False) else module
 
 
 def _tensorflow_state() -> dict[str, Any] | None:
