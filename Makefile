@@ -8,7 +8,8 @@ DAMAGE ?= 3000
 ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
 # What these are about does not depend on the backend, and is tried on jax alone.
 ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %memory_on_keras.py \
-	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py, $(ON_KERAS))
+	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py %other_packages_on_keras.py, \
+	$(ON_KERAS))
 # Those that are run on tf_keras 2, too.
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
 	%checkpointer_on_keras.py %signals_on_keras.py %permissions_on_keras.py %long_names_on_keras.py \
@@ -17,7 +18,7 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
-.PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -86,6 +87,9 @@ bench: .venv/bench.stamp  ## measure what saves cost, against stock Keras, Orbax
 
 bench-tf-keras: .venv/bench.stamp  ## measure what saves cost on tf_keras 2, stock and ours
 	$(BIN)/python benchmarks/tf_keras_saves.py $(BENCH)
+
+bench-first: .venv/test.stamp  ## measure what the first save costs beside those that follow
+	$(BIN)/python benchmarks/first_save.py $(BENCH)
 
 bench-gpu: .venv/bench.stamp  ## measure what saves cost where jax and torch compute on a GPU (the pinned torch has none: bring your own)
 	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --no-scales --name saves-gpu $(BENCH)

@@ -52,7 +52,8 @@ class Replay(Hooks):
         self._position = found.state["position"]
         self._check_steps()
         found.restore(adapter)
-        self._restored = _digests(adapter) if self._position["batch"] else []
+        changes = self._position["batch"] or callbacks.may_load(fit.members)
+        self._restored = _digests(adapter) if changes else None
         self.set_model(adapter.model)
         self.set_params(fit.callbacks.params)
         fit.append(self)
@@ -70,6 +71,7 @@ class Replay(Hooks):
         """Put the other callbacks' states in place: by now each has had its own beginning."""
         model = self.model
         members = self._fit.members
+        self._put_back_model(adapt(model))  # one of the others may have loaded another one, such as a backup
         callbacks.put_back(members, self._state["callbacks"])
         for name in callbacks.missing(members, self._state["callbacks"]):
             warnings.warn(
@@ -171,13 +173,17 @@ class Replay(Hooks):
         """Put back all that the save held, now that the next batch is one to compute."""
         adapter = adapt(self.model)
         self._fit.build_metrics(adapter.model, batch)
-        if _digests(adapter) != self._restored:  # a callback has changed the model since, as when it sets a rate
-            self._found.restore(adapter)
+        self._put_back_model(adapter)  # a callback may have changed it, as when it sets a rate
         put_back_metrics(self._found, adapter, "This epoch's metrics leave out the batches before.")
         callbacks.put_back(self._fit.members, self._state["callbacks"])
         if self._state["hook"] == "batch":
             self._replay("on_train_batch_end", self._position["batch"] - 1)
         randomness.put_back(self._state["randomness"])
+
+    def _put_back_model(self, adapter: ModelAdapter) -> None:
+        """Restore the model once more if it is another one by now."""
+        if self._restored is not None and _digests(adapter) != self._restored:
+            self._found.restore(adapter)
 
     def begin_validation(self) -> None:
         """Put the randomness back once more, of a save in the middle of the validation that begins now.

@@ -168,7 +168,7 @@ class Saver:
             copier(adapter.backend())  # its module is imported now rather than at the first save
             size = self.format.prepare(adapter, training)
         with _explaining(path), writer.turn_if_free() as free:  # else the save that is under way has the buffer
-            ready = staging.prepare(size, threads=cores() if at_once else 1) if size and free else None
+            ready = staging.prepare(size, threads=cores() if at_once else 2) if size and free else None
         if ready is not None and at_once:
             ready.wait()
 

@@ -49,6 +49,15 @@ def after_saver(members: Sequence[Any], saved: Sequence[State], saver: int) -> l
     return [member for member, entry in _pairs(members, saved) if id(entry) in late]
 
 
+def may_load(members: Sequence[Any]) -> bool:
+    """Return True if one of the callbacks may load a model when training begins; of Keras's own, one alone does."""
+    return any(
+        isinstance(member, callback_classes("BackupAndRestore"))
+        or type(member).__module__.partition(".")[0] not in ("keras", "tf_keras", "lastgood")
+        for member in members
+    )
+
+
 def counts(member: Any) -> bool:
     """Tell whether a callback keeps a state that an epoch's end, or a batch's, changes."""
     return _has_own_state(member) or any(isinstance(member, callback_classes(name)) for name in _COUNTING)
