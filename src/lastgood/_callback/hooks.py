@@ -16,6 +16,7 @@ from .._run import by_age
 from .best import Best
 from .last_hook import LastHook
 from .saves import Saves
+from .step_counter import StepCounter
 
 
 class CheckpointHooks(Hooks):
@@ -49,6 +50,8 @@ class CheckpointHooks(Hooks):
         self._session = FitSession(FitAdapter())
         self._begun = False
         self._epoch = 0
+        self._steps_done = StepCounter()
+        self._adapted: ModelAdapter | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check, before the first epoch, what would fail after it; load weights if that was asked for.
@@ -63,7 +66,7 @@ class CheckpointHooks(Hooks):
         """
         self._saves.best_only, self._announcer.verbose = self.save_best_only, self.verbose  # you may set them until now
         self._session = FitSession.of(fit_around(self.model))
-        fit, adapter = self._session.fit, adapt(self.model)
+        fit, adapter = self._session.fit, self._adapter()
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
         self._saves.last_place = None
         self._warn_of_names(adapter)
@@ -84,7 +87,8 @@ class CheckpointHooks(Hooks):
         self._saves.report()
         if not self._begun:  # by now a restart has said which run it continues
             self._begun = True
-            self._engine.note_begin(adapt(self.model), self._session.resumed)
+            self._engine.note_begin(self._adapter(), self._session.resumed)
+            self._continue_steps()
         self._epoch = epoch
         self._schedule.begin(time.monotonic())
         self._session.begin_epoch(epoch)
@@ -109,7 +113,7 @@ class CheckpointHooks(Hooks):
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
-        self._session.begin_validation(adapt(self.model))
+        self._session.begin_validation(self._adapter())
 
     @property
     def on_test_batch_end(self) -> Any:
@@ -157,7 +161,10 @@ class CheckpointHooks(Hooks):
 
     def _adapter(self) -> ModelAdapter:
         """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
-        return adapt(self.model)
+        model = self.model
+        if self._adapted is None or self._adapted.model is not model:
+            self._adapted = adapt(model)
+        return self._adapted
 
     def _moment(self, hook: Hook, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
         """Return where training is, when a hook was called with some logs after so many batches of the epoch."""
@@ -173,12 +180,22 @@ class CheckpointHooks(Hooks):
         )
 
     def _step(self, epoch: int, batch: int | None) -> int:
-        """Return the optimizer's step; of a model that trains without one, the batches are counted."""
-        iterations = adapt(self.model).iterations()
+        """Return the step after so many batches of an epoch, counted from 1."""
+        return self._steps_done.step(self._count(epoch, batch))
+
+    def _count(self, epoch: int, batch: int | None) -> int:
+        """Return the updates by the optimizer; of a model that trains without one, the batches are counted."""
+        iterations = self._adapter().iterations()
         if iterations is not None:
             return iterations
         steps = self._steps() or 1
         return epoch * steps if batch is None else (epoch - 1) * steps + batch
+
+    def _continue_steps(self) -> None:
+        """After a restart, count from the step of the checkpoint."""
+        record = self._session.record
+        if record is not None:
+            self._steps_done.continue_from(record.step, self._count(record.epoch, record.batch))
 
     def _steps(self) -> int | None:
         """Return the batches of an epoch; None where Keras does not know them yet."""

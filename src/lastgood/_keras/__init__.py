@@ -3,12 +3,14 @@
 Neither is imported before a model of it exists.
 """
 
-from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same
+from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same, kind_of
 from .callbacks import as_callback, callback_classes
 from .choice import adapt, adapter_class, default_generation, fit_around
 from .fit_adapter import FitAdapter
+from .names import AutomaticNames
 
 __all__ = [
+    "AutomaticNames",
     "FitAdapter",
     "Generation",
     "Hooks",
@@ -22,4 +24,5 @@ __all__ = [
     "callback_classes",
     "default_generation",
     "fit_around",
+    "kind_of",
 ]
