@@ -176,7 +176,29 @@ def lora():
     return _compiled(model), _inputs(6), _targets()
 
 
-CUSTOM_OBJECTS = {cls.__name__: cls for cls in (Subclassed, Scale, WithVocabulary)}
+@keras.saving.register_keras_serializable(PACKAGE)
+class OddTypes(layers.Layer):
+    """Has variables that a backend narrows, such as int64 on jax, that are no numbers, or that are empty."""
+
+    def build(self, shape):
+        def add(name, *of_shape):
+            return self.add_weight(shape=of_shape, dtype=name, initializer="ones", trainable=False, name=f"of_{name}")
+
+        self.odd = [add("int64"), add("uint8", 3), add("uint16", 2), add("uint32", 2), add("float64", 2)]
+        self.odd += [add("float16", 2), add("bool", 3), add("bfloat16", 3), add("int8", 0)]
+        self.empty = self.add_weight(shape=(0, 4), initializer="zeros", trainable=False, name="empty")
+
+    def call(self, x):
+        return x
+
+
+def odd_types():
+    x = keras.Input((6,), name="x")
+    y = layers.Dense(1, name="out")(OddTypes(name="odd")(x))
+    return _compiled(keras.Model(x, y, name="odd_types")), _inputs(6), _targets()
+
+
+CUSTOM_OBJECTS = {cls.__name__: cls for cls in (Subclassed, Scale, WithVocabulary, OddTypes)}
 
 BUILDERS = {
     builder.__name__: builder
@@ -193,6 +215,7 @@ BUILDERS = {
         mixed_float16,
         quantized,
         lora,
+        odd_types,
     )
 }
 

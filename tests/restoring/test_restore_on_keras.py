@@ -54,6 +54,7 @@ def test_each_format_is_loaded_into_another_model(tmp_path, name):
     assert int(other.optimizer.iterations) > 0
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype .* is not available")  # by jax
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 @pytest.mark.parametrize("builder", zoo.BUILDERS)
 def test_every_model_is_loaded_as_stock_loads_it(tmp_path, builder, ending):

@@ -151,7 +151,8 @@ def _describe(path: str, item: h5py.Dataset, start: int, size: int) -> StoredArr
     length = math.prod(item.shape) * item.id.get_type().get_size()
     offset = item.id.get_offset()
     dtype = _dtype(item)
-    plain = item.dtype.kind in "biufc" or dtype in _UNNAMED
+    opaque = item.dtype.kind == "V" and item.dtype.names is None
+    plain = item.dtype.kind in "biufc" or dtype in _UNNAMED or opaque
     if length and (offset is None or item.chunks is not None or item.dtype.byteorder == ">" or not plain):
         if length > min(size, item.id.get_storage_size()):
             raise _RefusedError(f"the array '{path}' is longer than what there is of it: compressed, or never written")
@@ -160,11 +161,14 @@ def _describe(path: str, item: h5py.Dataset, start: int, size: int) -> StoredArr
 
 
 def _dtype(item: h5py.Dataset) -> str:
-    """Return the name of an array's type; for one that HDF5 has no name for, that is beside it."""
-    if item.dtype.kind == "V" and "dtype" in item.attrs:
-        name = str(item.attrs["dtype"])
-        return name if _UNNAMED.get(name) == item.dtype.itemsize else str(item.dtype.name)
-    return str(item.dtype.name)
+    """Return the name of an array's type; for one that HDF5 has no name for, that is beside it.
+
+    Keras writes it for ``bfloat16`` alone: the numbers of another such type, as of ``float8``, are bytes (``V1``).
+    """
+    if item.dtype.kind != "V" or item.dtype.names is not None:
+        return str(item.dtype.name)
+    name = str(item.attrs.get("dtype"))
+    return name if _UNNAMED.get(name) == item.dtype.itemsize else f"V{item.dtype.itemsize}"
 
 
 def _check_names(hdf5: h5py.File, arrays: Mapping[str, StoredArray | None]) -> None:

@@ -14,6 +14,7 @@ from .._resuming import FitSession
 from .best import Best
 from .names import MissingNames
 from .saves import Saves
+from .step_counter import StepCounter
 
 _PATIENCE_SECONDS = 1.0
 
@@ -47,6 +48,8 @@ class FitPart(Hooks):
         self._missing = MissingNames((), (), None, may_be_added=True)
         self._begun = False
         self._epoch = 0
+        self._steps_done = StepCounter()
+        self._adapted: ModelAdapter | None = None
 
     # What the session calls
 
@@ -100,7 +103,10 @@ class FitPart(Hooks):
 
     def _adapter(self) -> ModelAdapter:
         """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
-        return adapt(self.model)
+        model = self.model
+        if self._adapted is None or self._adapted.model is not model:
+            self._adapted = adapt(model)
+        return self._adapted
 
     def _moment(self, hook: Hook, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
         """Return where training is, when a hook was called with some logs after so many batches of the epoch."""
@@ -116,12 +122,22 @@ class FitPart(Hooks):
         )
 
     def _step(self, epoch: int, batch: int | None) -> int:
-        """Return the optimizer's step; of a model that trains without one, the batches are counted."""
-        iterations = adapt(self.model).iterations()
+        """Return the step after so many batches of an epoch, counted from 1."""
+        return self._steps_done.step(self._count(epoch, batch))
+
+    def _count(self, epoch: int, batch: int | None) -> int:
+        """Return the updates by the optimizer; of a model that trains without one, the batches are counted."""
+        iterations = self._adapter().iterations()
         if iterations is not None:
             return iterations
         steps = self._steps() or 1
         return epoch * steps if batch is None else (epoch - 1) * steps + batch
+
+    def _continue_steps(self) -> None:
+        """After a restart, count from the step of the checkpoint."""
+        record = self._session.record
+        if record is not None:
+            self._steps_done.continue_from(record.step, self._count(record.epoch, record.batch))
 
     def _steps(self) -> int | None:
         """Return the batches of an epoch; None where Keras does not know them yet."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._engine import show_progress
-from .._keras import FitAdapter, ModelAdapter, adapt, as_callback, fit_around, onlooker
+from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
 from .._restoring import load_into
 from .._resuming import FitSession
@@ -46,7 +46,7 @@ class CheckpointHooks(StockMethods):
 
     def _begin(self) -> None:
         self._saves.best_only, self._announcer.verbose = self.save_best_only, self.verbose  # you may set them until now
-        fit, adapter = self._session.fit, adapt(self.model)
+        fit, adapter = self._session.fit, self._adapter()
         self._begun = False
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
         self._saves.last_place = None
@@ -68,7 +68,8 @@ class CheckpointHooks(StockMethods):
         self._saves.report()
         if not self._begun:  # by now a restart has said which run it continues
             self._begun = True
-            self._engine.note_begin(adapt(self.model), self._session.resumed)
+            self._engine.note_begin(self._adapter(), self._session.resumed)
+            self._continue_steps()
         self._epoch = epoch
         self._schedule.begin(time.monotonic())
         self._session.begin_epoch(epoch)
@@ -94,7 +95,7 @@ class CheckpointHooks(StockMethods):
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
-        self._session.begin_validation(adapt(self.model))
+        self._session.begin_validation(self._adapter())
 
     @property
     def on_test_batch_end(self) -> Any:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +12,7 @@ import numpy as np
 from .._bytes import directory_record
 from .._bytes.training_block import Training
 from .._errors import ArgumentError, MissingExtraError, RestoreError
-from .._keras import ModelAdapter
+from .._keras import AutomaticNames, ModelAdapter, kind_of
 from .._record import Record
 from .._storage import Location, Report, Stage
 from .._storage.base import Kind
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 # An optimizer keeps three values a weight at most; what else may lie in a directory is small.
 _MOST_TIMES = 8
 _SLACK = 1 << 20
+_MOST_NAMED = 3
+_OPTIMIZER = "optimizer_variables/"
+
+_Array = tuple[tuple[int, ...], str]  # its shape and its type
 
 
 class OrbaxDirectory(DirectoryFormat):
@@ -59,6 +63,13 @@ class OrbaxDirectory(DirectoryFormat):
                 "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
             )
 
+        empty = next((variable.path for variable in adapter.model.variables if 0 in variable.shape), None)
+        if empty:
+            raise ArgumentError(
+                f"The variable '{empty}' is empty, and Orbax saves no empty arrays. Save to a path that ends in "
+                "'.weights.h5'."
+            )
+
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Import Orbax, which takes seconds; it takes arrays of its own.
 
@@ -87,9 +98,8 @@ class OrbaxDirectory(DirectoryFormat):
         return Snapshot(write)
 
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return none: the directory has all variables of the model and the optimizer."""
-        del adapter
-        return []
+        """Return what Keras does not list: the directory has all other variables of the model and the optimizer."""
+        return list(adapter.unlisted_variables().values())
 
     @contextmanager
     def loading(
@@ -106,9 +116,11 @@ class OrbaxDirectory(DirectoryFormat):
         with at.local() as path:
             for each in [path / step for step in steps] or [path]:
                 _check_size(adapter.model, each, at)
-            if directory_record.is_ours(at):
-                _check_alike(_keras3(adapter), path, at, exact=exact)
-            yield lambda: adapter.model.load_weights(path)
+            likes = _likes(_keras3(adapter), path, at, exact=exact) if directory_record.is_ours(at) else {}
+            if all(mine == saved for mine, saved in likes.items()):
+                yield lambda: adapter.model.load_weights(path)
+            else:
+                yield lambda: _fill(_keras3(adapter), path, likes)
 
 
 def _orbax() -> Any:
@@ -136,43 +148,108 @@ def _keras3(adapter: ModelAdapter) -> "Keras3Model":
     return cast("Keras3Model", adapter)
 
 
-def _check_alike(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> None:
-    """Check that a directory has the model's weights, and if it is to be exact, all of its state and no more.
+def _likes(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> dict[str, str]:
+    """Return the path in the directory of each of the arrays that the model is to get, by that in the model.
 
     Args:
         adapter: The model.
         path: The directory, where Orbax finds it.
         at: The checkpoint, as users know it.
-        exact: Whether it is to be exact.
+        exact: Whether the directory must have all of the model's state and no more, rather than its weights.
 
     Raises:
         RestoreError: It has not: stock Keras would load what is left, if anything, and not say so.
     """
     from orbax.checkpoint import v1 as ocp
 
-    saved = dict(_shapes(ocp.checkpointables_metadata(path).metadata["pytree"]))
-    there = adapter.state_shapes()
+    saved = dict(_described(ocp.checkpointables_metadata(path).metadata["pytree"]))
+    there = {name: (tuple(v.shape), adapter.dtype_of(v)) for name, v in adapter.variables_by_path().items()}
+    likes = _paired(adapter.automatic_names(), there, saved)
+    fitting = {name: like for name, like in likes.items() if _fits(there[name], saved[like])}
     weights = {weight.path for weight in adapter.model.weights}
-    needed = saved.keys() | there if exact else {name for name in there if name.partition("/")[2] in weights}
-    wrong = sorted(name for name in needed if saved.get(name) != there.get(name))
+    needed = [name for name in there if exact or name.partition("/")[2] in weights]
+    like = {name: saved.get(likes.get(name, name)) for name in needed}
+    wrong = [
+        f"'{name}' {_in_words(there[name])} in the model and {_in_words(like[name])} in the directory"
+        for name in sorted(like.keys() - fitting.keys())
+    ]
+    if exact:
+        surplus = sorted(saved.keys() - set(likes.values()))
+        wrong += [f"'{name}' is not in the model and {_in_words(saved[name])} in the directory" for name in surplus]
     if wrong:
-        name = wrong[0]
-        model_has, file_has = (f"has the shape {has[name]}" if name in has else "is not" for has in (there, saved))
+        more = f"; {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
-            f"Error loading file from {at}. Reason: it is not of this model: '{name}' {model_has} in the model and "
-            f"{file_has} in the directory; {len(wrong)} of {len(needed)} arrays differ. Nothing was loaded. "
-            "A directory tells variables apart by path: build the model that was saved, with the names that its layers "
-            "and its optimizer had."
+            f"Error loading file from {at}. Reason: it is not of this model: {'; '.join(wrong[:_MOST_NAMED])}{more}. "
+            "Nothing was loaded. A directory tells variables apart by path: build the model that was saved, with the "
+            "names that you gave to its layers and its optimizer."
         )
+    return fitting
 
 
-def _shapes(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield the path and the shape of each array in nested dictionaries."""
+def _paired(names: AutomaticNames, there: Iterable[str], saved: Iterable[str]) -> dict[str, str]:
+    """Return the path in a directory of the like of each of a model's arrays, where there is one.
+
+    Numbers that Keras gave to layers do not count, nor where an optimizer names its arrays by the weights that they are
+    for.
+    """
+    mine, theirs = _by_owner(there), _by_owner(saved)
+    pairs = names.pair(mine[False], theirs[False])
+    flat = {_flat(name): _flat(like) for name, like in pairs.items()}
+    renamed = {_with_weights_of(name, flat): name for name in mine[True]}
+    likes = names.pair(renamed, theirs[True])
+    return pairs | {renamed[name]: like for name, like in likes.items()}
+
+
+def _by_owner(paths: Iterable[str]) -> dict[bool, list[str]]:
+    """Return the paths that are not the optimizer's, and those that are."""
+    found: dict[bool, list[str]] = {False: [], True: []}
+    for path in paths:
+        found[path.startswith(_OPTIMIZER)].append(path)
+    return found
+
+
+def _flat(path: str) -> str:
+    """Return a weight's path as an optimizer has it in the names of its own arrays."""
+    return path.partition("/")[2].replace("/", "_")
+
+
+def _with_weights_of(path: str, flat: Mapping[str, str]) -> str:
+    """Return the path of an optimizer's array with the name that its weight has in the directory."""
+    owner, _, name = path.rpartition("/")
+    ends = [end for end in range(len(name), 0, -1) if name[end : end + 1] in ("", "_") and name[:end] in flat]
+    return f"{owner}/{flat[name[: ends[0]]]}{name[ends[0] :]}" if ends else path
+
+
+def _fits(one: _Array, other: _Array) -> bool:
+    return one[0] == other[0] and kind_of(one[1]) == kind_of(other[1])
+
+
+def _in_words(array: _Array | None) -> str:
+    return "is not" if array is None else f"has the shape {array[0]} ({array[1]})"
+
+
+def _fill(adapter: "Keras3Model", path: Path, likes: Mapping[str, str]) -> None:
+    """Give the model's variables the arrays of their likes."""
+    from orbax.checkpoint import v1 as ocp
+
+    arrays = dict(_leaves(ocp.load_checkpointables(path)["pytree"]))
+    for name, variable in adapter.variables_by_path().items():
+        if name in likes:
+            variable.assign(arrays[likes[name]])
+
+
+def _described(tree: Mapping[str, Any]) -> Iterator[tuple[str, _Array]]:
+    """Yield the path, the shape and the type of each array in nested dictionaries."""
+    for path, leaf in _leaves(tree):
+        yield path, (tuple(leaf.shape), np.dtype(leaf.dtype).name)
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            yield from _shapes(value, f"{prefix}{key}/")
+            yield from _leaves(value, f"{prefix}{key}/")
         else:
-            yield f"{prefix}{key}", tuple(value.shape)
+            yield f"{prefix}{key}", value
 
 
 def _check_size(model: Any, path: Path, at: Location) -> None:

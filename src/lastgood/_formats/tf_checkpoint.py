@@ -91,8 +91,8 @@ class TFCheckpoint(Format):
         return self._copies
 
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return what stock saving leaves out."""
-        return adapter.unsaved_variables(optimizer=True)
+        """Return all but the weights and the optimizer: what else TensorFlow finds it may not find at a restart."""
+        return adapter.left_out(optimizer=True)
 
     def read_record(self, at: Location) -> Record | None:
         """Return the record in our part."""

@@ -12,7 +12,7 @@ from .._bytes import digests, weights_file
 from .._bytes.hdf5_reader import Contents, StoredArray
 from .._bytes.weights_file import FoundRecord
 from .._errors import RestoreError
-from .._keras import ModelAdapter
+from .._keras import ModelAdapter, kind_of
 from .._snapshot.to_device import fill
 from .._storage import Extent, Location, StoredFile
 from .._threads import cores, spread
@@ -102,22 +102,30 @@ def _check_shapes(
     adapter: ModelAdapter, path: str, variables: Mapping[str, Any], contents: Contents, *, exact: bool
 ) -> None:
     """Check, before anything is overwritten, that the file is of a model of these shapes, and these variables."""
+
+    def in_model(name: str, variable: Any) -> str:
+        of = f"{tuple(variable.shape)} ({adapter.dtype_of(variable)})"
+        return f"'{adapter.path_of(variable)}' ('{name}') has the shape {of}"
+
+    def fits(variable: Any, stored: StoredArray) -> bool:
+        alike = not exact or kind_of(stored.dtype) == kind_of(adapter.dtype_of(variable)) or stored.dtype == "V1"
+        return stored.shape == tuple(variable.shape) and alike
+
     wrong = [
-        f"'{adapter.path_of(variable)}' has the shape {tuple(variable.shape)} in the model and {stored.shape} in the "
-        "file"
+        f"{in_model(name, variable)} in the model and {stored.shape} ({stored.dtype}) in the file"
         for name, variable in variables.items()
-        if (stored := contents.arrays.get(name)) and stored.shape != tuple(variable.shape)
+        if (stored := contents.arrays.get(name)) and not fits(variable, stored)
     ]
     if exact:
         passing = adapter.epoch_groups
         wrong += [
-            f"'{adapter.path_of(variable)}' is not in the file ('{name}')"
+            f"{in_model(name, variable)} in the model and is not in the file"
             for name, variable in variables.items()
             if name not in contents.arrays
         ]
         wrong += [
-            f"the file has '{name}', and the model has not"
-            for name in contents.arrays
+            f"'{name}' is not in the model and {_in_words(stored)} in the file"
+            for name, stored in contents.arrays.items()
             if name not in variables and not name.startswith(passing)
         ]
     if wrong:
@@ -128,14 +136,23 @@ def _check_shapes(
         )
 
 
+def _in_words(stored: StoredArray | None) -> str:
+    return f"has the shape {stored.shape} ({stored.dtype})" if stored else "is"
+
+
 def _is_complete(adapter: ModelAdapter, variables: Mapping[str, Any], contents: Contents) -> bool:
     """Return True if the file has each of the variables, and nothing more in the same groups, as they are in memory."""
     groups = {name.rpartition("/")[0] for name in variables}
     stored = {name for name in contents.arrays if name.rpartition("/")[0] in groups}
     return stored == variables.keys() and all(
-        (array := contents.arrays[name]) is not None and array.dtype == adapter.dtype_of(variable)
+        (array := contents.arrays[name]) is not None and _is_as_in_memory(array.dtype, adapter.dtype_of(variable))
         for name, variable in variables.items()
     )
+
+
+def _is_as_in_memory(stored: str, dtype: str) -> bool:
+    """Return True if numbers of a type lie in the file as in memory; HDF5 has no name for eight bits of a float."""
+    return stored == dtype or (stored == "V1" and dtype.startswith("float8"))
 
 
 def _read(

@@ -3,13 +3,15 @@
 Neither is imported before a model of it exists.
 """
 
-from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same
+from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same, kind_of
 from .callbacks import as_callback, callback_classes
 from .choice import adapt, adapter_class, default_generation, fit_around
 from .fit_adapter import FitAdapter
+from .names import AutomaticNames
 from .onlookers import has_code, onlooker
 
 __all__ = [
+    "AutomaticNames",
     "FitAdapter",
     "Generation",
     "Hooks",
@@ -24,5 +26,6 @@ __all__ = [
     "default_generation",
     "fit_around",
     "has_code",
+    "kind_of",
     "onlooker",
 ]

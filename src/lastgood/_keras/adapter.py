@@ -5,15 +5,14 @@
 
 import math
 import operator
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import numpy.typing as npt
-
 from .._policies.monitor import Mode
+from .holdings import Holdings
 from .onlookers import package_of
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ class SavedState:
         return [variable for variable in variables if id(variable) not in saved]
 
 
-class ModelAdapter(ABC):
+class ModelAdapter(Holdings):
     """One model, asked in the same words for every generation of Keras.
 
     Attributes:
@@ -72,10 +71,6 @@ class ModelAdapter(ABC):
 
     generation: ClassVar[Generation]
     epoch_groups: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(self, model: Any) -> None:
-        """Take the model."""
-        self.model = model
 
     # The package
 
@@ -109,47 +104,22 @@ class ModelAdapter(ABC):
     @staticmethod
     @abstractmethod
     def dtype_of(variable: Any) -> str:
-        """Return the type of a variable or tensor, such as ``"float32"``."""
+        """Return the type in which a variable or tensor is held, and saved, such as ``"float32"``."""
 
     @staticmethod
     @abstractmethod
     def tensor_of(variable: Any) -> Any:
         """Return what the backend's copier takes for a variable."""
 
-    @staticmethod
-    @abstractmethod
-    def to_numpy(value: Any) -> npt.NDArray[Any]:
-        """Return the value of a variable or tensor; the array may share the backend's memory."""
-
     # The model's variables
-
-    @abstractmethod
-    def weights(self) -> list[Any]:
-        """Return the model's weights; none if it is not built."""
-
-    @abstractmethod
-    def optimizer_variables(self) -> list[Any]:
-        """Return the optimizer's variables; none if the model has no optimizer."""
-
-    @abstractmethod
-    def metrics_variables(self) -> list[Any]:
-        """Return the variables in which the metrics accumulate."""
 
     @abstractmethod
     def metrics_are_built(self) -> bool:
         """Return True if the compiled metrics have their variables, which the first batch creates."""
 
-    @abstractmethod
-    def build_optimizer(self) -> None:
-        """Create the optimizer's variables where only the first batch would."""
-
-    @abstractmethod
-    def state_variables(self) -> list[Any]:
-        """Return every variable that training changes, once: weights, seeds of random layers, the optimizer's."""
-
-    @abstractmethod
     def planned_variables(self) -> list[Any]:
-        """Return the variables that determine the layout of a file."""
+        """Return the variables that determine the layout of a file: all that training changes."""
+        return self.state_variables()
 
     @abstractmethod
     def unsaved_variables(self, *, optimizer: bool) -> list[Any]:
@@ -227,31 +197,26 @@ class ModelAdapter(ABC):
             return None
         return partial(getattr(self.model, name), overwrite=True, **options)
 
-    def iterations(self) -> int | None:
-        """Return the number of the optimizer's updates; None if the model has no optimizer."""
-        counter = getattr(getattr(self.model, "optimizer", None), "iterations", None)
-        return None if counter is None else int(self.to_numpy(counter))
-
     def state_bytes(self, *, optimizer: bool = True) -> int:
         """Return the bytes of what a save holds: weights and, if asked for, the optimizer's state as far as built."""
         variables = self.state_variables() if optimizer else self.weights()
         return sum(math.prod(v.shape) * max(1, _bits(self.dtype_of(v)) // 8) for v in variables)
 
-    def _left_out(self, *, optimizer: bool) -> Iterator[Any]:
-        """Yield the variables that are neither weights nor, if a format has room for those, the optimizer's."""
+    def left_out(self, *, optimizer: bool) -> list[Any]:
+        """Return the variables that are neither weights nor, if a format has room for those, the optimizer's."""
         saved = [*self.weights(), *(self.optimizer_variables() if optimizer else ())]
         known = set(map(id, saved))
-        yield from (variable for variable in self.state_variables() if id(variable) not in known)
-
-
-def once(variables: Iterable[Any]) -> list[Any]:
-    """Return each variable once, in order."""
-    return list({id(variable): variable for variable in variables}.values())
+        return [variable for variable in self.state_variables() if id(variable) not in known]
 
 
 def are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
     """Return True if two lists hold the same variables in the same order."""
     return len(some) == len(others) and all(map(operator.is_, some, others))
+
+
+def kind_of(dtype: str) -> str:
+    """Return the kind of a type's numbers: all that convert into one another as stock loading converts them are one."""
+    return next((kind for kind in ("float", "complex", "int", "bool") if kind in dtype), dtype)
 
 
 def _bits(dtype: str) -> int:

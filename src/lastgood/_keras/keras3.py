@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._policies.monitor import Mode
-from . import keras3_metrics
-from .adapter import ModelAdapter, SavedState, once
+from . import keras3_kinds, keras3_metrics
+from .adapter import ModelAdapter, SavedState
+from .holdings import once
+from .reach import BackendVariable, Kinds
 from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, recorded
 
 
@@ -58,8 +60,11 @@ class Keras3Model(ModelAdapter):
 
     @staticmethod
     def dtype_of(variable: Any) -> str:
-        """Return the type of a variable or tensor, by Keras's name for it."""
-        return str(keras.backend.standardize_dtype(variable.dtype))
+        """Return the type in which the backend holds a variable or tensor, by Keras's name for it.
+
+        The variable may claim another one: jax narrows int64 to int32, torch widens uint32 to int64.
+        """
+        return str(keras.backend.standardize_dtype(Keras3Model.tensor_of(variable).dtype))
 
     @staticmethod
     def tensor_of(variable: Any) -> Any:
@@ -69,20 +74,16 @@ class Keras3Model(ModelAdapter):
         the snapshot.
         """
         held = getattr(variable, "_value", None)
-        return variable.value if held is None else held
+        return getattr(variable, "value", variable) if held is None else held
 
     @staticmethod
     def to_numpy(value: Any) -> npt.NDArray[Any]:
         """Return the value of a variable or tensor; the array may share the backend's memory."""
-        return np.asarray(keras.ops.convert_to_numpy(value))
+        return np.asarray(keras.ops.convert_to_numpy(value._value if isinstance(value, BackendVariable) else value))
 
     def weights(self) -> list[Any]:
         """Return the model's weights; none if it is not built."""
         return list(self.model.weights)
-
-    def optimizer_variables(self) -> list[Any]:
-        """Return the optimizer's variables; none if the model has no optimizer."""
-        return list(getattr(getattr(self.model, "optimizer", None), "variables", ()))
 
     def metrics_variables(self) -> list[Any]:
         """Return the variables in which the metrics accumulate.
@@ -99,22 +100,33 @@ class Keras3Model(ModelAdapter):
         compiled = getattr(self.model, "_compile_metrics", None)
         return compiled is None or bool(getattr(compiled, "built", True))
 
-    def build_optimizer(self) -> None:
-        """Create the optimizer's variables, which the TensorFlow backend would create only with the first batch."""
-        optimizer = getattr(self.model, "optimizer", None)
-        if optimizer is None or optimizer.built or not self.model.built:
-            return
+    def has_own_step(self) -> bool:
+        """Return True if the model's class computes a training step by itself."""
+        return getattr(type(self.model), "train_step", None) is not getattr(keras.Model, "train_step", None)
+
+    def targets_of(self, optimizer: Any) -> list[Any] | None:
+        """Return the variables that an optimizer was built for: an empty list if it is not built, None if unknown."""
+        if not optimizer.built:
+            return []
+        found = getattr(optimizer, "_trainable_variables", None)
+        if not found:  # one that wraps another keeps none of its own
+            found = getattr(getattr(optimizer, "inner_optimizer", None), "_trainable_variables", None)
+        return list(found) if found else None
+
+    def build_for(self, optimizer: Any, variables: Sequence[Any]) -> None:
+        """Create the variables of an optimizer, which the TensorFlow backend would create only with the first batch."""
         strategy = getattr(self.model, "distribute_strategy", None)
         with strategy.scope() if strategy is not None else contextlib.nullcontext():
-            optimizer.build(self.model.trainable_variables)
+            optimizer.build(list(variables))
 
-    def state_variables(self) -> list[Any]:
-        """Return every variable that training changes, once: weights, seeds of random layers, the optimizer's."""
+    def listed_variables(self) -> list[Any]:
+        """Return the variables that Keras lists: weights, seeds of random layers, the optimizer's."""
         return once([*self.model.variables, *self.optimizer_variables()])
 
-    def planned_variables(self) -> list[Any]:
-        """Return the variables that determine the layout of a file: all that training changes."""
-        return self.state_variables()
+    @staticmethod
+    def kinds() -> Kinds:
+        """Return how to tell what the objects in a model are."""
+        return keras3_kinds.KINDS
 
     def unsaved_variables(self, *, optimizer: bool) -> list[Any]:
         """Return the variables that training changes and stock saving leaves out.
@@ -123,9 +135,7 @@ class Keras3Model(ModelAdapter):
             optimizer: Whether the format has room for the optimizer's state.
         """
         state = self.saved_state(assets=False) if self.model.built and optimizer else None
-        if state is not None:
-            return state.lacks(self.state_variables())
-        return list(self._left_out(optimizer=optimizer))
+        return self.left_out(optimizer=optimizer) if state is None else state.lacks(self.state_variables())
 
     def state_tree(self) -> dict[str, Any]:
         """Return weights and optimizer state as the tree of arrays that ``load_weights`` takes from an Orbax directory.
@@ -134,10 +144,10 @@ class Keras3Model(ModelAdapter):
         """
         return {kind: self._nested(variables) for kind, variables in self._variables_by_kind().items()}
 
-    def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each array in the tree of :meth:`state_tree`, by its path there."""
+    def variables_by_path(self) -> dict[str, Any]:
+        """Return the variable of each array in the tree of :meth:`state_tree`, by its path there."""
         kinds = self._variables_by_kind()
-        return {f"{kind}/{v.path}": tuple(v.shape) for kind, variables in kinds.items() for v in variables}
+        return {f"{kind}/{v.path}": v for kind, variables in kinds.items() for v in variables}
 
     def _variables_by_kind(self) -> dict[str, Sequence[Any]]:
         return {

@@ -3,7 +3,8 @@
 Its private names stand here, each with a fallback for a version that has moved it. Read from Keras 3.15.1.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -55,7 +56,8 @@ class Keras3Fit(FitAdapter):
         """Create the variables of metrics and losses, which the TensorFlow backend would create with the first step."""
         empty = batch is None or (isinstance(batch, list | tuple) and not batch)
         if not empty and hasattr(model, "_symbolic_build"):
-            model._symbolic_build(data_batch=batch)
+            with _leaving_alone(getattr(model, "optimizer", None)):
+                model._symbolic_build(data_batch=batch)
 
     @property
     def kind(self) -> str:
@@ -219,6 +221,20 @@ class Keras3Fit(FitAdapter):
 
         model._initial_epoch = epoch
         return undo
+
+
+@contextlib.contextmanager
+def _leaving_alone(optimizer: Any) -> Iterator[None]:
+    """Have Keras not build an optimizer in the block: a model with several may never use this one."""
+    built = getattr(optimizer, "built", True)
+    if built:
+        yield
+        return
+    optimizer.built = True
+    try:
+        yield
+    finally:
+        optimizer.built = False
 
 
 def _usable(epochs: Any) -> Any:

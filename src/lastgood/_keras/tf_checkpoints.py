@@ -12,7 +12,8 @@ from typing import Any
 import tensorflow as tf
 from google.protobuf import text_format
 
-from .adapter import are_the_same, once
+from .adapter import are_the_same
+from .holdings import once
 from .tf_keras2 import TFKeras2Model
 
 

@@ -8,7 +8,7 @@ import contextlib
 import datetime
 import json
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -18,7 +18,9 @@ import tensorflow as tf
 import tf_keras
 
 from .._policies.monitor import Mode
-from .adapter import ModelAdapter, SavedState, once
+from .adapter import ModelAdapter, SavedState
+from .holdings import once
+from .reach import Kinds
 from .stores import AssetStore, RecordingStore, VariablesOf, hdf5_by_path, hdf5_by_walk, recorded
 
 _FALLS = ("error", "mse", "mae", "mape", "msle", "loss", "entropy", "hinge", "poisson", "divergence", "logcosh")
@@ -74,11 +76,6 @@ class TFKeras2Model(ModelAdapter):
         """Return the model's weights; none if it is not built."""
         return list(self.model.weights) if self.model.built else []
 
-    def optimizer_variables(self) -> list[Any]:
-        """Return the optimizer's variables; none if the model has no optimizer."""
-        found = getattr(getattr(self.model, "optimizer", None), "variables", ())
-        return list(found() if callable(found) else found)  # a legacy optimizer has a method
-
     def metrics_variables(self) -> list[Any]:
         """Return the variables in which the metrics accumulate."""
         return [variable for metric in self.model.metrics for variable in metric.variables]
@@ -88,22 +85,32 @@ class TFKeras2Model(ModelAdapter):
         loss = getattr(self.model, "compiled_loss", None)
         return loss is None or bool(getattr(loss, "built", True))
 
-    def build_optimizer(self) -> None:
+    def has_own_step(self) -> bool:
+        """Return True if the model's class computes a training step by itself."""
+        return type(self.model).train_step is not tf_keras.Model.train_step
+
+    def targets_of(self, optimizer: Any) -> list[Any] | None:
+        """Return the variables that an optimizer was built for: an empty list if it is not built, None if unknown."""
+        if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
+            return None if any(optimizer.get_slot_names()) else []  # slots are created all at once
+        places = getattr(optimizer, "_index_dict", None)
+        if not places:
+            return []
+        found = {places.get(optimizer._var_key(variable)): variable for variable in self._updatable()}
+        return [found[i] for i in range(len(places))] if found.keys() >= set(range(len(places))) else None
+
+    def build_for(self, optimizer: Any, variables: Sequence[Any]) -> None:
         """Create the optimizer's variables, which the first batch would create."""
-        optimizer = getattr(self.model, "optimizer", None)
-        if optimizer is None or not self.model.built:
-            return
         with self.strategy().scope():
             if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
-                if not any(optimizer.get_slot_names()):  # slots are created all at once
-                    optimizer.iterations  # noqa: B018 - reading it creates it
-                    with contextlib.suppress(AttributeError):
-                        optimizer._create_all_weights(self.model.trainable_variables)
+                optimizer.iterations  # noqa: B018 - reading it creates it
+                with contextlib.suppress(AttributeError):
+                    optimizer._create_all_weights(list(variables))
             elif hasattr(optimizer, "build"):
-                optimizer.build(self.model.trainable_variables)
+                optimizer.build(list(variables))
 
-    def state_variables(self) -> list[Any]:
-        """Return every variable that training changes, once: weights, the optimizer's, states of generators."""
+    def listed_variables(self) -> list[Any]:
+        """Return the variables that tf_keras lists: weights, the optimizer's, states of generators."""
         generators = _generator_states(self.model)
         return once([*self.weights(), *self.optimizer_variables(), *_learning_rates(self.model), *generators])
 
@@ -111,13 +118,19 @@ class TFKeras2Model(ModelAdapter):
         """Return the variables that determine the layout of a file, which contains those of metrics too."""
         return [*self.state_variables(), *self.metrics_variables()]
 
+    @staticmethod
+    def kinds() -> Kinds:
+        """Return how to tell what the objects in a model are."""
+        return _KINDS
+
     def unsaved_variables(self, *, optimizer: bool) -> list[Any]:
         """Return the variables that training changes and stock saving leaves out.
 
         Args:
             optimizer: Whether the format has room for the optimizer's state.
         """
-        return list(self._left_out(optimizer=optimizer))
+        state = self.saved_state(assets=False) if self.model.built and optimizer else None
+        return self.left_out(optimizer=optimizer) if state is None else state.lacks(self.state_variables())
 
     def saved_state(self, *, assets: bool) -> SavedState | None:
         """Return what stock saving would write of a built model; None if this tf_keras does not show it.
@@ -240,6 +253,37 @@ class TFKeras2Model(ModelAdapter):
             return logs
         plain: Mapping[str, Any] = sync_to_numpy_or_python_type(logs)
         return plain
+
+
+def _leaf(attribute: Any, holder: Any, key: Any, each: Any) -> Any:
+    """Return a variable of TensorFlow, of which tf_keras's are; none that holds a text or a resource."""
+    del attribute, holder, key
+    return (
+        each if isinstance(each, tf.Variable) and each.dtype.is_numpy_compatible and each.dtype != tf.string else None
+    )
+
+
+# Counters of the model itself, of which one is an argument of `compile`; what it was given to measure, whose variables
+# are the metrics'; lists of what layers hold anyway.
+_SKIPPED = {
+    "_nodes_by_depth",
+    "_predict_counter",
+    "_self_unconditional_checkpoint_dependencies",
+    "_self_unconditional_dependency_names",
+    "_steps_per_execution",
+    "_test_counter",
+    "_train_counter",
+    "compiled_loss",
+    "compiled_metrics",
+}
+# Of what each layer has, these lead to variables.
+_LEADING = {"_metrics", "_non_trainable_weights", "_self_tracked_trackables", "_trainable_weights"}
+_KINDS = Kinds(
+    (tf.Module, tf.random.Generator),
+    (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer),
+    frozenset(_SKIPPED | vars(tf_keras.layers.Layer(name="usual")).keys() - _LEADING),
+    _leaf,
+)
 
 
 def _own_weights(layer: Any) -> list[Any]:

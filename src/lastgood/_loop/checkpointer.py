@@ -105,6 +105,7 @@ class Checkpointer:
         self._announcer = Announcer(verbose, generation, unit="Step")
         self._interruption = Interruption(lambda: None, lambda _: True)
         self._begun = self._noted = False
+        self._adapted: ModelAdapter | None = None
 
     def save(
         self,
@@ -132,7 +133,7 @@ class Checkpointer:
             PlaceholderError: A KeyError: the template has a placeholder that is in ``metrics`` nowhere.
         """
         self._report()
-        adapter = adapt(model)
+        adapter = self._adapter(model)
         self._begin(adapter)
         self._note_begin(adapter, None)
         adapter.build_optimizer()  # a restore has a place for its state, so the file has to hold it
@@ -168,7 +169,7 @@ class Checkpointer:
             SaveError: An OSError: the directory cannot be made or written.
             RunInUseError: An OSError: another process trains into these files.
         """
-        adapter = adapt(model)
+        adapter = self._adapter(model)
         self._engine.continue_run()
         self._begin(adapter)
         found = newest_intact(by_age([self._engine.series]))
@@ -177,6 +178,11 @@ class Checkpointer:
         self._engine.keeper.name = found.record.run or self._engine.keeper.name
         self._note_begin(adapter, str(found.at))
         return put_in_place(found, adapter)
+
+    def _adapter(self, model: Any) -> ModelAdapter:
+        if self._adapted is None or self._adapted.model is not model:
+            self._adapted = adapt(model)
+        return self._adapted
 
     def _begin(self, adapter: ModelAdapter) -> None:
         """Check what would fail at the first save, when the model is first known."""

@@ -50,14 +50,21 @@ class Found:
         self._load(adapter, overwrite=True)
 
     def _load(self, adapter: ModelAdapter, *, overwrite: bool) -> None:
-        adapter.build_optimizer()
-        unsaved, saved = self.format.unsaved_variables(adapter), self.state["variables"]
+        source = f"the checkpoint {str(self.at)!r}"
+        try:
+            adapter.build_optimizers(self.state.get("optimizers", {}))
+        except IndexError as error:
+            raise RestoreError(
+                f"The model is not the one of {source}: it has fewer variables than those that the optimizers were "
+                "built for. Build and compile the model as it was."
+            ) from error
+        unsaved = self.format.unsaved_variables(adapter)
         with explaining(self.at), self.format.loading(adapter, self.at, verified=True, exact=True) as fill:
-            model.check_alike(adapter, unsaved, saved, f"the checkpoint {str(self.at)!r}")
+            assign = model.checked(adapter, unsaved, self.state, source)
             if overwrite:
                 fill()
         if overwrite:
-            model.assign(unsaved, saved)
+            assign()
 
 
 @contextmanager

@@ -78,8 +78,7 @@ def put_back_metrics(found: Found, adapter: ModelAdapter, otherwise: str) -> Non
         otherwise: What that means, in words.
     """
     try:
-        variables = adapter.metrics_variables()
-        model_state.put_back(adapter, variables, found.state["metrics"], "the checkpoint's metrics")
+        model_state.put_back_metrics(adapter, found.state["metrics"])
     except RestoreError as error:
         warnings.warn(f"{error} {otherwise}", stacklevel=3)
 

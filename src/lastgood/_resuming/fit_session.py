@@ -26,9 +26,10 @@ from .._formats import Format
 from .._keras import FitAdapter, ModelAdapter, as_callback
 from .._keras.fit_adapter import is_inside_fit
 from .._moment import Moment
+from .._record import Record
 from .._restoring import newest_intact
 from .._state import callbacks, randomness
-from .._state.model import metrics_now, state_of
+from .._state.model import metrics_now, state_of, states_now
 from .._storage import Location
 from .epoch_data import EpochData
 from .exactness import obstacles
@@ -42,6 +43,7 @@ class _BeforeValidation:
 
     randomness: Mapping[str, Any]
     metrics: list[dict[str, Any]]
+    states: list[dict[str, Any]]
 
 
 class Participant(Protocol):
@@ -64,13 +66,15 @@ class FitSession:
     Attributes:
         fit: The ``fit``.
         data: Where its batches come from.
-        resumed: The checkpoint that it continues from; None if it starts anew.
+        record: What the checkpoint that it continues from says of itself; None if it starts anew.
+        resumed: Where that is.
     """
 
     def __init__(self, fit: FitAdapter) -> None:
         """Follow a ``fit`` that starts anew, and hold no signals back."""
         self.fit = fit
         self.data = EpochData(fit)
+        self.record: Record | None = None
         self.resumed: str | None = None
         self._participants: list[Participant] = []
         self._saver: Any = None
@@ -124,7 +128,7 @@ class FitSession:
         if found is not None:
             self.fit.build(adapter.model)
             self._replay = as_callback(Replay, adapter.generation)(self.fit, self.data, found, adapter)
-            self.resumed = str(found.at)
+            self.record, self.resumed = found.record, str(found.at)
         if adapter.workers() > 1:
             return  # one worker that stops by itself would leave the others waiting for it
         self._saver = saver
@@ -144,7 +148,7 @@ class FitSession:
         if self._replay is not None:
             self._replay.begin_validation()
         if self._interruption is not None:
-            self._before_validation = _BeforeValidation(randomness.capture(), metrics_now(adapter))
+            self._before_validation = _BeforeValidation(randomness.capture(), metrics_now(adapter), states_now(adapter))
 
     def end_epoch(self) -> None:
         """Check that the data had all batches that were computed before a restart.
@@ -181,6 +185,8 @@ class FitSession:
             "data": self.fit.kind,
         }
         if before:
+            earlier = {entry["path"]: entry for entry in before.states}
+            tree["unlisted"] = [earlier.get(entry["path"], entry) for entry in tree["unlisted"]]
             tree["metrics"] = before.metrics
         try:
             return TrainingBlock(tree)

@@ -20,6 +20,8 @@ def check(state: Any) -> None:
     try:
         _check_variables(state["variables"])
         _check_variables(state["metrics"])
+        _check_variables(state.get("unlisted", []))
+        _check_optimizers(state.get("optimizers", {}))
         randomness.check(state["randomness"])
         if "position" in state:
             _check_position(state["position"])
@@ -37,6 +39,13 @@ def _check_variables(saved: Any) -> None:
     _demand(isinstance(saved, list), "the list of variables")
     for entry in saved:
         _demand(isinstance(entry["path"], str) and isinstance(entry["value"], np.ndarray | np.generic), "a variable")
+
+
+def _check_optimizers(saved: Any) -> None:
+    _demand(isinstance(saved, dict), "the list of optimizers")
+    for places in saved.values():
+        sound = isinstance(places, np.ndarray) and places.ndim == 1 and places.dtype.kind == "i"
+        _demand(sound and bool((places >= 0).all()), "what an optimizer was built for")
 
 
 def _check_position(position: Any) -> None:

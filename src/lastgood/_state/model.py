@@ -1,13 +1,18 @@
 """What a checkpoint holds of the model besides its weights, and how it is put back."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from .._bytes.training_block import Tensor, TrainingBlock
 from .._errors import RestoreError
-from .._keras import ModelAdapter
+from .._keras import ModelAdapter, kind_of
 from . import randomness
+
+_MOST_NAMED = 3
 
 
 def loop_state(adapter: ModelAdapter, unsaved: Sequence[Any], extra: Any) -> TrainingBlock:
@@ -25,65 +30,133 @@ def loop_state(adapter: ModelAdapter, unsaved: Sequence[Any], extra: Any) -> Tra
 
 
 def state_of(adapter: ModelAdapter, unsaved: Sequence[Any]) -> dict[str, Any]:
-    """Return the unsaved variables and those of the metrics, to be copied when the block is filled."""
+    """Return the unsaved variables and those of the metrics, to be copied when the block is filled.
+
+    With them comes what each optimizer was built for, where a model has several or its own way to use one.
+    """
+    listed, unlisted = _told_apart(adapter, unsaved)
     return {
-        "variables": _tensors(adapter, unsaved),
-        "metrics": _tensors(adapter, adapter.metrics_variables()),
+        "variables": [_tensor(adapter, adapter.path_of(each), each) for each in listed],
+        "unlisted": [_tensor(adapter, path, each) for path, each in unlisted.items()],
+        "optimizers": {path: np.array(places, np.int32) for path, places in adapter.targets().items()},
+        "metrics": [_tensor(adapter, adapter.path_of(each), each) for each in adapter.metrics_variables()],
     }
 
 
-def _tensors(adapter: ModelAdapter, variables: Sequence[Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": adapter.path_of(each),
-            "value": Tensor(adapter.tensor_of(each), tuple(each.shape), adapter.dtype_of(each)),
-        }
-        for each in variables
-    ]
+def _told_apart(adapter: ModelAdapter, unsaved: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return the variables that Keras lists, in its order, and the others, by the attributes that lead to them."""
+    paths = {id(variable): path for path, variable in adapter.unlisted_variables().items()}
+    listed = [variable for variable in unsaved if id(variable) not in paths]
+    return listed, {paths[id(variable)]: variable for variable in unsaved if id(variable) in paths}
+
+
+def _tensor(adapter: ModelAdapter, path: str, variable: Any) -> dict[str, Any]:
+    value = Tensor(adapter.tensor_of(variable), tuple(variable.shape), adapter.dtype_of(variable))
+    return {"path": path, "value": value}
 
 
 def metrics_now(adapter: ModelAdapter) -> list[dict[str, Any]]:
     """Return the metrics' variables with copies of the values that they have now."""
-    return [
-        {"path": adapter.path_of(each), "value": adapter.to_numpy(each) * 1} for each in adapter.metrics_variables()
-    ]
+    return [_copy(adapter, adapter.path_of(each), each) for each in adapter.metrics_variables()]
 
 
-def put_back(adapter: ModelAdapter, variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str) -> None:
-    """Give variables the values that were saved of them.
+def states_now(adapter: ModelAdapter) -> list[dict[str, Any]]:
+    """Return what layers keep from batch to batch, beside what Keras lists, with copies of the values of now."""
+    return [_copy(adapter, path, each) for path, each in adapter.reach().variables.items()]
+
+
+def _copy(adapter: ModelAdapter, path: str, variable: Any) -> dict[str, Any]:
+    return {"path": path, "value": np.array(adapter.to_numpy(variable))}
+
+
+def put_back_metrics(adapter: ModelAdapter, saved: Sequence[Mapping[str, Any]]) -> None:
+    """Give the metrics' variables the values that were saved of them.
 
     Raises:
         RestoreError: They are not the same ones; nothing was overwritten.
     """
-    check_alike(adapter, variables, saved, source)
-    assign(variables, saved)
+    variables = adapter.metrics_variables()
+    _check_alike(adapter, variables, saved, "the checkpoint's metrics")
+    _assign(variables, saved)
 
 
-def check_alike(
-    adapter: ModelAdapter, variables: Sequence[Any], saved: Sequence[Mapping[str, Any]], source: str
-) -> None:
-    """Check that variables have the names and shapes of those that were saved.
+def checked(adapter: ModelAdapter, unsaved: Sequence[Any], state: Mapping[str, Any], source: str) -> Callable[[], None]:
+    """Check that variables are those that were saved, and return what gives them the saved values.
+
+    Names that Keras gave do not count: only the order of the variables, their shapes, and the kind of their numbers.
 
     Args:
         adapter: The model.
-        variables: Its variables.
-        saved: What was saved of them.
+        unsaved: Its variables that the format has no place for.
+        state: What was saved.
         source: What holds it, in words.
 
     Raises:
-        RestoreError: They have not.
+        RestoreError: They are not the same ones.
     """
-    there = [(adapter.path_of(v).rpartition("/")[2], tuple(v.shape)) for v in variables]
-    wanted = [(entry["path"].rpartition("/")[2], tuple(entry["value"].shape)) for entry in saved]
-    if there != wanted:
-        has, had = next((a, b) for a, b in zip_longest(there, wanted) if a != b)
+    listed, unlisted = _told_apart(adapter, unsaved)
+    _check_alike(adapter, listed, state["variables"], source)
+    saved = {entry["path"]: entry for entry in state.get("unlisted", ())}
+    found = [path for path in unlisted if path in saved]
+    _check_alike(adapter, [unlisted[path] for path in found], [saved[path] for path in found], source, by_path=True)
+    apart = [*(path for path in saved if path not in unlisted), *(path for path in unlisted if path not in saved)]
+    if apart:
+        names = ", ".join(f"'{path}'" for path in apart[:_MOST_NAMED])
+        warnings.warn(
+            f"The state in {names} is not both in the model and in {source}, so it is not put back: training does not "
+            "go on exactly. Create all variables when the model is built, as they were when it was saved.",
+            stacklevel=5,
+        )
+
+    def assign() -> None:
+        _assign(listed, state["variables"])
+        _assign([unlisted[path] for path in found], [saved[path] for path in found])
+
+    return assign
+
+
+def _check_alike(
+    adapter: ModelAdapter,
+    variables: Sequence[Any],
+    saved: Sequence[Mapping[str, Any]],
+    source: str,
+    *,
+    by_path: bool = False,
+) -> None:
+    names = adapter.automatic_names()
+    there = [_Shown(adapter.path_of(v), tuple(v.shape), adapter.dtype_of(v)) for v in variables]
+    before = [_Shown(e["path"], tuple(e["value"].shape), e["value"].dtype.name) for e in saved]
+    wrong = [
+        f"{has or 'nothing'}, where there was {had or 'nothing'}"
+        for has, had in zip_longest(there, before)
+        if not (has and had and has.is_like(had) and (by_path or names.are_alike(has.name, had.name)))
+    ]
+    if wrong:
+        more = f"; {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
-            f"The model is not the one of {source}: beside its weights it has {has or 'nothing'}, where there was "
-            f"{had or 'nothing'} (name and shape). Build and compile the model as it was."
+            f"The model is not the one of {source}: beside its weights it has {'; '.join(wrong[:_MOST_NAMED])}{more} "
+            "(name, shape and type). Build and compile the model as it was."
         )
 
 
-def assign(variables: Sequence[Any], saved: Sequence[Mapping[str, Any]]) -> None:
-    """Give variables the values that were saved of them, which were checked."""
+class _Shown(NamedTuple):
+    """A variable, as far as it can be told apart from others."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def is_like(self, other: "_Shown") -> bool:
+        return self.shape == other.shape and kind_of(self.dtype) == kind_of(other.dtype)
+
+    def __str__(self) -> str:
+        return f"{self.name!r} {self.shape} {self.dtype}"
+
+
+def _assign(variables: Iterable[Any], saved: Iterable[Mapping[str, Any]]) -> None:
     for variable, entry in zip(variables, saved, strict=True):
         variable.assign(entry["value"])
