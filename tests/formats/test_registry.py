@@ -177,6 +177,9 @@ class Model:
     def metric_directions(self):
         return {}
 
+    def own_save(self, *, weights_only):
+        return None
+
 
 @pytest.fixture
 def _demo(monkeypatch):
@@ -196,6 +199,7 @@ def save(template, epochs, **policy):
         weights_only=None,
         background=True,
         on_error="raise",
+        on_save=None,
         **defaults,
     )
     model, engine = Model(a=np.arange(3.0)), Engine(settings)

@@ -178,9 +178,10 @@ class Slow(keras.callbacks.Callback):
 
 def test_saves_by_the_clock(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=timedelta(seconds=0.15))
+    began = time.monotonic()
     fit(build(), [checkpoint, Slow()], epochs=3)
     gaps = [b - a for a, b in itertools.pairwise(steps(tmp_path))]
-    assert 1 <= len(gaps) <= 8
+    assert 1 <= len(gaps) <= (time.monotonic() - began) / 0.15
     made = [each.created for each in open_run(tmp_path).checkpoints]
     assert all(b - a >= 0.149 for a, b in itertools.pairwise(made))
 

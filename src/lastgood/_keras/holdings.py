@@ -27,6 +27,10 @@ class Holdings(ABC):
         """Return the adapter of a copy of the model, which is looked through anew."""
         return type(self)(copy.deepcopy(self.model, memo))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can use: the model travels, and is looked through anew."""
+        return {"model": self.model, "_reach": None}
+
     # What Keras lists
 
     @staticmethod
