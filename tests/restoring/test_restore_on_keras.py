@@ -155,10 +155,7 @@ def test_a_model_of_other_shapes_is_told_by_name_before_anything_is_loaded(tmp_p
         ]
     )
     before = other.get_weights()
-    wanted = (
-        r"first/kernel' \('layers/dense/vars/0'\) has the shape \(6, 9\) \(float32\) in the model "
-        r"and \(6, 8\) \(float32\) in the file"
-    )
+    wanted = r"first/kernel' .*has the shape \(6, 9\) \(float32\) in the model and \(6, 8\) \(float32\) in the file"
     with pytest.raises(RestoreError, match=wanted):
         lastgood.load_weights(other, tmp_path / "m.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(before, other.get_weights(), strict=True))

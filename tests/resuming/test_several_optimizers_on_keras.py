@@ -89,10 +89,7 @@ def interrupted(callback, batch):
 
 def values(model):
     optimizers = [model.optimizer, *model.optimizers.values()]
-    found = [
-        *model.weights,
-        *(v for o in optimizers for v in (o.variables() if callable(o.variables) else o.variables)),
-    ]
+    found = [*model.weights, *(variable for optimizer in optimizers for variable in optimizer.variables)]
     return [np.array(to_numpy(each)) for each in found]
 
 

@@ -32,7 +32,7 @@ class Counting(layers.Layer):
         if BACKEND == "torch":
             import torch
 
-            self.register_buffer("calls", torch.zeros(()))
+            self.register_buffer("calls", torch.zeros((), dtype=torch.bfloat16))
         elif BACKEND == "tensorflow":
             import tensorflow as tf
 

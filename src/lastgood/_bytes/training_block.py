@@ -26,6 +26,8 @@ _WORTH_COMPARING = 64 * 1024
 _DEEPEST = 100
 _KINDS = "biufc"
 _LONGEST_NAME = 16  # of a type
+# Types that NumPy has no name for: integers as wide as they are.
+_UNNAMED = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 Copy = Callable[[Sequence[Any], Sequence[npt.NDArray[Any]]], None]
@@ -144,7 +146,7 @@ class TrainingBlock:
     def _index(self, array: Any, where: str = "") -> int:
         """Return the array's place in the list; a second one of the same contents is the first."""
         if isinstance(array, np.ndarray):
-            if array.dtype.kind not in _KINDS and array.dtype.name != "bfloat16":
+            if array.dtype.kind not in _KINDS and array.dtype.name not in _UNNAMED:
                 raise UnpackableError(f"{where or 'it'} is an array of type {array.dtype}")
             array = np.ascontiguousarray(array).reshape(array.shape)
             if array.nbytes <= _WORTH_COMPARING:
@@ -231,7 +233,7 @@ class _Reader:
 def _describe(entry: dict[str, Any]) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
     """Return an array's type, shape, offset and length in bytes, as far as they are ones that an array can have."""
     dtype, shape, offset = np.dtype(entry["dtype"][:_LONGEST_NAME]), tuple(entry["shape"]), entry["offset"]
-    if dtype.kind not in _KINDS and dtype.name != "bfloat16":
+    if dtype.kind not in _KINDS and dtype.name not in _UNNAMED:
         raise ValueError(f"an array of the training state is of type {dtype}")
     if any(type(number) is not int or number < 0 for number in (*shape, offset)):
         raise ValueError("an array of the training state has no place")
@@ -252,7 +254,7 @@ def _dtype(array: Any) -> str:
 
 def _memory_dtype(array: Any) -> np.dtype[Any]:
     """Return the type that an array's bytes have in memory; one that NumPy has no name for is integers there."""
-    return np.dtype("uint16" if _dtype(array) == "bfloat16" else _dtype(array))
+    return np.dtype(_UNNAMED.get(_dtype(array), _dtype(array)))
 
 
 def _name_of(value: float) -> str:

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -173,9 +174,9 @@ def _likes(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> 
         f"'{name}' {_in_words(there[name])} in the model and {_in_words(like[name])} in the directory"
         for name in sorted(like.keys() - fitting.keys())
     ]
-    if exact:
-        surplus = sorted(saved.keys() - set(likes.values()))
-        wrong += [f"'{name}' is not in the model and {_in_words(saved[name])} in the directory" for name in surplus]
+    surplus = sorted(saved.keys() - set(likes.values())) if exact else []
+    unknown = [f"'{name}' is not in the model and {_in_words(saved[name])} in the directory" for name in surplus]
+    wrong = [each for pair in zip_longest(wrong, unknown) for each in pair if each]
     if wrong:
         more = f"; {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(

@@ -42,7 +42,7 @@ def _kinds() -> Kinds:
 
         def assign_torch(tensor: Any, value: Any) -> None:
             with torch.no_grad():
-                tensor.copy_(torch.as_tensor(value))
+                tensor.copy_(keras.ops.convert_to_tensor(value))
 
         def leaf(attribute: Any, holder: Any, key: Any, each: Any) -> Any:
             if isinstance(each, torch.Tensor) and attribute in ("_parameters", "_buffers"):
@@ -53,15 +53,14 @@ def _kinds() -> Kinds:
     elif keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
+        def assign_tensorflow(variable: Any, value: Any) -> None:
+            variable.assign(value)
+
         def leaf(attribute: Any, holder: Any, key: Any, each: Any) -> Any:
             del attribute
             if isinstance(each, tf.Variable) and not isinstance(holder, tuple):
                 holds_numbers = each.dtype.is_numpy_compatible and each.dtype != tf.string
-                return (
-                    BackendVariable(holder, key, lambda variable, value: variable.assign(value))
-                    if holds_numbers
-                    else None
-                )
+                return BackendVariable(holder, key, assign_tensorflow) if holds_numbers else None
             return _is_of_keras(each)
 
         holders += (tf.Module, tf.random.Generator)

@@ -17,6 +17,8 @@ from . import staging
 from .copying import Copied, copy_arrays
 
 _CUDA: Any = torch.cuda  # its runtime has no types
+# Types that NumPy has no name for: integers as wide as they are.
+_BITS = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8, torch.float8_e5m2: torch.uint8}
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None) -> None:
@@ -37,7 +39,8 @@ def _bits(tensor: Any) -> Any:
     if isinstance(tensor, np.ndarray):
         return tensor
     source = tensor.detach()
-    return source.view(torch.uint16) if source.dtype == torch.bfloat16 else source
+    bits = _BITS.get(source.dtype)
+    return source if bits is None else source.view(bits)
 
 
 def _is_on_gpu(source: Any) -> bool:
