@@ -138,7 +138,6 @@ def test_an_optuna_study_goes_on_behind_a_trial_that_was_pruned(fit, make_model,
         assert len(names(tmp_path / trial / "ours")) == epochs
 
 
-@pytest.mark.xfail(reason="an exception that leaves fit() does not wait for what is being written yet", strict=False)
 def test_what_a_pruned_trial_announced_is_there_when_the_study_hears_of_it(fit, make_model, tmp_path, study):
     import optuna
 

@@ -54,7 +54,7 @@ class FitPart(Hooks):
     # What the session calls
 
     def finish(self, onlooker: str) -> None:
-        """Make durable what somebody may look at now; if that takes long, say why, once.
+        """Make durable what somebody may look at now; if that takes long, say why, once. Its outcome is told later.
 
         Args:
             onlooker: Who, in words.
@@ -66,7 +66,6 @@ class FitPart(Hooks):
             return
         began = time.monotonic()
         self._engine.wait_until_durable()
-        self._saves.report()
         if time.monotonic() - began >= told_after:
             self._announcer.say_once(
                 f"training waits for saves, since {onlooker} may look at the file. Pass background=True if not",
@@ -100,6 +99,7 @@ class FitPart(Hooks):
             onlooker = self._session.fit.who_looks_after(self, hook)
             if onlooker is not None:
                 self._finish(onlooker, told_after=0.0)
+                self._saves.report()
 
     def _adapter(self) -> ModelAdapter:
         """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
