@@ -13,8 +13,8 @@ ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_kera
 # Those that are run on tf_keras 2, too.
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
 	%checkpointer_on_keras.py %signals_on_keras.py %permissions_on_keras.py %long_names_on_keras.py \
-	%onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py %threads_on_keras.py, \
-	$(ON_KERAS))
+	%onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py %threads_on_keras.py \
+	%several_optimizers_on_keras.py %states_of_layers_on_keras.py %automatic_names_on_keras.py, $(ON_KERAS))
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 

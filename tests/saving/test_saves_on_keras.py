@@ -94,6 +94,7 @@ def test_the_archive_holds_what_the_stock_archive_holds(tmp_path):
     """The same members but for the order of the first two, the same groups, attributes, types, shapes and bytes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`build\(\)` was called on layer 'vocabulary'")
+        warnings.filterwarnings("ignore", "Explicitly requested dtype .* is not available")  # by jax
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         warnings.filterwarnings("ignore", "Explicitly requested dtype .* is not available")  # jax narrows it
         for name, builder in zoo.BUILDERS.items():
