@@ -1,6 +1,7 @@
 """Going on with a run, inside an epoch and behind one."""
 
 import errno
+import gc
 import os
 import shutil
 
@@ -98,6 +99,29 @@ def test_a_restart_goes_on_behind_an_epoch(fit, tmp_path, capsys):
     resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
     assert f"resumed from {tmp_path / '1.keras'}: epoch 1 is done" in capsys.readouterr().out
     assert_alike(start(fit, [], other=False), resumed)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_what_a_fit_draws_from_is_gone_when_it_ends_and_waits_for_no_garbage_collection(fit, tmp_path, resume):
+    """That takes a second for each iterator of TensorFlow: trainings one after the other stood still for minutes."""
+
+    def left(callback):
+        model = build()
+        gc.collect()
+        gc.disable()
+        try:
+            before = there()
+            fit(model, [callback])
+            return there() - before
+        finally:
+            gc.enable()
+
+    def there():
+        kinds = ("EpochIterator", "DataHandler", "OwnedIterator")
+        return sum(type(each).__name__.endswith(kinds) for each in gc.get_objects())
+
+    stock = left(keras.callbacks.ModelCheckpoint(str(tmp_path / "stock.keras")))
+    assert left(ModelCheckpoint(tmp_path / "{epoch}.keras", resume=resume, save_last=resume)) <= stock
 
 
 def test_a_finished_run_trains_nothing_more_and_a_longer_one_goes_on(fit, tmp_path, capsys):

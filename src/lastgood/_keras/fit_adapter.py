@@ -44,6 +44,16 @@ class FitAdapter:
             setattr(callbacks, _MARK, made)
         return made
 
+    def let_go(self) -> None:
+        """Hold nothing of the ``fit`` any longer, which is at its end.
+
+        Iterators of TensorFlow that only the garbage collector finds hold it up, by a second each.
+        """
+        if self.callbacks is not None:
+            vars(self.callbacks).pop(_MARK, None)
+        self.callbacks = self.epochs = self.session = None
+        self.before_making = _nothing
+
     # The callbacks and the model
 
     @property

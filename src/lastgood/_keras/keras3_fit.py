@@ -46,6 +46,14 @@ class Keras3Fit(FitAdapter):
         if epochs is not None:
             self._count_iterators()
 
+    def let_go(self) -> None:
+        """Hold nothing of the ``fit`` any longer, nor have its objects hold themselves."""
+        if self.epochs is not None:
+            vars(self.epochs).pop("_get_iterator", None)
+            for name in ("get_jax_iterator", "get_torch_dataloader"):
+                vars(self.epochs.data_adapter).pop(name, None)
+        super().let_go()
+
     def build(self, model: Any) -> None:
         """Build a model that has no variables yet; the TensorFlow backend would do so only with the first batch."""
         data = getattr(self.epochs, "_distributed_dataset", None)

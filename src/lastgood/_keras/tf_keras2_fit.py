@@ -52,6 +52,11 @@ class TFKeras2Fit(FitAdapter):
         if epochs is not None:
             self._data = epochs._dataset = _CountedData(epochs._dataset, lambda: self.before_making())
 
+    def let_go(self) -> None:
+        """Hold nothing of the ``fit`` any longer."""
+        super().let_go()
+        self._data = None
+
     def build(self, model: Any) -> None:
         """Build a model that has no variables yet, as its first batch would."""
         data = self._data.dataset if self._data is not None else None

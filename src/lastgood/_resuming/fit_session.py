@@ -211,12 +211,12 @@ class FitSession:
             self._interruption.deliver()
 
     def end(self, participant: Participant) -> None:
-        """Let one callback leave; when the last has left, let a signal through that came late."""
+        """Let one callback leave; when the last has left, let go of the data, and a signal through that came late."""
         self._participants = [each for each in self._participants if each is not participant]
         if self._participants:
             return
         self.fit.unwatch()
-        self.fit.session = None  # of a list of callbacks that is used again, the next fit has its own
+        self.fit.let_go()  # of a list of callbacks that is used again, the next fit has its own
         interruption, self._interruption = self._interruption, None
         if interruption is not None:
             interruption.deliver(hold=False)
