@@ -120,7 +120,7 @@ def test_what_a_fit_draws_from_is_gone_when_it_ends_and_waits_for_no_garbage_col
         kinds = ("EpochIterator", "DataHandler", "OwnedIterator")
         return sum(type(each).__name__.endswith(kinds) for each in gc.get_objects())
 
-    stock = left(keras.callbacks.ModelCheckpoint(tmp_path / "stock.keras"))
+    stock = left(keras.callbacks.ModelCheckpoint(str(tmp_path / "stock.keras")))
     assert left(ModelCheckpoint(tmp_path / "{epoch}.keras", resume=resume, save_last=resume)) <= stock
 
 

@@ -216,7 +216,7 @@ class FitSession:
         if self._participants:
             return
         self.fit.unwatch()
-        self.fit.let_go()
+        self.fit.let_go()  # of a list of callbacks that is used again, the next fit has its own
         interruption, self._interruption = self._interruption, None
         if interruption is not None:
             interruption.deliver(hold=False)
