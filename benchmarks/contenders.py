@@ -38,6 +38,8 @@ def _stock(path, every):
 
 def _ours(weights_only=False, **options):
     def make(path, every):
+        # The clocks beside it in the list are code of somebody else's, for which background="auto" would wait.
+        options.setdefault("background", True)
         return lastgood.ModelCheckpoint(path, save_weights_only=weights_only, save_freq=every, **options)
 
     return make

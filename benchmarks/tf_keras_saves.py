@@ -10,6 +10,7 @@ import platform
 import statistics
 import tempfile
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,7 +34,11 @@ FORMATS = {
     ".keras": ("m.keras", False),
     ".weights.h5": ("m.weights.h5", True),
 }
-MAKERS = {"stock": tf_keras.callbacks.ModelCheckpoint, "lastgood": lastgood.ModelCheckpoint}
+# The clock beside it in the list is code of somebody else's, for which background="auto" would wait.
+MAKERS = {
+    "stock": tf_keras.callbacks.ModelCheckpoint,
+    "lastgood": partial(lastgood.ModelCheckpoint, background=True),
+}
 
 
 def dense(state_bytes):
