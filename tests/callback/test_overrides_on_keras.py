@@ -112,6 +112,12 @@ def test_a_model_that_saves_under_another_name_may(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["student-1.keras", "student-2.keras"]
 
 
+def test_it_is_said_before_training_that_a_restart_cannot_be_exact(tmp_path):
+    with pytest.warns(UserWarning, match="will not be exact: the model has a method of its own that saves it"):
+        trained(ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True))
+    assert (tmp_path / "1.keras").exists()
+
+
 def test_a_loop_of_your_own_calls_it_too(tmp_path):
     model = Distiller()
     model.compile("adam", "mse")

@@ -168,6 +168,12 @@ class CheckpointHooks(StockMethods):
 
     def _resume(self, adapter: ModelAdapter) -> None:
         """Continue from the newest checkpoint of all callbacks that resume; the first of them does so for all."""
+        if self._engine.settings.format.own_save(adapter) is not None:
+            warnings.warn(
+                "A restart of this training will not be exact: the model has a method of its own that saves it, and "
+                "only the model knows what it has saved.",
+                stacklevel=4,
+            )
         members = self._session.fit.members
         alike = [each for each in members if isinstance(each, CheckpointHooks) and each.resume] or [self]
         if alike[0] is self:
