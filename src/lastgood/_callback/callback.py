@@ -75,7 +75,7 @@ class CheckpointCallback(CheckpointHooks):
             on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, continues,
                 and tries again with the next save.
             on_save: A function of yours that is called with the :class:`Checkpoint` of each save once that is durable,
-                to upload it or to tell somebody. It runs beside training, which the next save makes wait for it. What
+                to upload it or to tell somebody. Training goes on meanwhile; the next save waits until it returns. What
                 it raises is treated as ``on_error`` says.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
