@@ -43,6 +43,13 @@ class MonitorError(LastgoodError, ValueError):
     """The monitored value is not a scalar, so no best can be told."""
 
 
+class StoreError(OSError):
+    """A bucket refused a request, or could not be reached: the system's number, what the store said, the URL.
+
+    Users get it inside of a :class:`SaveError`, or where a bucket is read.
+    """
+
+
 class SaveError(LastgoodError, OSError):
     """A checkpoint could not be written or made visible; what was there before is untouched."""
 
@@ -58,6 +65,8 @@ class SaveError(LastgoodError, OSError):
         number = _system_error_number(cause)
         remedy = _REMEDIES.get(number or 0, "")
         reason = os.strerror(number) if number else str(cause)
+        if isinstance(cause, StoreError):
+            reason, remedy = str(cause.strerror).rstrip("."), ""
         error = cls(f"Could not {action} {os.fspath(path)!r}: {reason}.{remedy}")
         error.errno = number
         error.filename = os.fspath(path)

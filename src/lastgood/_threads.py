@@ -7,6 +7,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _MOST_THREADS = 8
 
 importing = threading.RLock()
@@ -62,6 +63,11 @@ class Beside(Generic[T]):
         """Whether the code that asks is run by it."""
         return threading.current_thread() is self._thread
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the work has raised something."""
+        return self._error is not None
+
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the work is done, at most ``timeout`` seconds; return whether it is, or will never be."""
         return self._ended.wait(timeout)
@@ -90,6 +96,22 @@ def spread(work: Callable[[Sequence[T]], None], items: Sequence[T], count: int) 
             other.wait()
     for other in others:
         other.result()
+
+
+def each_of(work: Callable[[T], R], items: Sequence[T], count: int) -> list[R]:
+    """Return what ``work`` returns for each item, in order; it is done in up to ``count`` threads.
+
+    Raises:
+        BaseException: What the work raised.
+    """
+    found: dict[int, R] = {}
+
+    def do(places: Sequence[int]) -> None:
+        for place in places:
+            found[place] = work(items[place])
+
+    spread(do, range(len(items)), min(count, len(items)))
+    return [found[place] for place in range(len(items))]
 
 
 def cores() -> int:

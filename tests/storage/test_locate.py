@@ -1,5 +1,6 @@
 """From what a user writes to a storage and a path in it: local paths, URLs, and what only looks like one of them."""
 
+import re
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -79,10 +80,8 @@ def test_the_memory_is_one_and_the_same():
 @pytest.mark.parametrize(
     "given",
     [
-        "gs://bucket/x.keras",
-        Path("gs://bucket/x.keras"),
-        "gs:/bucket/x.keras",
-        "s3://bucket/{epoch}.keras",
+        "ftp://bucket/x.keras",
+        Path("ftp://bucket/x.keras"),
         "hdfs:///x.keras",
         "file:///tmp/x.keras",
         "memories://a/b",
@@ -126,3 +125,37 @@ def test_faults_come_between_to_whoever_asks_while_they_are_planned():
     assert isinstance(inside.storage, FaultyStorage)
     assert isinstance(inside.storage.storage, MemoryStorage)
     assert isinstance(locate("memory://a/b").storage, MemoryStorage)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Path("gs://bucket/x.keras"), "pathlib.Path makes one of two"),
+        ("s3:/bucket/x.keras", "pathlib.Path makes one of two"),
+        ("s3:///x.keras", "names no bucket"),
+        ("s3://", "names no bucket"),
+        ("s3://{epoch}/x.keras", "names no bucket"),
+        ("s3://bucket/../x.keras", "a part '.' or '..'"),
+        ("s3://AKIA:wJalr@bucket/x.keras", "a user or a key in it"),
+        ("az://container/x.keras?sv=1&sig=wJalr", "behind '?' or '#'"),
+        ("abfs://me:wJalr@account.dfs.core.windows.net/x.keras", "a user or a key in it"),
+        ("hdfs://me:wJalr@host/x.keras?token=wJalr", "no storage for its scheme"),
+    ],
+)
+def test_a_url_that_no_bucket_can_have_is_told_at_once_and_no_key_in_it_is_shown(given, said):
+    with pytest.raises(ArgumentError, match=re.escape(said)) as raised:
+        locate(given)
+    assert "wJalr" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/run/x.keras",
+        "gs://bucket/x.keras",
+        "az://container/a/b.keras",
+        "abfs://container@account.dfs.core.windows.net/run/x.keras",
+    ],
+)
+def test_a_url_of_a_bucket_is_what_it_is_written_as(url):
+    assert str(locate(url)) == url

@@ -72,14 +72,14 @@ class Engine:
         settings = self.settings
         self._follow_directory()
         self.keeper.publishes = self._saver.publishes = adapter.is_chief()
-        for directory in self.series.directories():
-            directory.storage.reclaim(directory.path)
         preflight.check_target(self.series)
         settings.format.check_model(adapter)
+        self._claim()
+        for directory in self.series.directories():
+            directory.storage.reclaim(directory.path, self.series.names)
         preflight.warn_of_space(self.series.directory, adapter.state_bytes())
         if self.keeper.publishes:
             preflight.warn_of_limits(self.series)
-        self._claim()
         self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
         self.last = None
 

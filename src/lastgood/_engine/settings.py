@@ -94,6 +94,7 @@ class Settings:
             ArgumentTypeError: One has the wrong type.
         """
         text = as_text(filepath)
+        storage = storage_of(text)  # first: what it refuses may have a key in it, which others would show
         template = Template(text)
         file_format = choose_format(
             text, template.suffix, weights_only=weights_only, generation=generation, options=options
@@ -104,7 +105,7 @@ class Settings:
             generation=generation,
             options=options,
             template=template,
-            storage=storage_of(text),
+            storage=storage,
             format=file_format,
             monitor=monitor,
             mode=_known_mode(mode, owner),
@@ -123,6 +124,7 @@ def moved(settings: Settings, filepath: Any) -> Settings:
         ArgumentTypeError: It is no path.
     """
     text = as_text(filepath)
+    storage = storage_of(text)
     template, file_format = Template(text), settings.format
     if template.suffix != settings.template.suffix:
         file_format = choose_format(
@@ -132,7 +134,7 @@ def moved(settings: Settings, filepath: Any) -> Settings:
             generation=settings.generation,
             options=settings.options,
         )
-    return replace(settings, template=template, storage=storage_of(text), format=file_format)
+    return replace(settings, template=template, storage=storage, format=file_format)
 
 
 def parse_background(value: Any) -> Background:

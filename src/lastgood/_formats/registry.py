@@ -9,6 +9,7 @@ from .._bytes import directory_record
 from .._errors import ArgumentError
 from .._keras import Generation
 from .._storage import Location
+from .._storage.base import Kind
 from .base import Format
 from .directory import DirectoryFormat
 from .keras_archive import KerasArchive
@@ -121,9 +122,14 @@ def file_suffixes() -> list[str]:
     return sorted({PurePosixPath(f"x{ending}").suffix for ending in endings})
 
 
-def format_at(at: Location) -> Format:
-    """Return the format of the checkpoint at ``at``, as far as reading it is concerned."""
-    kind = at.kind
+def format_at(at: Location, kind: Kind | None = None) -> Format:
+    """Return the format of the checkpoint at ``at``, as far as reading it is concerned.
+
+    Args:
+        at: The checkpoint.
+        kind: What is there, if that is known.
+    """
+    kind = kind or at.kind
     found = next((each for each in FORMATS if each.is_at(at, kind)), LegacyWeights)
     return found()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._bytes.training_block import read_block
-from .._errors import CorruptCheckpointError, LastgoodError, RestoreError
+from .._errors import CorruptCheckpointError, LastgoodError, RestoreError, StoreError
 from .._formats import Format
 from .._keras import ModelAdapter
 from .._record import Record
@@ -119,7 +119,7 @@ def open_checkpoint(at: Location, file_format: Format) -> Found:
         file_format.verify(at)
         record, content = file_format.read_record(at), file_format.read_training(at)
     except OSError as error:
-        if error.errno == errno.EIO:
+        if error.errno == errno.EIO and not isinstance(error, StoreError):  # a network is not damage
             raise CorruptCheckpointError(at, "a place that the disk does not give back", str(error)) from error
         raise RestoreError(f"Error loading file from {at}. Reason: it cannot be read: {error}.") from error
     if record is None or content is None:

@@ -14,11 +14,12 @@ from .._policies.monitor import resolve_direction
 from .._policies.retention import KeepPolicy, Retention, rank
 from .._report.page import framed
 from .._report.story import Story
-from .._storage import Location, locate
+from .._storage import Info, Location, Seen, locate
+from .._threads import each_of
 from .annotations import Annotations
 from .journal import Journal
 from .pruning import Pruning, name_below, place_of
-from .series import checkpoint_name, is_aside
+from .series import checkpoint_name, is_aside, seen_in
 
 _DEEPEST = 4
 
@@ -79,13 +80,15 @@ class Run:
         """All checkpoints by step; those without a record, which stock Keras wrote, come first, the oldest first."""
         return self.look_at(_walk(self._at, 0))
 
-    def look_at(self, locations: Iterable[Location]) -> list[Checkpoint]:
+    def look_at(self, places: Iterable[Seen]) -> list[Checkpoint]:
         """Return the checkpoints at some places in the directory, in the order of :attr:`checkpoints`."""
         annotations = self.journal.annotations()
-        known = {at: each for at in locations if (each := self._look_at(at)) is not None}
+        found = list(places)
+        looked_at = each_of(self._look_at, found, self._at.storage.reads_at_once)
+        known = {seen.at: each for seen, each in zip(found, looked_at, strict=True) if each is not None}
         self._known = known  # what is gone is forgotten
-        found = [each.annotated(annotations) for each in known.values()]
-        return sorted(found, key=lambda each: (-1 if each.step is None else each.step, each.created))
+        checkpoints = [each.annotated(annotations) for each in known.values()]
+        return sorted(checkpoints, key=lambda each: (-1 if each.step is None else each.step, each.created))
 
     @property
     def latest(self) -> Checkpoint | None:
@@ -143,7 +146,7 @@ class Run:
             ArgumentError: A ValueError: it is none of this run's, or has no record.
         """
         name = self._existing_name(checkpoint)
-        found = self._look_at(self._at / name)
+        found = self._look_at(Seen(self._at / name))
         if found is None or found.checkpoint.record is None:
             raise ArgumentError(f"{name!r} has no record, so metrics cannot be attached to it.")
         values = {metric: float(value) for metric, value in metrics.items()}
@@ -243,13 +246,13 @@ class Run:
     def _locations(self, checkpoints: Iterable[Checkpoint]) -> list[Location]:
         return [place_of(self._at, each) for each in checkpoints]
 
-    def _look_at(self, at: Location) -> _Known | None:
-        """Return what is at ``at``, read once while nothing changes it; None if it is gone."""
+    def _look_at(self, seen: Seen) -> _Known | None:
+        """Return what is at a place, read once while nothing changes it; None if it is gone."""
         try:
-            info = at.info()
-            known = self._known.get(at)
+            info = seen.info()
+            known = self._known.get(seen.at)
             if known is None or known.mark != info.mark:
-                known = _Known(info.mark, name_below(self._at, at), _read(at, info.modified_ns / 1e9))
+                known = _Known(info.mark, name_below(self._at, seen.at), _read(seen.at, info))
         except OSError:
             return None
         return known
@@ -326,25 +329,26 @@ def _check(at: Location) -> Problem | None:
     return None
 
 
-def _read(at: Location, written: float) -> Checkpoint:
+def _read(at: Location, info: Info) -> Checkpoint:
     """Read what a checkpoint says of itself.
 
     Args:
         at: The checkpoint.
-        written: When it was written: if it says nothing, that has to do.
+        info: What the storage says of it: if it says nothing of its time itself, when it was written has to do.
 
     Raises:
         OSError: It is gone, or the storage failed.
     """
-    file_format = format_at(at)
-    record, size = file_format.read_record(at), at.size()
+    written, size = info.modified_ns / 1e9, info.size if info.kind == "file" else at.size()
+    file_format = format_at(at, info.kind)
+    record = file_format.read_record(at)
     if record is None:
         return Checkpoint(at.public(), file_format.name, size, written, None, None, None, {}, False, None)
     place = (record.step, record.epoch, record.batch)
     return Checkpoint(at.public(), record.format, size, record.created, *place, record.metrics, False, record)
 
 
-def _walk(directory: Location, depth: int) -> Iterator[Location]:
+def _walk(directory: Location, depth: int) -> Iterator[Seen]:
     """Yield what may be a checkpoint, in ``directory`` and below it; links to directories lead elsewhere."""
     try:
         entries = sorted(directory.entries())
@@ -358,10 +362,17 @@ def _walk(directory: Location, depth: int) -> Iterator[Location]:
         at = directory / name
         if entry.kind == "file":
             if name != entry.name or PurePosixPath(name).suffix in suffixes:
-                yield at
+                yield seen_in(directory, entry)
         elif entry.is_link:
             continue
-        elif holds_checkpoint(at):
-            yield at
+        elif _holds_checkpoint(at):
+            yield Seen(at)
         elif depth < _DEEPEST:
             yield from _walk(at, depth + 1)
+
+
+def _holds_checkpoint(at: Location) -> bool:
+    try:
+        return holds_checkpoint(at)
+    except OSError:  # it has been removed since it was listed
+        return False

@@ -8,10 +8,14 @@ from typing import Any
 from .._formats import Format
 from .._moment import Moment
 from .._policies.naming import Shape, Template, fitting
-from .._storage import Location, Storage, groups, working_directory
+from .._storage import Location, Seen, Storage, groups, working_directory
 from .._storage.base import TEMPORARY_PREFIX, Entry
+from .._threads import each_of
 
 _CORRUPT = ".corrupt"
+
+_Age = tuple[Location, int | None, int]
+"""A checkpoint, the step of its record if it has one, and when it was written, in nanoseconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Series:
         """Return where a save goes that is not due. See :meth:`Template.beside`."""
         return self.at(self.template.beside(prefix))
 
-    def existing(self) -> Iterator[Location]:
+    def existing(self) -> Iterator[Seen]:
         """Yield the checkpoints that the template can have made."""
         yield from _walk(self.directory, self.template.components()[1])
 
@@ -60,10 +64,14 @@ class Series:
         """Yield the directories that the template saves into, as far as they exist."""
         directory, shapes = self.directory, self.template.components()[1]
         if len(shapes) > 1:
-            found = _walk(directory, shapes[:-1])
+            found = (each.at for each in _walk(directory, shapes[:-1]))
             yield from (each for each in found if each.kind == "directory" and not each.is_link())
         elif directory.kind == "directory":
             yield directory
+
+    def names(self, name: str) -> bool:
+        """Tell whether a name in one of :meth:`directories` is one that the template can have made."""
+        return self.template.components()[1][-1].fullmatch(name)
 
     def newest(self) -> Location | None:
         """Return the newest checkpoint; None if there is none.
@@ -71,11 +79,26 @@ class Series:
         The newest has the highest recorded step. Checkpoints without a record come before all that have one, in the
         order in which they were written; what is still tied goes by name, and the largest wins.
         """
-        return max(self.existing(), key=self._age, default=None)
+        found = {at: (-1 if step is None else step, written) for at, step, written in self._ages()}
+        return max(found, key=lambda at: (*found[at], str(at)), default=None)
 
-    def _age(self, at: Location) -> tuple[int, int, str]:
-        record = self.format.read_record(at)
-        return record.step if record else -1, at.info().modified_ns, str(at)
+    def _ages(self, *others: Seen) -> Iterator["_Age"]:
+        """Yield the age of each checkpoint that the template can have made, and of others of its format."""
+        found = each_of(self._age, [*self.existing(), *others], self.storage.reads_at_once)
+        yield from (each for each in found if each is not None)
+
+    def _age(self, seen: Seen) -> "_Age | None":
+        try:
+            written = seen.info().modified_ns
+        except OSError:  # it has been pruned since it was listed
+            return None
+        record = self.format.read_record(seen.at)
+        return seen.at, record.step if record else None, written
+
+    def ages(self) -> Iterator["_Age"]:
+        """Yield the age of each checkpoint, and of those that were saved beside them."""
+        beside = (self.beside(prefix) for prefix in ("interrupted", "last"))
+        yield from self._ages(*(Seen(at) for at in beside if at.kind is not None))
 
 
 def by_age(series: Iterable[Series]) -> list[tuple[Location, Format]]:
@@ -86,10 +109,7 @@ def by_age(series: Iterable[Series]) -> list[tuple[Location, Format]]:
     """
     found: dict[Location, tuple[int | None, int, Format]] = {}
     for each in series:
-        beside = [at for prefix in ("interrupted", "last") if (at := each.beside(prefix)).kind is not None]
-        for at in [*each.existing(), *beside]:
-            record = each.format.read_record(at)
-            found[at] = (record.step if record else None, at.info().modified_ns, each.format)
+        found.update({at: (step, written, each.format) for at, step, written in each.ages()})
     known = {at: (step, written) for at, (step, written, _) in found.items() if step is not None}
     newest = max((written for _, written in known.values()), default=0)
     unknown = {at: written for at, (step, written, _) in found.items() if step is None}
@@ -103,7 +123,7 @@ def _latest_first(locations: Iterable[Location], ages: Mapping[Location, Any]) -
     return sorted(locations, key=lambda at: ages[at], reverse=True)
 
 
-def _walk(directory: Location, shapes: Sequence[Shape]) -> Iterator[Location]:
+def _walk(directory: Location, shapes: Sequence[Shape]) -> Iterator[Seen]:
     """Yield what has the shapes, one below another; links to directories lead elsewhere, and are not followed."""
     try:
         entries = directory.entries()
@@ -115,9 +135,15 @@ def _walk(directory: Location, shapes: Sequence[Shape]) -> Iterator[Location]:
             continue
         entry = named[name]
         if len(shapes) == 1 and entry.kind is not None:
-            yield directory / name
+            yield seen_in(directory, entry)
         elif len(shapes) > 1 and not entry.is_link:
             yield from _walk(directory / name, shapes[1:])
+
+
+def seen_in(directory: Location, entry: Entry) -> Seen:
+    """Return the checkpoint that an entry of a directory stands for, with what the listing says of it."""
+    name = checkpoint_name(entry) or entry.name
+    return Seen(directory / name, entry.info if name == entry.name else None)
 
 
 def checkpoint_name(entry: Entry) -> str | None:

@@ -186,7 +186,8 @@ class Saver:
             Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
         """
         self.format.check_model(adapter)
-        self.format.check_replaceable(save.at)
+        if save.at.storage.answers_at_once:
+            self.format.check_replaceable(save.at)
         asked = time.perf_counter()
         with writer.turn():
             started = time.perf_counter()
@@ -289,6 +290,8 @@ class _Writing:
     def write(self) -> None:
         """Write to a stage. If the snapshot is live, this reads the model."""
         with self._keeping_errors():
+            if not self._save.at.storage.answers_at_once:
+                self._saver.format.check_replaceable(self._save.at)
             stage = self._stack.enter_context(self._saver.stage(self._save))
             self._snapshot.write(stage, self._save.count)
             self._stage = stage

@@ -4,7 +4,7 @@ from .adopted import adopt
 from .base import Extent, Image, Info, Report, Span, Stage, Storage, StoredFile
 from .local import LocalStorage
 from .locate import LOCAL, as_text, locate, storage_of
-from .location import Location, working_directory
+from .location import Location, Seen, working_directory
 from .memory import MemoryStorage
 from .scratch import scratch_directory
 
@@ -17,6 +17,7 @@ __all__ = [
     "Location",
     "MemoryStorage",
     "Report",
+    "Seen",
     "Span",
     "Stage",
     "Storage",

@@ -86,11 +86,13 @@ class Entry(NamedTuple):
         name: The name.
         kind: What it is, links followed; None for a pipe, a device, or a link that leads nowhere.
         is_link: Whether it is a symbolic link.
+        info: What the listing says of a file, where that costs nothing more.
     """
 
     name: str
     kind: Literal["file", "directory"] | None
     is_link: bool = False
+    info: Info | None = None
 
 
 class StoredFile(ABC):
@@ -284,7 +286,14 @@ class Storage(ABC):
     """Temporary, then durable, then visible: what you find at a checkpoint's path is whole, or it is not there.
 
     Paths are those of :meth:`parse`. Errors are ``OSError``, as the operating system would raise them.
+
+    Attributes:
+        answers_at_once: Whether a question takes so little time that training may be held up by it.
+        reads_at_once: How many files are best read at once, where they are small.
     """
+
+    answers_at_once: bool = True
+    reads_at_once: int = 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Storage":
         """Return the storage itself: a copy of a callback, as a search makes one a trial, saves to the same place."""
@@ -320,8 +329,14 @@ class Storage(ABC):
         """Write a small file in one act, durably, in place of an older one."""
 
     @abstractmethod
-    def reclaim(self, directory: PurePath) -> Sequence[PurePath]:
-        """Remove what dead processes left half-written in ``directory``; return what was removed."""
+    def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> Sequence[PurePath]:
+        """Remove what dead processes left half-written in ``directory``; return what was removed.
+
+        Args:
+            directory: The directory; it need not exist.
+            owns: Tells whether a name in it is one that only this process saves to, which has claimed it. A storage
+                that cannot tell by itself who is dead leaves alone what is of others, unless it is old.
+        """
 
     @abstractmethod
     def discard(self, path: PurePath) -> None:

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
@@ -74,8 +74,9 @@ class LocalStorage(Storage):
         with self.stage(path, path.suffix) as stage:
             stage.write("", content)
 
-    def reclaim(self, directory: PurePath) -> list[Path]:
+    def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> list[Path]:
         """Remove what dead processes left in ``directory``. See :meth:`Storage.reclaim`."""
+        del owns  # locks tell who is dead
         directory = Path(directory)
         if not directory.is_dir():
             return []

@@ -11,10 +11,11 @@ from .base import Storage
 from .local import LocalStorage
 from .location import Location
 from .memory import SCHEME, MemoryStorage
+from .objects import ObjectStorage, urls
 
 LOCAL = LocalStorage()
 _MEMORY = MemoryStorage()
-_SCHEMES: dict[str, Storage] = {SCHEME: _MEMORY}
+_SCHEMES: dict[str, Storage] = {SCHEME: _MEMORY, **{scheme: ObjectStorage(scheme) for scheme in urls.SCHEMES}}
 # Two letters at least, since one is a drive of Windows; pathlib makes one slash of two.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)")
 
@@ -41,16 +42,17 @@ def storage_of(text: str) -> Storage:
     """Return the storage of a path or URL, which may be a template.
 
     Raises:
-        ArgumentError: It is a URL whose scheme is unknown.
+        ArgumentError: It is a URL whose scheme is unknown, or one that its storage cannot have.
     """
     found = _URL.match(text)
     storage: Storage | None = LOCAL if found is None else _SCHEMES.get(found[1].lower())
     if storage is None:
-        known = ", ".join(f"{scheme}://" for scheme in sorted(_SCHEMES))
+        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES if scheme != SCHEME)
         raise ArgumentError(
-            f"filepath {text!r} is a URL, and there is no storage for its scheme. Save to a local or mounted path "
-            f"(or, in tests, to {known})."
+            f"filepath {urls.without_secrets(text)!r} is a URL, and there is no storage for its scheme. Save to "
+            f"{known}, to a local or mounted path, or, in tests, to {SCHEME}://."
         )
+    storage.parse(text)  # what is no URL of it is told now rather than before the first save
     for wrap in _around:
         storage = wrap(storage)
     return storage

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
 from .base import Entry, Info, Kind, Storage, StoredFile, file_path
 
@@ -111,6 +112,26 @@ class Location:
     def public(self) -> "Path | Location":
         """Return it as users get it: a :class:`pathlib.Path` if it is in the file system."""
         return self.path if isinstance(self.path, Path) else self
+
+
+class Seen(NamedTuple):
+    """A place that was found in a listing.
+
+    Attributes:
+        at: The place.
+        listed: What the listing says of it; None if it has to be asked for.
+    """
+
+    at: Location
+    listed: Info | None = None
+
+    def info(self) -> Info:
+        """Return what is there.
+
+        Raises:
+            OSError: Nothing is any more, or the storage failed.
+        """
+        return self.listed or self.at.info()
 
 
 def working_directory() -> Path | None:

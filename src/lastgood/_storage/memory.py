@@ -5,13 +5,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from . import groups
 from .base import NOTES, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path
+from .in_memory import MemoryFile
 from .scratch import scratch_directory
 from .stages import LocalStage
 
@@ -74,9 +75,9 @@ class MemoryStorage(Storage):
         with self._lock:
             self._set(path, content)
 
-    def reclaim(self, directory: PurePath) -> Sequence[PurePath]:
+    def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> Sequence[PurePath]:
         """Remove nothing: what a process leaves half-written ends with it."""
-        del directory
+        del directory, owns
         return []
 
     def discard(self, path: PurePath) -> None:
@@ -141,7 +142,7 @@ class MemoryStorage(Storage):
         with self._lock:
             if path not in self._files:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
-            return _MemoryFile(self.text_of(path), self._files[path])
+            return MemoryFile(self.text_of(path), self._files[path])
 
     def files(self, path: PurePath) -> Sequence[str]:
         """Return the names of a checkpoint's files. See :meth:`Storage.files`."""
@@ -187,22 +188,6 @@ class MemoryStorage(Storage):
 def _content(stage: LocalStage, name: str) -> bytes:
     with stage.open(name) as file:
         return file.read(0, file.size)
-
-
-class _MemoryFile(StoredFile):
-    def __init__(self, path: str, content: bytes) -> None:
-        self.path = path
-        self.size = len(content)
-        self._content = memoryview(content)
-
-    def read_into(self, buffer: Any, offset: int) -> None:
-        view = memoryview(buffer).cast("B")
-        if offset + len(view) > self.size:
-            raise OSError(errno.EIO, "the file ends too early", self.path)
-        view[:] = self._content[offset : offset + len(view)]
-
-    def close(self) -> None:
-        pass
 
 
 class _MemoryClaim(Claim):

@@ -35,11 +35,11 @@ class LocalStage(Stage):
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file. See :meth:`Stage.write`."""
-        self._make_place(name).write_bytes(content)
+        self.make_place(name).write_bytes(content)
 
     def write_image(self, name: str, image: Image, report: Report) -> None:
         """Write a file from memory. See :meth:`Stage.write_image`."""
-        direct.write_file(self._make_place(name), image, report)
+        direct.write_file(self.make_place(name), image, report)
 
     def files(self) -> list[str]:
         """Return the names of the files written so far."""
@@ -47,7 +47,7 @@ class LocalStage(Stage):
 
     def open(self, name: str) -> StoredFile:
         """Open a file that was written."""
-        return LocalFile(self._place(name))
+        return LocalFile(self.place(name))
 
     def beside(self) -> Sequence[str]:
         """Return the names that lie in the target's directory."""
@@ -55,16 +55,16 @@ class LocalStage(Stage):
 
     def size(self) -> int:
         """Return the bytes written so far."""
-        return sum(self._place(name).stat().st_size for name in self.files())
+        return sum(self.place(name).stat().st_size for name in self.files())
 
-    def _make_place(self, name: str) -> Path:
+    def make_place(self, name: str) -> Path:
         """Return where a file goes, and make the directory that it lies in."""
-        place = self._place(name)
+        place = self.place(name)
         if name:  # the checkpoint's own directory is there: the save's lock lies in it
             place.parent.mkdir(parents=True, exist_ok=True)
         return place
 
-    def _place(self, name: str) -> Path:
+    def place(self, name: str) -> Path:
         """Return where a file goes: a group's has a name that begins with a dot."""
         if not name:
             return self._path

@@ -13,6 +13,7 @@ from .._storage import Info, Stage, Storage, StoredFile, groups
 from .._storage.base import Claim, Entry, EventLog, Kind, file_path
 from .._storage.durable import sync_file
 from .._storage.locate import wrapped
+from .._storage.stages import LocalStage
 
 POINTS = {
     "stage": "before a save: nothing of it is there",
@@ -85,6 +86,8 @@ class FaultyStorage(Storage):
         """Take the storage, and what is to go wrong in it."""
         self.storage = storage
         self.faults = faults
+        self.answers_at_once = storage.answers_at_once
+        self.reads_at_once = storage.reads_at_once
         self._passed: Counter[str] = Counter()
         self._counting = threading.Lock()
 
@@ -103,7 +106,7 @@ class FaultyStorage(Storage):
         with self.storage.stage(target, suffix, publish=publish) as stage:
             self._pass("write")
             yield stage
-            for name in stage.files():
+            for name in stage.files() if isinstance(stage, LocalStage) else ():
                 sync_file(Path(file_path(stage.path, _kind_of(stage), name)))
             self._pass("commit")
         self._pass("reply")
@@ -113,10 +116,10 @@ class FaultyStorage(Storage):
         self._pass("put")
         self.storage.put(path, content)
 
-    def reclaim(self, directory: PurePath) -> Sequence[PurePath]:
+    def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> Sequence[PurePath]:
         """Reclaim as the other storage does, unless a fault comes first."""
         self._pass("reclaim")
-        return self.storage.reclaim(directory)
+        return self.storage.reclaim(directory, owns)
 
     def discard(self, path: PurePath) -> None:
         """Discard as the other storage does, unless a fault comes in between."""

@@ -21,4 +21,6 @@ class StorageConformance(Committing, Crowding, Reading, Runs):
 
     Attributes:
         outlives_processes: Whether another process finds what one has saved. If not, tests that kill one are skipped.
+        reads_on: Whether who has opened a file reads on when another has taken its place. If not, that is an error
+            with the number ``ESTALE``.
     """

@@ -1,5 +1,6 @@
 """The storage that is tested, and what the tests of all chapters do with it."""
 
+import errno
 import multiprocessing
 import time
 from collections.abc import Iterator
@@ -19,9 +20,12 @@ class StorageSuite:
 
     Attributes:
         outlives_processes: Whether another process finds what one has saved. If not, tests that kill one are skipped.
+        reads_on: Whether who has opened a file reads on when another has taken its place. If not, that is an error
+            with the number ``ESTALE``.
     """
 
     outlives_processes: ClassVar[bool] = True
+    reads_on: ClassVar[bool] = True
 
     def make_storage(self) -> Storage:
         """Return the storage to be tested; it may be the same one each time."""
@@ -72,11 +76,15 @@ class StorageSuite:
     def main_file(self, kind: str, target: PurePath) -> str | None:
         """Return what a reader finds: of several files one, since to read two is not one act."""
         name = {"file": "", "directory": "sub/file", "group": groups.INDEX}[kind]
-        try:
-            with self.storage.open(file_path(target, cast(Kind, kind), name)) as file:
-                return str(file.read(0, file.size), "utf-8")
-        except FileNotFoundError:
-            return None
+        while True:
+            try:
+                with self.storage.open(file_path(target, cast(Kind, kind), name)) as file:
+                    return str(file.read(0, file.size), "utf-8")
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if self.reads_on or error.errno != errno.ESTALE:
+                    raise
 
     @contextmanager
     def in_the_middle_of_a_save(self, kind: str, target: PurePath) -> Iterator[Any]:

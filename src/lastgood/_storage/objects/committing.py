@@ -1,0 +1,150 @@
+"""From a stage to what is visible: data first, and last the one request that makes it a checkpoint."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ..._errors import StoreError
+from ..._threads import spread
+from .. import groups
+from .bucket import Bucket
+from .stage import ObjectStage
+from .versions import Versions
+
+_AT_ONCE = 8
+_LAST = 1024
+
+
+class Commit:
+    """What is done with a stage when its block ends."""
+
+    def __init__(
+        self, bucket: Bucket, versions: Versions, stage: ObjectStage, key: str, version: str, *, conditional: bool
+    ) -> None:
+        """Take what is to be committed.
+
+        Args:
+            bucket: Where to.
+            versions: The directories of that bucket.
+            stage: What was written.
+            key: The key of the checkpoint.
+            version: The version of it, if it is a directory.
+            conditional: Whether the store takes conditions.
+        """
+        self._bucket = bucket
+        self._versions = versions
+        self._stage = stage
+        self._key = key
+        self._version = version
+        self._conditional = conditional
+
+    def run(self, check: Callable[[], None]) -> None:
+        """Make it visible; when this returns, the store has said that it is there.
+
+        Args:
+            check: Raises if this process may not.
+
+        Raises:
+            OSError: The store failed, or this process may not; what was there is still there.
+        """
+        names = self._stage.files()
+        if not names:
+            raise FileNotFoundError(f"nothing was written for {self._bucket.url_of(self._key)!r}")
+        if names == [""]:
+            check()
+            self._send("", self._key)
+        elif groups.INDEX in names:
+            self._commit_group(names, check)
+        else:
+            self._commit_directory(names, check)
+
+    def _commit_directory(self, names: Sequence[str], check: Callable[[], None]) -> None:
+        place = f"{self._key}/{self._version}"
+        try:
+            spread(lambda some: self._send_all(some, place), names, min(_AT_ONCE, len(names)))
+            self._check_all(place, names)
+            check()
+            self._versions.commit(self._key, self._version, conditional=self._conditional)
+        except BaseException:
+            found = self._versions.find(self._key)
+            if found is None or found.name != self._version:
+                self._versions.remove(self._key, self._version)
+            raise
+
+    def _send_all(self, names: Sequence[str], place: str) -> None:
+        for name in names:
+            self._send(name, f"{place}/{name}")
+
+    def _check_all(self, place: str, names: Sequence[str]) -> None:
+        """Check that the store has all files, as long as they are.
+
+        Raises:
+            OSError: It has not.
+        """
+        there = {each.key.removeprefix(f"{place}/"): each.size for each in self._bucket.below(place)}
+        wrong = next((name for name in names if there.get(name) != self._stage.size_of(name)), None)
+        if wrong is not None:
+            raise StoreError(None, "The store has said that it has this file, and it has not", f"{place}/{wrong}")
+
+    def _commit_group(self, names: Sequence[str], check: Callable[[], None]) -> None:
+        """Send the parts, which lie beside those that are there, and then the index."""
+        parts = [name for name in names if name != groups.INDEX]
+        old = group_parts(self._bucket, self._key)
+        new = {self._key + name for name in parts}
+        if new & set(old):
+            raise OSError(f"another process has saved to {self._bucket.url_of(self._key)!r} meanwhile")
+        sent: list[str] = []
+        try:
+            for name in parts:
+                self._send(name, self._key + name, new=self._conditional)
+                sent.append(self._key + name)
+            check()
+            self._send(groups.INDEX, self._key + groups.INDEX)
+        except BaseException:
+            self._bucket.delete(sent)
+            raise
+        self._bucket.delete(old)
+
+    def _send(self, name: str, key: str, *, new: bool = False) -> None:
+        """Have the store take a file, and hear from it that it has."""
+        with self._unless_it_is_there(name, key):
+            if name in self._stage.uploads:
+                tag = self._stage.uploads[name].complete()
+            else:
+                tag = self._bucket.put(key, self._stage.content(name), new=new)
+            self._check_sent(name, key, tag)
+
+    @contextmanager
+    def _unless_it_is_there(self, name: str, key: str) -> Iterator[None]:
+        """Take an error for none if the store has what was sent: the answer may have been lost."""
+        try:
+            yield
+        except OSError as error:
+            try:
+                is_there = self._is_there(name, key)
+            except OSError:
+                is_there = False
+            if not is_there:
+                raise error from error.__cause__
+
+    def _is_there(self, name: str, key: str) -> bool:
+        with self._stage.open(name) as file:
+            size, last = file.size, file.read(max(0, file.size - _LAST), min(_LAST, file.size))
+        found, content = self._bucket.read(key, _LAST)
+        return found.size == size and content == last
+
+    def _check_sent(self, name: str, key: str, tag: str) -> None:
+        """Read back the end of a file that the store has taken: a checkpoint's record is there."""
+        if not self._is_there(name, key) and self._bucket.head(key).tag == tag:
+            raise StoreError(None, "What the store has is not what was sent", self._bucket.url_of(key))
+
+
+def group_parts(bucket: Bucket, key: str) -> list[str]:
+    """Return the keys of the data of a group."""
+    directory, _, name = key.rpartition("/")
+    objects, _ = bucket.children(directory)
+    names = (each.key.rpartition("/")[2] for each in objects)
+    return [
+        f"{directory}/{each}"
+        for each in names
+        if groups.is_member(each, name) and not each.endswith(groups.INDEX)
+    ]  # fmt: skip

@@ -1,0 +1,194 @@
+"""The log of a run in a bucket, where nothing can be appended to: an object that is replaced by a longer one.
+
+    .lastgood/journal.jsonl, journal-00001.jsonl, …
+
+An object that is long enough stays as it is, and the next one goes on. Each is replaced under the condition that it is
+still the one that was read, so that lines of several processes all survive. A line that need not be durable is sent
+behind training's back, with those that came since the last one.
+"""
+
+import atexit
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from ..._errors import RunInUseError
+from ..._threads import Beside
+from ..base import NOTES, EventLog
+from .bucket import Bucket, ChangedError
+from .lease import Lease
+
+_LONG = 256 * 1024
+_PATIENCE = 10.0
+_LOCK_SECONDS = 15.0
+_TRIES = 50
+_LOGGER = logging.getLogger("lastgood")
+_logs: "weakref.WeakSet[ObjectEventLog]" = weakref.WeakSet()
+
+
+class ObjectEventLog(EventLog):
+    """Lines in the objects of one run; all users of a run in this process share one."""
+
+    def __init__(self, bucket: Bucket, directory: str, *, conditional: Callable[[], bool]) -> None:
+        """Take where it is.
+
+        Args:
+            bucket: The bucket.
+            directory: The key below which the run lies.
+            conditional: Tells whether the store takes conditions.
+        """
+        self._bucket = bucket
+        self._notes = f"{directory}/{NOTES}"
+        self._conditional = conditional
+        self._parts: list[tuple[str, bytes]] = []  # tag and contents of each object, as they were last seen
+        self._exists = False
+        self._waiting: deque[bytes] = deque()
+        self._sending: Beside[None] | None = None
+        self._starting = threading.Lock()
+        self._lock = threading.RLock()  # held during requests, so never asked for in training's way
+        self._alone = threading.Lock()
+        self._lease = Lease(bucket, f"{self._notes}/journal.lock", "The right to change this run", _LOCK_SECONDS)
+        _logs.add(self)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the run has a place for it."""
+        if not self._exists and not self._waiting:
+            try:
+                objects, below = self._bucket.children(self._notes)
+            except OSError:
+                return False
+            self._exists = bool(objects or below)
+        return self._exists or bool(self._waiting)
+
+    def append(self, line: bytes, *, durable: bool) -> None:
+        """Append a line. See :meth:`EventLog.append`."""
+        self._waiting.append(line)
+        if durable:
+            self.flush()
+            return
+        with self._starting:
+            if self._sending is None:
+                self._sending = Beside(self._send_quietly, "lastgood-journal")
+                self._sending.start()
+
+    def _send_quietly(self) -> None:
+        try:
+            while self._waiting:
+                self.flush()
+                with self._starting:
+                    if not self._waiting:
+                        self._sending = None
+        except OSError as error:
+            self._sending = None
+            _LOGGER.warning("Could not note an event of the run %r: %s", self._bucket.url_of(self._notes), error)
+
+    def flush(self) -> None:
+        """Return when all lines are in the bucket.
+
+        Raises:
+            OSError: The store failed.
+        """
+        with self._lock:
+            while self._waiting:
+                count = len(self._waiting)
+                self._add(b"".join(self._waiting[at] + b"\n" for at in range(count)))
+                for _ in range(count):
+                    self._waiting.popleft()
+                self._exists = True
+
+    def _add(self, content: bytes) -> None:
+        for attempt in range(_TRIES):
+            if attempt or not self._parts or not self._conditional():
+                self._refresh()
+            new = not self._parts or len(self._parts[-1][1]) >= _LONG
+            tag, before = ("", b"") if new else self._parts[-1]
+            number, whole = len(self._parts) - (not new), before + content
+            try:
+                tag = self._put(number, whole, None if new else tag)
+            except (FileExistsError, ChangedError, FileNotFoundError):
+                self._refresh()
+                if not (number < len(self._parts) and self._parts[number][1].startswith(whole)):
+                    time.sleep(0.005 * attempt)
+                    continue  # else it was written, and the answer was lost
+                return
+            self._parts[number:] = [(tag, whole)]
+            return
+        raise OSError(f"others have changed {self._key(len(self._parts))!r} all the time")
+
+    def _put(self, number: int, content: bytes, instead_of: str | None) -> str:
+        if not self._conditional():
+            return self._bucket.put(self._key(number), content)
+        return self._bucket.put(self._key(number), content, new=instead_of is None, instead_of=instead_of)
+
+    def _key(self, number: int) -> str:
+        return f"{self._notes}/journal{f'-{number:05d}' if number else ''}.jsonl"
+
+    def _refresh(self) -> None:
+        """Read what is new: the last object that is known, and those behind it."""
+        number = max(0, len(self._parts) - 1)
+        while True:
+            try:
+                known = self._parts[number][0] if number < len(self._parts) else ""
+                found = self._bucket.head(self._key(number))
+                if found.tag != known:
+                    found, content = self._bucket.read(self._key(number), found.size + _LONG)
+                    self._parts[number:] = [(found.tag, content)]
+            except FileNotFoundError:
+                if number == 0 or number >= len(self._parts):
+                    del self._parts[number:]
+                    return
+                del self._parts[:]  # somebody has removed it
+                number = -1
+            number += 1
+
+    def read(self, offset: int, tail: bytes, most: int) -> tuple[bytes, bool]:
+        """Return what follows ``offset``. See :meth:`EventLog.read`."""
+        with self._lock:
+            try:
+                self.flush()
+                self._refresh()
+            except OSError:
+                return b"", False
+            content = b"".join(part for _, part in self._parts)
+        before = max(0, offset - len(tail))
+        goes_on = content[before:offset] == tail
+        return (content[offset : offset + most], True) if goes_on else (content[:most], False)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others out of the block. See :meth:`EventLog.alone`."""
+        with self._alone:
+            if not self._conditional():
+                yield
+                return
+            try:
+                self._lease.take(_PATIENCE)
+            except RunInUseError as error:
+                raise RunInUseError(
+                    f"{error} has held {self._bucket.url_of(self._notes)!r} for {_PATIENCE:g} s, to change what is "
+                    "there; it may have been stopped. Wait until it has gone on, or end it."
+                ) from error
+            try:
+                yield
+            finally:
+                self._lease.release()
+
+
+def _flush_all() -> None:
+    for log in list(_logs):
+        log._send_quietly()
+
+
+def _forget() -> None:
+    """Leave what is waiting to the parent, in a forked child."""
+    _logs.clear()
+
+
+atexit.register(_flush_all)
+os.register_at_fork(after_in_child=_forget)

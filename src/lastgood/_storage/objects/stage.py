@@ -1,0 +1,105 @@
+"""What a save writes before it is committed: files on their way to a bucket, and small or local ones that are to go."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path, PurePath
+
+from ..base import Image, Report, Stage, StoredFile
+from ..in_memory import MemoryFile
+from ..scratch import scratch_directory
+from ..stages import LocalStage
+from .upload import Upload
+
+
+class ObjectStage(Stage):
+    """A checkpoint on its way. Large files are sent from memory; only a writer that needs a path gets a local one.
+
+    Attributes:
+        target: Where it will appear.
+        suffix: The ending of the local path.
+        small: Contents of small files, by name.
+        uploads: Files that have been sent, by name.
+    """
+
+    def __init__(
+        self, target: PurePath, suffix: str, begin: Callable[[str, Image], Upload], beside: Callable[[], Sequence[str]]
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            target: Where it will appear.
+            suffix: The ending that a writer needs in a local path.
+            begin: Begins the upload of a file, by its name.
+            beside: Returns the names in the target's directory.
+        """
+        self.target = target
+        self.suffix = suffix
+        self.small: dict[str, bytes] = {}
+        self.uploads: dict[str, Upload] = {}
+        self._begin = begin
+        self._beside = beside
+        self._scratch: AbstractContextManager[Path] | None = None
+        self._local: LocalStage | None = None
+
+    @property
+    def path(self) -> Path:
+        """A path in a scratch directory, which is made now."""
+        return self._local_stage().path
+
+    def _local_stage(self) -> LocalStage:
+        if self._local is None:
+            self._scratch = scratch_directory()
+            self._local = LocalStage(self._scratch.__enter__() / f"checkpoint{self.suffix}", self.target)
+        return self._local
+
+    def local_file(self, name: str) -> Path | None:
+        """Return where a file lies that was written to the local path; None if it was not."""
+        if self._local is None or name in self.small or name in self.uploads:
+            return None
+        return self._local.place(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Keep a small file. See :meth:`Stage.write`."""
+        self.small[name] = content
+
+    def write_image(self, name: str, image: Image, report: Report) -> None:
+        """Send a file from memory. See :meth:`Stage.write_image`."""
+        upload = self.uploads[name] = self._begin(name, image)
+        upload.send(report)
+
+    def files(self) -> list[str]:
+        """Return the names of the files written so far."""
+        local = self._local.files() if self._local is not None else []
+        return sorted({*local, *self.small, *self.uploads})
+
+    def open(self, name: str) -> StoredFile:
+        """Open a file that was written."""
+        if name in self.uploads:
+            return self.uploads[name].open(name)
+        if name in self.small:
+            return MemoryFile(name, self.small[name])
+        return self._local_stage().open(name)
+
+    def beside(self) -> Sequence[str]:
+        """Return the names that lie in the target's directory."""
+        return self._beside()
+
+    def size(self) -> int:
+        """Return the bytes written so far."""
+        return sum(self.size_of(name) for name in self.files())
+
+    def size_of(self, name: str) -> int:
+        """Return the length of a file that was written."""
+        with self.open(name) as file:
+            return file.size
+
+    def content(self, name: str) -> bytes | Path:
+        """Return a file that has not been sent: its contents, or where it lies."""
+        return self.small[name] if name in self.small else self._local_stage().place(name)
+
+    def close(self) -> None:
+        """Leave nothing behind but what is complete."""
+        for upload in self.uploads.values():
+            upload.abandon()
+        if self._scratch is not None:
+            self._scratch.__exit__(None, None, None)

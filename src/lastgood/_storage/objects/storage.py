@@ -1,0 +1,352 @@
+"""Checkpoints in buckets: the storage of one scheme."""
+
+import contextlib
+import errno
+import logging
+import os
+import secrets
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Any
+
+from ..._threads import spread
+from .. import groups
+from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Image, Info, Stage, Storage, StoredFile, file_path
+from ..scratch import scratch_directory
+from ..stages import LocalStage
+from . import unfinished, urls
+from .bucket import Bucket, Object
+from .claims import Claims, NoClaim
+from .clients import client_of
+from .committing import Commit, group_parts
+from .file import ObjectFile
+from .log import ObjectEventLog
+from .stage import ObjectStage
+from .upload import Upload
+from .versions import COMMIT, Versions, is_version, new_version
+
+_LOGGER = logging.getLogger("lastgood")
+_AT_ONCE = 8
+_ENOUGH = 1000  # of a directory that is no checkpoint of ours; a listing brings so many in one request
+_storages: "weakref.WeakSet[ObjectStorage]" = weakref.WeakSet()
+
+Connect = Callable[[str, bool], Any]
+"""Returns an obstore client of a bucket, patient or not."""
+
+
+class _Place:
+    """One bucket, with all that this process knows and holds of it."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self.bucket = bucket
+        self.versions = Versions(bucket)
+        self.claims = Claims(bucket)
+        self.logs: dict[str, ObjectEventLog] = {}
+        self.sending: set[str] = set()
+        self.conditional: bool | None = None
+
+    def takes_conditions(self, directory: str) -> bool:
+        """Tell whether the store takes conditions, which is tried once, below a directory; nothing is left there."""
+        if self.conditional is None:
+            self.try_out(directory)
+        return bool(self.conditional)
+
+    def try_out(self, directory: str) -> None:
+        """Find out whether objects can be written below a directory.
+
+        Raises:
+            OSError: They cannot.
+        """
+        self.conditional = self.bucket.try_out(f"{directory}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe")
+
+
+class ObjectStorage(Storage):
+    """Objects reached by URL: ``scheme://bucket/key``. Paths are ``/bucket/key``."""
+
+    answers_at_once = False
+    reads_at_once = 32
+
+    def __init__(self, scheme: str, connect: Connect | None = None) -> None:
+        """Take the scheme; nothing is connected yet.
+
+        Args:
+            scheme: The URLs' scheme.
+            connect: Returns a client of a bucket; by default that of its cloud.
+        """
+        self._scheme = scheme
+        self._connect = connect or (lambda bucket, patient: client_of(scheme, bucket, patient=patient))
+        self._places: dict[str, _Place] = {}
+        _storages.add(self)
+
+    def parse(self, text: str) -> PurePosixPath:
+        """Return the path that a URL stands for. See :meth:`Storage.parse`."""
+        return urls.parse(text)
+
+    def text_of(self, path: PurePath) -> str:
+        """Return the URL of a path."""
+        return f"{self._scheme}:/{path}"
+
+    def _find(self, path: PurePath) -> tuple[_Place, str]:
+        """Return the bucket of a path, and the key in it."""
+        name, key = path.parts[1], "/".join(path.parts[2:])
+        if name not in self._places:
+            self._places[name] = _Place(Bucket(f"{self._scheme}://{name}", partial(self._connect, name)))
+        return self._places[name], key
+
+    # Writing
+
+    @contextmanager
+    def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
+        """Give what sends files from memory, and complete it at the end. See :meth:`Storage.stage`."""
+        place, key = self._find(target)
+        version = new_version()
+        conditional = place.takes_conditions(_parent(key)) if publish else False
+
+        def begin(name: str, image: Image) -> Upload:
+            return Upload(place.bucket if publish else None, f"{key}/{version}/{name}" if name else key, image)
+
+        stage = ObjectStage(target, suffix, begin, lambda: self._names(target.parent))
+        place.sending.add(key)
+        try:
+            yield stage
+            if publish and not stage.withdrawn:
+                commit = Commit(place.bucket, place.versions, stage, key, version, conditional=conditional)
+                commit.run(lambda: place.claims.check(key))
+        finally:
+            stage.close()
+            place.sending.discard(key)
+
+    def _names(self, directory: PurePath) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return [entry.name for entry in self.entries(directory)]
+        return []
+
+    def put(self, path: PurePath, content: bytes) -> None:
+        """Write a small object. See :meth:`Storage.put`."""
+        place, key = self._find(path)
+        place.bucket.put(place.versions.real(key), content)
+
+    def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> Sequence[PurePath]:
+        """Remove what was never committed, and abort what was never completed. See :meth:`Storage.reclaim`."""
+        place, key = self._find(directory)
+        owned = owns if owns is not None and place.claims.covers(key) else _nobody_owns
+        found = list(unfinished.remove_versions(place.bucket, place.versions, key, owned))
+        if self._scheme == "s3":
+            try:
+                found += unfinished.abort_uploads(directory.parts[1], key, owned, place.sending)
+            except Exception as error:  # noqa: BLE001 - boto3's, which are no OSErrors; it is only tidying up
+                _LOGGER.debug("Unfinished uploads could not be listed: %s", type(error).__name__)
+        return [PurePosixPath("/", directory.parts[1], each) for each in found]
+
+    def discard(self, path: PurePath) -> None:
+        """Remove a checkpoint, if it is there. See :meth:`Storage.discard`."""
+        place, key = self._find(path)
+        place.claims.check(key)
+        try:
+            kind = self.info(path).kind
+        except FileNotFoundError:
+            return
+        if kind == "file":
+            place.bucket.delete([place.versions.real(key)])
+        elif kind == "group":
+            place.bucket.delete([key + groups.INDEX])
+            place.bucket.delete(group_parts(place.bucket, key))
+        else:
+            place.versions.discard(key)
+
+    def rename(self, path: PurePath, target: PurePath) -> None:
+        """Copy a checkpoint within the store, and remove it here. See :meth:`Storage.rename`."""
+        place, key = self._find(path)
+        _, to = self._find(target)
+        kind, names = self.info(path).kind, self.files(path)
+        version = new_version()
+
+        def copy(some: Sequence[str]) -> None:
+            for name in some:
+                if kind == "directory":
+                    place.bucket.copy(place.versions.real(f"{key}/{name}"), f"{to}/{version}/{name}")
+                else:
+                    place.bucket.copy(key + name, to + name)
+
+        index = [name for name in names if name == groups.INDEX]
+        parts = [name for name in names if name != groups.INDEX]
+        spread(copy, parts, min(_AT_ONCE, max(1, len(parts))))
+        copy(index)
+        if kind == "directory":
+            place.versions.commit(to, version, conditional=place.takes_conditions(_parent(to)))
+        self.discard(path)
+
+    def check_writable(self, directory: PurePath) -> None:
+        """Write and remove an object. See :meth:`Storage.check_writable`."""
+        place, key = self._find(directory)
+        place.try_out(key)
+
+    def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
+        """Return what a store without conditions cannot do. See :meth:`Storage.limits`."""
+        del swaps
+        place, key = self._find(directory)
+        if place.takes_conditions(key):
+            return ()
+        return (
+            "The store takes no conditional writes, so trainings on other machines that save to the same files are "
+            "not noticed, and events that two processes note at once may be lost.",
+        )
+
+    def free_space(self, directory: PurePath) -> int | None:
+        """Return None: buckets have no end."""
+        del directory
+        return None
+
+    # Reading
+
+    def info(self, path: PurePath) -> Info:
+        """Return what is at ``path``. See :meth:`Storage.info`."""
+        place, key = self._find(path)
+        while True:
+            with contextlib.suppress(FileNotFoundError):
+                return _info("file", place.bucket.head(place.versions.real(key)))
+            version = place.versions.find(key)
+            if version is not None:
+                return _info("directory", version.commit)
+            with contextlib.suppress(FileNotFoundError):
+                return _info("group", place.bucket.head(place.versions.real(key) + groups.INDEX))
+            first = list(islice(_visible(place, place.versions.real(key)), _ENOUGH))
+            if first:
+                newest = max(each.modified for each in first).timestamp()
+                return Info("directory", 0, int(newest * 1e9), hash(tuple(first)))
+            if not place.versions.look_again(key):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
+
+    def entries(self, directory: PurePath) -> Sequence[Entry]:
+        """Return what lies in ``directory``, with what the listing says of it. See :meth:`Storage.entries`."""
+        place, key = self._find(directory)
+        while True:
+            objects, below = _listed(place, place.versions.real(key))
+            if any(_name(each.key) == COMMIT for each in objects):
+                version = place.versions.find(key)
+                if version is not None:
+                    objects, below = place.bucket.children(f"{key}/{version.name}")
+            if objects or below:
+                files = [Entry(_name(each.key), "file", info=_info("file", each)) for each in objects]
+                return files + [Entry(_name(each), "directory") for each in below]
+            if not place.versions.look_again(key):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(directory))
+
+    def open(self, path: PurePath) -> StoredFile:
+        """Open an object. See :meth:`Storage.open`."""
+        place, key = self._find(path)
+        while True:
+            try:
+                return ObjectFile(place.bucket, place.versions.real(key))
+            except FileNotFoundError:
+                if not place.versions.look_again(key):
+                    raise
+
+    def files(self, path: PurePath) -> Sequence[str]:
+        """Return the names of a checkpoint's files. See :meth:`Storage.files`."""
+        place, key = self._find(path)
+        kind = self.info(path).kind
+        if kind == "file":
+            return [""]
+        if kind == "group":
+            return sorted([groups.INDEX, *(part.removeprefix(key) for part in group_parts(place.bucket, key))])
+        real = place.versions.real(key)
+        return sorted(each.key.removeprefix(f"{real}/") for each in place.bucket.below(real))
+
+    def is_link(self, path: PurePath) -> bool:
+        """Return False: there are no links in a bucket."""
+        del path
+        return False
+
+    def is_inside(self, path: PurePath, name: str) -> bool:
+        """Return True if a checkpoint has a file of that name: there are no links in a bucket."""
+        place, key = self._find(file_path(path, self.info(path).kind, name))
+        try:
+            place.bucket.head(place.versions.real(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def check_plain(self, path: PurePath) -> None:
+        """Find nothing wrong: there is nothing but objects in a bucket."""
+
+    @contextmanager
+    def local(self, path: PurePath) -> Iterator[Path]:
+        """Give a copy in a scratch directory. See :meth:`Storage.local`."""
+        with scratch_directory() as scratch:
+            copy, kind = LocalStage(scratch / path.name, path), self.info(path).kind
+            names = self.files(path)
+
+            def fetch(some: Sequence[str]) -> None:
+                for name in some:
+                    at = file_path(path, kind, name) if name else path
+                    with self.open(at) as file, copy.make_place(name).open("wb") as local:
+                        for part in file.parts(0, file.size):
+                            local.write(part)
+
+            spread(fetch, names, min(_AT_ONCE, max(1, len(names))))
+            yield copy.path
+
+    # Runs
+
+    def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:
+        """Claim the paths of a template by a lease in the bucket. See :meth:`Storage.claim`."""
+        place, key = self._find(directory)
+        if not leave_lock or not place.takes_conditions(key):
+            return NoClaim()
+        return place.claims.take(key, template, user)
+
+    def event_log(self, directory: PurePath) -> EventLog:
+        """Return the log of a run. See :meth:`Storage.event_log`."""
+        place, key = self._find(directory)
+        if key not in place.logs:
+            place.logs[key] = ObjectEventLog(place.bucket, key, conditional=lambda: place.takes_conditions(key))
+        return place.logs[key]
+
+    def forget(self) -> None:
+        """Leave all that is held to the parent, in a forked child."""
+        for place in self._places.values():
+            place.claims.forget()
+
+
+def _visible(place: _Place, key: str) -> Iterator[Object]:
+    """Yield the objects below a key; versions of a directory that are not there are not seen."""
+    for each in place.bucket.below(key):
+        if not is_version(each.key.removeprefix(f"{key}/").partition("/")[0]):
+            yield each
+
+
+def _listed(place: _Place, key: str) -> tuple[list[Object], list[str]]:
+    """Return what lies right below a key; versions of a directory that are not there are not seen."""
+    objects, below = place.bucket.children(key)
+    return objects, [each for each in below if not is_version(_name(each))]
+
+
+def _info(kind: Any, found: Object) -> Info:
+    modified = int(found.modified.timestamp() * 1e9)
+    return Info(kind, found.size if kind != "directory" else 0, modified, (found.tag, modified, found.size))
+
+
+def _nobody_owns(name: str) -> bool:
+    del name
+    return False
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _parent(key: str) -> str:
+    return key.rpartition("/")[0]
+
+
+def _forget() -> None:
+    for storage in list(_storages):
+        storage.forget()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,74 @@
+"""What dead processes have left half-sent in a bucket. It is out of sight, and billed all the same.
+
+A cloud lists unfinished uploads only to who asks for them, which obstore does not: boto3 does, for S3. Google's bucket
+needs a rule for its lifecycle, and Azure's removes them after a week by itself.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from .bucket import Bucket
+from .versions import COMMIT, Versions, begun, is_version
+
+# What nobody has claimed may be another process's work under way, for so long.
+_ABANDONED_SECONDS = 24 * 3600.0
+
+Owns = Callable[[str], bool]
+"""Tells whether this process alone saves under a name of the directory."""
+
+
+def remove_versions(bucket: Bucket, versions: Versions, directory: str, owns: Owns) -> Iterator[str]:
+    """Remove the files of directories that were never committed; yield what was removed."""
+    there: dict[str, set[str]] = {}
+    committed: set[str] = set()
+    for each in bucket.below(directory):
+        name, _, rest = each.key.removeprefix(f"{directory}/").partition("/")
+        if rest == COMMIT:
+            committed.add(name)
+        if is_version(rest.partition("/")[0]):
+            there.setdefault(name, set()).add(rest.partition("/")[0])
+    for name, found in there.items():
+        current = versions.find(f"{directory}/{name}") if name in committed else None
+        for version in found - {current.name if current else ""}:
+            if owns(name) or time.time() - begun(version) > _ABANDONED_SECONDS:
+                versions.remove(f"{directory}/{name}", version)
+                yield f"{directory}/{name}/{version}"
+
+
+def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[str]) -> Iterator[str]:
+    """Abort uploads to S3 that nobody goes on with; yield their keys.
+
+    Args:
+        bucket: The bucket's name.
+        directory: The key below which the run lies.
+        owns: Tells whether only this process saves under a name of the directory.
+        living: The keys to which this process is sending.
+    """
+    client = _client()
+    if client is None:
+        return
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=f"{directory}/")
+    for upload in (each for page in pages for each in page.get("Uploads", ())):
+        key = upload["Key"]
+        name = key.removeprefix(f"{directory}/").partition("/")[0]
+        age = time.time() - upload["Initiated"].timestamp()
+        if key not in living and (owns(name) or age > _ABANDONED_SECONDS):
+            with contextlib.suppress(client.exceptions.NoSuchUpload):
+                client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+            yield key
+
+
+def _client() -> Any:
+    """Return boto3's client of S3; None where it is not installed."""
+    try:
+        import boto3
+        from botocore.config import Config
+    except ModuleNotFoundError:
+        return None
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    retries = Config(retries={"total_max_attempts": 3}, connect_timeout=10, read_timeout=30)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return boto3.client("s3", endpoint_url=endpoint, region_name=region, config=retries)

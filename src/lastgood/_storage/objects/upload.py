@@ -1,0 +1,109 @@
+"""The upload of a file from memory, held back before its last request: that one makes the object visible."""
+
+import threading
+from collections.abc import Iterator
+
+from ..._threads import Beside
+from ..base import Image, Report, StoredFile
+from ..in_memory import MemoryFile
+from .bucket import Bucket, part_size
+
+
+class _AbandonedError(Exception):
+    """The upload is not to be completed."""
+
+
+class Upload:
+    """One object on its way.
+
+    Attributes:
+        size: Its length in bytes.
+    """
+
+    def __init__(self, bucket: Bucket | None, key: str, image: Image) -> None:
+        """Wait until the file is complete in memory: its digests lie before some of what they are of.
+
+        Args:
+            bucket: Where to; None for nowhere: another process sends it.
+            key: The object's key.
+            image: The file.
+        """
+        image.wait_for(image.body.stop)
+        self.size, _ = image.seal()
+        self._bucket = bucket
+        self._key = key
+        self._content = image.memory[: self.size].data
+        self._sent = threading.Event()
+        self._decided = threading.Event()
+        self._is_wanted = False
+        self._sender: threading.Thread | None = None
+        self._running: Beside[str] | None = None
+
+    def send(self, report: Report) -> None:
+        """Send all parts; nothing is visible yet.
+
+        Raises:
+            OSError: The store failed.
+        """
+        bucket = self._bucket
+        if bucket is None:
+            report(self.size)
+            return
+        self._sender = threading.current_thread()
+        self._running = running = Beside(lambda: self._run(bucket, report), "lastgood-upload")
+        running.start()
+        self._sent.wait()
+        if running.wait(0):
+            running.result()
+
+    def _run(self, bucket: Bucket, report: Report) -> str:
+        try:
+            if self.size <= part_size(self.size):
+                self._wait()
+                tag = bucket.put(self._key, self._content)
+                report(self.size)
+                return tag
+            return bucket.upload(self._key, self._parts(report), self.size)
+        finally:
+            self._sent.set()
+
+    def _parts(self, report: Report) -> Iterator[memoryview]:
+        length = part_size(self.size)
+        for at in range(0, self.size, length):
+            part = self._content[at : at + length]
+            yield part
+            report(at + len(part))
+        self._wait()
+
+    def _wait(self) -> None:
+        """Wait until it is decided what becomes of it.
+
+        Raises:
+            _AbandonedError: Nothing is to.
+        """
+        if threading.current_thread() is self._sender:  # the interpreter ends, and has no threads to give any more
+            return
+        self._sent.set()
+        self._decided.wait()
+        if not self._is_wanted:
+            raise _AbandonedError
+
+    def complete(self) -> str:
+        """Make it visible; return its tag.
+
+        Raises:
+            OSError: The store failed.
+        """
+        self._is_wanted = True
+        self._decided.set()
+        return self._running.result() if self._running is not None else ""
+
+    def abandon(self) -> None:
+        """Leave nothing of it, unless it is complete; what it is sent from may be used for something else then."""
+        self._decided.set()
+        if self._running is not None:
+            self._running.wait()
+
+    def open(self, path: str) -> StoredFile:
+        """Return it as a file, from memory."""
+        return MemoryFile(path, self._content)

