@@ -45,6 +45,7 @@ class Engine:
         self._direction: Direction | None = None
         self._mode: Mode = "min"
         self._continues = False
+        self._was_interrupted = True  # perhaps, before this process
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a process that gets a copy can use: the saves are those of this one."""
@@ -160,9 +161,12 @@ class Engine:
         """Note a save that is durable, and prune; runs in the writer's thread."""
         self.keeper.committed(save.at, save.record, save.costs, self.settings.monitor, self._mode)
         interrupted = self.series.beside("interrupted")
-        if self._continues and save.at != interrupted:  # what a signal made it save is older now
+        if save.at == interrupted:
+            self._was_interrupted = True
+        elif self._continues and self._was_interrupted:  # what a signal made it save is older now
             with contextlib.suppress(OSError):
                 interrupted.storage.discard(interrupted.path)
+                self._was_interrupted = False
 
     def _call_user(self, save: Save) -> None:
         """Call ``on_save`` with a save that is durable; runs in the writer's thread, and the next save waits for it."""

@@ -150,6 +150,10 @@ class FitAdapter:
             batch: A batch, or an object with its structure, shapes and types; None, or an empty one, if there is none.
         """
 
+    def keep_state(self, model: Any) -> None:
+        """Have the model keep what it has now if the data end before another step."""
+        del model
+
     def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
         """Make ``fit`` begin with an epoch, counted from 0.
 

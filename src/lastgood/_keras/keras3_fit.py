@@ -67,6 +67,18 @@ class Keras3Fit(FitAdapter):
             with _leaving_alone(getattr(model, "optimizer", None)):
                 model._symbolic_build(data_batch=batch)
 
+    def keep_state(self, model: Any) -> None:
+        """Have the model keep what it has now if the data end before another step.
+
+        On jax, Keras takes the values out of the variables before it asks for a batch. If there is none, it puts back
+        what the step before left, or nothing.
+        """
+        if keras.backend.backend() != "jax" or not hasattr(model, "_get_jax_state"):
+            return
+        kinds = ("trainable_variables", "non_trainable_variables", "optimizer_variables", "metrics_variables")
+        state = model._get_jax_state(**dict.fromkeys(kinds, True))
+        model._jax_state, model._jax_state_synced = dict(zip(kinds, state, strict=True)), True
+
     @property
     def kind(self) -> str:
         """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras does not show it."""

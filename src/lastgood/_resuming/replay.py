@@ -178,6 +178,7 @@ class Replay(Hooks):
         callbacks.put_back(self._fit.members, self._state["callbacks"])
         if self._state["hook"] == "batch":
             self._replay("on_train_batch_end", self._position["batch"] - 1)
+        self._fit.keep_state(adapter.model)
         randomness.put_back(self._state["randomness"])
 
     def _put_back_model(self, adapter: ModelAdapter) -> None:

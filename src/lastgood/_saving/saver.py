@@ -14,7 +14,7 @@ from typing import Any
 from .._bytes.training_block import Training
 from .._errors import LastgoodError, SaveError, is_system_error
 from .._formats import Format, Snapshot, own_save
-from .._formats.base import to_bytes
+from .._formats.base import FileFormat, to_bytes
 from .._keras import ModelAdapter
 from .._record import Record
 from .._snapshot import copier, staging
@@ -290,8 +290,8 @@ class _Writing:
     def write(self) -> None:
         """Write to a stage. If the snapshot is live, this reads the model."""
         with self._keeping_errors():
-            if not self._save.at.storage.answers_at_once:
-                self._saver.format.check_replaceable(self._save.at)
+            if not (self._save.at.storage.answers_at_once or isinstance(self._saver.format, FileFormat)):
+                self._saver.format.check_replaceable(self._save.at)  # where a file and a directory cannot meet
             stage = self._stack.enter_context(self._saver.stage(self._save))
             self._snapshot.write(stage, self._save.count)
             self._stage = stage

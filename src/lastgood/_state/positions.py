@@ -4,6 +4,7 @@ Such are torchdata's ``StatefulDataLoader``, which answers for its iterator (``s
 the data sets of grain, whose iterators answer for themselves (``get_state``, ``set_state``).
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ class _Loader(Protocol):
     def state_dict(self) -> Any: ...
 
     def load_state_dict(self, state: Any) -> None: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class Positions:
         start, self._start = self._start, _Start()
         if start.state is not None and self._loader is not None:
             self._loader.load_state_dict(start.state)
+            if start.count >= _length(self._loader):  # nobody will draw from it, and the state is not the next one's
+                iter(self._loader)
+                return iter([()] * start.count)
         iterator: Any = iter(batches)
         if start.state is not None and self._loader is None:
             iterator.set_state(start.state)
@@ -83,6 +89,14 @@ class Positions:
             return iterator.get_state() if self._loader is None else self._loader.state_dict()
         except Exception:  # noqa: BLE001 - the data set's own code; training has its batch all the same
             return None
+
+
+def _length(loader: Any) -> float:
+    """Return how many batches a loader has; without an end where it does not know."""
+    try:
+        return len(loader)
+    except TypeError:
+        return math.inf
 
 
 @dataclass(frozen=True)

@@ -35,20 +35,20 @@ class Lease:
         users: Who uses it.
     """
 
-    def __init__(self, bucket: Bucket, key: str, what: str, seconds: float = SECONDS) -> None:
+    def __init__(self, bucket: Bucket, key: str, what: str, seconds: float | None = None) -> None:
         """Take what it is about; nothing is asked yet.
 
         Args:
             bucket: Where the object is.
             key: Its key.
             what: What it gives the right to, for people.
-            seconds: How long it lasts without being renewed.
+            seconds: How long it lasts without being renewed; None for ``SECONDS``.
         """
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()
         self._bucket = bucket
         self._key = key
         self._what = what
-        self._seconds = seconds
+        self._seconds = SECONDS if seconds is None else seconds
         self._tag = ""
         self._renewed = 0.0
         self._lost_to: Owner | None = None

@@ -207,17 +207,10 @@ class ObjectStorage(Storage):
         """Return what is at ``path``. See :meth:`Storage.info`."""
         place, key = self._find(path)
         while True:
-            with contextlib.suppress(FileNotFoundError):
-                return _info("file", place.bucket.head(place.versions.real(key)))
-            version = place.versions.find(key)
-            if version is not None:
-                return _info("directory", version.commit)
-            with contextlib.suppress(FileNotFoundError):
-                return _info("group", place.bucket.head(place.versions.real(key) + groups.INDEX))
-            first = list(islice(_visible(place, place.versions.real(key)), _ENOUGH))
-            if first:
-                newest = max(each.modified for each in first).timestamp()
-                return Info("directory", 0, int(newest * 1e9), hash(tuple(first)))
+            real = place.versions.real(key, itself=False)
+            found = _info_inside(place, real) if real != key else _info_of(place, key)
+            if found is not None:
+                return found
             if not place.versions.look_again(key):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
 
@@ -311,6 +304,43 @@ class ObjectStorage(Storage):
         """Leave all that is held to the parent, in a forked child."""
         for place in self._places.values():
             place.claims.forget()
+
+
+def _info_of(place: _Place, key: str) -> Info | None:
+    """Return what is at a key: the likely first, since each is a request."""
+    asked = [partial(_info_of_file, place, key), partial(_info_of_version, place, key)]
+    if place.versions.is_known(key):
+        asked.reverse()
+    for ask in [*asked, partial(_info_of_file, place, key, groups.INDEX), partial(_info_of_plain, place, key)]:
+        found = ask()
+        if found is not None:
+            return found
+    return None
+
+
+def _info_inside(place: _Place, real: str) -> Info | None:
+    """Return what is at a key in a version."""
+    return _info_of_file(place, real) or _info_of_plain(place, real)
+
+
+def _info_of_file(place: _Place, key: str, ending: str = "") -> Info | None:
+    try:
+        return _info("group" if ending else "file", place.bucket.head(key + ending))
+    except FileNotFoundError:
+        return None
+
+
+def _info_of_version(place: _Place, key: str) -> Info | None:
+    version = place.versions.find(key)
+    return None if version is None else _info("directory", version.commit)
+
+
+def _info_of_plain(place: _Place, key: str) -> Info | None:
+    first = list(islice(_visible(place, key), _ENOUGH))
+    if not first:
+        return None
+    newest = max(each.modified for each in first).timestamp()
+    return Info("directory", 0, int(newest * 1e9), hash(tuple(first)))
 
 
 def _visible(place: _Place, key: str) -> Iterator[Object]:

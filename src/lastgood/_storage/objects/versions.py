@@ -43,6 +43,7 @@ class Versions:
         """Know of none yet."""
         self._bucket = bucket
         self._known: dict[str, str] = {}
+        self._plain: set[str] = set()  # directories that were seen to be no checkpoints
         self._lock = threading.Lock()
 
     def find(self, directory: str) -> Version | None:
@@ -55,6 +56,7 @@ class Versions:
             commit, content = self._bucket.read(f"{directory}/{COMMIT}", _LONGEST)
         except FileNotFoundError:
             self._known.pop(directory, None)
+            self._plain.add(directory)
             return None
         try:
             name = json.loads(content)["version"]
@@ -62,12 +64,25 @@ class Versions:
             name = None
         if not isinstance(name, str) or not is_version(name):
             raise OSError(f"{self._bucket.url_of(f'{directory}/{COMMIT}')!r} does not say which version is there")
-        self._known[directory] = name
+        self._know(directory, name)
         return Version(name, commit)
 
-    def real(self, key: str) -> str:
-        """Return the key at which a file or directory lies: in the version that is there, if it is of a checkpoint."""
-        for directory in _above(key):
+    def _know(self, directory: str, name: str) -> None:
+        self._known[directory] = name
+        self._plain.discard(directory)
+
+    def is_known(self, directory: str) -> bool:
+        """Tell whether a directory was there when it was last asked for."""
+        return directory in self._known
+
+    def real(self, key: str, *, itself: bool = True) -> str:
+        """Return the key at which a file or directory lies: in the version that is there, if it is of a checkpoint.
+
+        Args:
+            key: The key, as users have it.
+            itself: Whether it may be the directory itself that has versions.
+        """
+        for directory in _above(key, itself=itself):
             if directory in self._known:
                 return f"{directory}/{self._known[directory]}{key.removeprefix(directory)}"
         return key
@@ -76,7 +91,7 @@ class Versions:
         """Ask for the versions of the directories above a key; return whether it lies elsewhere than was thought."""
         before = self.real(key)
         for directory in _above(key, itself=False):
-            if self.find(directory) is not None:
+            if directory not in self._plain and self.find(directory) is not None:
                 break
         return self.real(key) != before
 
@@ -101,7 +116,7 @@ class Versions:
                     break
             else:
                 raise OSError(f"others have saved to {self._bucket.url_of(directory)!r} all the time")
-            self._known[directory] = name
+            self._know(directory, name)
         if before is not None:
             self.remove(directory, before.name)
 
