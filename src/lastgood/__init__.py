@@ -21,6 +21,7 @@ from ._errors import (
     RestoreError,
     RunInUseError,
     SaveError,
+    StoreError,
     TargetIsDirectoryError,
 )
 
@@ -58,6 +59,7 @@ __all__ = [
     "RunInUseError",
     "SaveError",
     "Schedule",
+    "StoreError",
     "TargetIsDirectoryError",
     "__version__",
     "load_weights",

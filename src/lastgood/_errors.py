@@ -8,6 +8,7 @@ LastgoodError
 ├── SaveError                (OSError)            a checkpoint that could not be written or committed
 │   ├── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
 │   └── RunInUseError                             another process has the same files
+├── StoreError               (OSError)            a bucket that refused a request, or could not be reached
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
 │   └── CorruptCheckpointError                    its bytes are not those that were written
 ├── NotExactError            (AssertionError)     a training that does not go on exactly after a restart
@@ -43,11 +44,15 @@ class MonitorError(LastgoodError, ValueError):
     """The monitored value is not a scalar, so no best can be told."""
 
 
-class StoreError(OSError):
-    """A bucket refused a request, or could not be reached: the system's number, what the store said, the URL.
+class StoreError(LastgoodError, OSError):
+    """A bucket refused a request, or could not be reached. Where that keeps a save from its end, it is a SaveError.
 
-    Users get it inside of a :class:`SaveError`, or where a bucket is read.
+    Its arguments are the system's number, what the store has said and what to do, and the URL.
     """
+
+    def __str__(self) -> str:
+        """Return the URL, and what there is to say."""
+        return f"{self.filename}: {self.strerror}"
 
 
 class SaveError(LastgoodError, OSError):

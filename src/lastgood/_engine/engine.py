@@ -174,7 +174,7 @@ class Engine:
         if on_save is None or not self.keeper.publishes:
             return
         try:
-            on_save(self.keeper.checkpoint(save.at, save.record))
+            on_save(self.keeper.checkpoint(save.at, save.record, save.stats.size if save.stats else save.size))
         except Exception as error:  # noqa: BLE001 - code of the user's; it is reported at the next hook
             self._user_errors.append((save, error))
 

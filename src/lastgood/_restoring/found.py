@@ -72,9 +72,9 @@ def explaining(at: Location) -> Iterator[None]:
     """Raise what stock Keras raises in the block, which is of any type, as a RestoreError."""
     try:
         yield
-    except LastgoodError:
-        raise
     except Exception as error:
+        if isinstance(error, LastgoodError) and not isinstance(error, StoreError):
+            raise
         raise RestoreError(f"Error loading file from {at}. Reason: {error}") from error
 
 

@@ -119,11 +119,11 @@ class Keeper:
         if time.monotonic() >= self._rests_until:
             self._prune()
 
-    def checkpoint(self, at: Location, record: Record) -> Checkpoint:
+    def checkpoint(self, at: Location, record: Record, size: int) -> Checkpoint:
         """Return a checkpoint that has just been saved, as users see it."""
         place = (record.step, record.epoch, record.batch)
         return Checkpoint(
-            at.public(), record.format, at.size(), record.created, *place, record.metrics, pinned=False, record=record
+            at.public(), record.format, size, record.created, *place, record.metrics, pinned=False, record=record
         )
 
     def settle(self) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from .._bytes.training_block import Training
-from .._errors import LastgoodError, SaveError, is_system_error
+from .._errors import LastgoodError, SaveError, StoreError, is_system_error
 from .._formats import Format, Snapshot, own_save
 from .._formats.base import FileFormat, to_bytes
 from .._keras import ModelAdapter
@@ -349,7 +349,7 @@ def _explaining(path: str) -> Iterator[None]:
 
 def _explained(error: Any, path: str) -> Any:
     """Return ``error`` as what the user gets to see: with the path, and as a SaveError where the system refused."""
-    if isinstance(error, Exception) and not isinstance(error, LastgoodError):
+    if isinstance(error, StoreError) or (isinstance(error, Exception) and not isinstance(error, LastgoodError)):
         if is_system_error(error):
             return SaveError.during("save the checkpoint", path, error)
         error.add_note(f"This happened while lastgood saved the checkpoint {path!r}; it was not written.")

@@ -134,6 +134,14 @@ class StoredFile(ABC):
         self.read_into(content, offset)
         return bytes(content)
 
+    def part(self, offset: int, length: int) -> memoryview:
+        """Return the bytes from ``offset`` on, as memory that stays as it is.
+
+        Raises:
+            OSError: The file ends before, or the storage failed.
+        """
+        return memoryview(self.read(offset, length))
+
     def parts(self, start: int, stop: int) -> Iterator[memoryview]:
         """Yield the bytes from ``start`` to ``stop`` in parts; each is valid until the next.
 
@@ -215,6 +223,14 @@ class Stage(ABC):
 
         Raises:
             OSError: The storage failed.
+        """
+
+    @abstractmethod
+    def take(self, name: str, content: StoredFile, report: Report) -> None:
+        """Write a copy of a file, which has to stay open until the block of the stage has ended.
+
+        Raises:
+            OSError: One of the storages failed.
         """
 
     @abstractmethod

@@ -41,6 +41,14 @@ class LocalStage(Stage):
         """Write a file from memory. See :meth:`Stage.write_image`."""
         direct.write_file(self.make_place(name), image, report)
 
+    def take(self, name: str, content: StoredFile, report: Report) -> None:
+        """Write a copy of a file. See :meth:`Stage.take`."""
+        written = 0
+        with self.make_place(name).open("wb") as file:
+            for part in content.parts(0, content.size):
+                written += file.write(part)
+                report(written)
+
     def files(self) -> list[str]:
         """Return the names of the files written so far."""
         return files_of(self._path)

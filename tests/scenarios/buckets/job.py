@@ -1,6 +1,7 @@
-"""A training into a bucket, as a process: job.py URL ENDING EPOCHS; it says what was acknowledged, and how it ended.
+"""A training into a bucket, as a process that says what was acknowledged, and how it ended.
 
-Its last line is a digest of the weights at the end. Time that a store gets, and that a lease lasts, is shortened.
+python job.py URL ENDING EPOCHS   trains; its last line has a digest of the weights
+python job.py                     imports what training needs once, then forks a process for each job that comes in
 """
 
 import hashlib
@@ -8,24 +9,29 @@ import json
 import os
 import sys
 from datetime import timedelta
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+import keras
 import numpy as np
 
-from lastgood._storage.objects import clients, lease
+from lastgood import LastgoodError, ModelCheckpoint, SaveError
+from lastgood._storage.objects import bucket, clients, lease
+from scenarios.crash.server import wait
 
-clients._PATIENT.update(retry_timeout=timedelta(seconds=float(os.environ.get("PATIENCE", "6"))))
-clients._PATIENT["backoff"] = clients._QUICK["backoff"] = {
-    "init_backoff": timedelta(milliseconds=20),
-    "max_backoff": timedelta(milliseconds=400),
-    "base": 2.0,
-}
-lease.SECONDS = float(os.environ.get("LEASE", "60"))
+FAILED = 3  # the exit status of a training that a save's failure has ended
 
-import keras  # noqa: E402
 
-from lastgood import ModelCheckpoint, SaveError  # noqa: E402
-
-WIDTH = int(os.environ.get("WIDTH", "1500"))  # 9 MB of weights: more than goes in one request
+def configure():
+    """Shorten the parts of an upload, the time that a store gets, and that a lease lasts."""
+    bucket._PART = 5 * 1024 * 1024
+    clients._PATIENT["retry_timeout"] = timedelta(seconds=float(os.environ.get("PATIENCE", "8")))
+    clients._PATIENT["backoff"] = clients._QUICK["backoff"] = {
+        "init_backoff": timedelta(milliseconds=10),
+        "max_backoff": timedelta(milliseconds=300),
+        "base": 2.0,
+    }
+    lease.SECONDS = float(os.environ.get("LEASE", "60"))
 
 
 def say(event, **values):
@@ -34,36 +40,85 @@ def say(event, **values):
 
 
 def model():
-    """Return the model, always the same."""
+    """Return the model, always the same: its checkpoints go in several parts."""
+    width = 1250
+    keras.backend.clear_session()  # a directory of Orbax's tells variables by the layers' automatic names
     keras.utils.set_random_seed(1)
-    layers = [keras.layers.Input((8,)), keras.layers.Dense(WIDTH), keras.layers.Dropout(0.2), keras.layers.Dense(WIDTH)]
+    layers = [keras.layers.Input((8,)), keras.layers.Dense(width), keras.layers.Dropout(0.2), keras.layers.Dense(width)]
     made = keras.Sequential(layers)
     made.compile(keras.optimizers.SGD(1e-3), "mse")
     return made
 
 
-def main(url, ending, epochs):
-    """Train, and say so."""
+def digest(weights):
+    """Return what stands for weights."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in weights)).hexdigest()
+
+
+def train(url, ending, epochs):
+    """Train, and say so; return the exit status."""
     trained = model()
-    x = np.random.default_rng(2).normal(size=(32, 8)).astype("float32")
-    y = np.zeros((32, WIDTH), "float32")
+    x = np.random.default_rng(2).normal(size=(16, 8)).astype("float32")
+    y = np.zeros((16, trained.output_shape[1]), "float32")
     checkpoint = ModelCheckpoint(
         f"{url}/{{epoch:02d}}{ending}",
         save_weights_only=ending != ".keras",
         keep_last=2,
         resume=True,
-        on_save=lambda saved: say("acknowledged", step=saved.step, path=str(saved.path)),
+        on_save=lambda saved: say("acknowledged", epoch=saved.epoch),
     )
-    first = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: say("epoch", epoch=epoch))
-    first.async_safe = True
+
+    class Teller(keras.callbacks.Callback):
+        async_safe = True
+
+        def on_epoch_begin(self, epoch, logs=None):
+            say("epoch", epoch=epoch)
+
+        def on_epoch_end(self, epoch, logs=None):
+            say("weights", epoch=epoch + 1, digest=digest(self.model.get_weights()))
+
     try:
-        trained.fit(x, y, epochs=epochs, batch_size=8, verbose=0, callbacks=[first, checkpoint])
+        trained.fit(x, y, epochs=int(epochs), batch_size=8, verbose=0, callbacks=[Teller(), checkpoint])
     except SaveError as error:
         say("failed", error=str(error))
-        sys.exit(3)
-    digest = hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in trained.get_weights()))
-    say("ended", digest=digest.hexdigest())
+        return FAILED
+    say("ended", digest=digest(trained.get_weights()))
+    return 0
+
+
+def serve():
+    """Fork a process for each line of JSON that comes in, and answer each in a line: see :class:`attempts.Jobs`."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        torch.set_num_threads(1)  # threads do not outlive a fork, and what waits for them hangs
+    model().fit(np.zeros((8, 8)), np.zeros((8, 1250)), verbose=0)
+    print("ready", flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        if "wait" in command:
+            print(json.dumps(wait(command["wait"], command["seconds"])), flush=True)
+            continue
+        pid = os.fork()
+        if not pid:
+            os.dup2(os.open(command["log"], os.O_WRONLY | os.O_CREAT, 0o644), 1)
+            os.dup2(1, 2)
+            os.environ.update(command["environment"])
+            configure()
+            status = 1
+            try:
+                status = train(*command["arguments"])
+            except BaseException as error:  # noqa: BLE001 - it is told, and the process ends here
+                say("raised", error=repr(error), is_ours=isinstance(error, LastgoodError))
+            from lastgood._storage.objects.log import _flush_all
+
+            _flush_all()
+            os._exit(status)
+        print(pid, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    if len(sys.argv) > 1:
+        configure()
+        sys.exit(train(*sys.argv[1:]))
+    serve()

@@ -109,11 +109,12 @@ class _Handler(BaseHTTPRequestHandler):
                 length = int(value)
         self.send_header("Content-Length", str(length))
         self.end_headers()
-        if cut and content:
+        if cut and content and self.command != "HEAD":
             self.wfile.write(content[: len(content) // 2])
             self._hang_up()
             return
-        self.wfile.write(content)
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def _hang_up(self):
         self.close_connection = True

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path, PurePath
 
 from ..base import Image, Report, Stage, StoredFile
-from ..in_memory import MemoryFile
+from ..in_memory import Again, MemoryFile
 from ..scratch import scratch_directory
 from ..stages import LocalStage
 from .upload import Upload
@@ -22,7 +22,11 @@ class ObjectStage(Stage):
     """
 
     def __init__(
-        self, target: PurePath, suffix: str, begin: Callable[[str, Image], Upload], beside: Callable[[], Sequence[str]]
+        self,
+        target: PurePath,
+        suffix: str,
+        begin: Callable[[str, StoredFile], Upload],
+        beside: Callable[[], Sequence[str]],
     ) -> None:
         """Begin empty.
 
@@ -63,8 +67,17 @@ class ObjectStage(Stage):
         self.small[name] = content
 
     def write_image(self, name: str, image: Image, report: Report) -> None:
-        """Send a file from memory. See :meth:`Stage.write_image`."""
-        upload = self.uploads[name] = self._begin(name, image)
+        """Send a file from memory. See :meth:`Stage.write_image`.
+
+        It is complete by then: its digests lie before some of what they are of.
+        """
+        image.wait_for(image.body.stop)
+        size, _ = image.seal()
+        self.take(name, MemoryFile(name, image.memory[:size].data), report)
+
+    def take(self, name: str, content: StoredFile, report: Report) -> None:
+        """Send an open file. See :meth:`Stage.take`."""
+        upload = self.uploads[name] = self._begin(name, content)
         upload.send(report)
 
     def files(self) -> list[str]:
@@ -75,7 +88,7 @@ class ObjectStage(Stage):
     def open(self, name: str) -> StoredFile:
         """Open a file that was written."""
         if name in self.uploads:
-            return self.uploads[name].open(name)
+            return Again(self.uploads[name].content)
         if name in self.small:
             return MemoryFile(name, self.small[name])
         return self._local_stage().open(name)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..._threads import spread
 from .. import groups
-from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Image, Info, Stage, Storage, StoredFile, file_path
+from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path
 from ..scratch import scratch_directory
 from ..stages import LocalStage
 from . import unfinished, urls
@@ -106,8 +106,8 @@ class ObjectStorage(Storage):
         version = new_version()
         conditional = place.takes_conditions(_parent(key)) if publish else False
 
-        def begin(name: str, image: Image) -> Upload:
-            return Upload(place.bucket if publish else None, f"{key}/{version}/{name}" if name else key, image)
+        def begin(name: str, content: StoredFile) -> Upload:
+            return Upload(place.bucket if publish else None, f"{key}/{version}/{name}" if name else key, content)
 
         stage = ObjectStage(target, suffix, begin, lambda: self._names(target.parent))
         place.sending.add(key)
@@ -276,10 +276,8 @@ class ObjectStorage(Storage):
 
             def fetch(some: Sequence[str]) -> None:
                 for name in some:
-                    at = file_path(path, kind, name) if name else path
-                    with self.open(at) as file, copy.make_place(name).open("wb") as local:
-                        for part in file.parts(0, file.size):
-                            local.write(part)
+                    with self.open(file_path(path, kind, name) if name else path) as file:
+                        copy.take(name, file, _nobody_asks)
 
             spread(fetch, names, min(_AT_ONCE, max(1, len(names))))
             yield copy.path
@@ -359,6 +357,10 @@ def _listed(place: _Place, key: str) -> tuple[list[Object], list[str]]:
 def _info(kind: Any, found: Object) -> Info:
     modified = int(found.modified.timestamp() * 1e9)
     return Info(kind, found.size if kind != "directory" else 0, modified, (found.tag, modified, found.size))
+
+
+def _nobody_asks(written: int) -> None:
+    del written
 
 
 def _nobody_owns(name: str) -> bool:

@@ -1,11 +1,10 @@
-"""The upload of a file from memory, held back before its last request: that one makes the object visible."""
+"""The upload of a file, held back before its last request: that one makes the object visible."""
 
 import threading
 from collections.abc import Iterator
 
 from ..._threads import Beside
-from ..base import Image, Report, StoredFile
-from ..in_memory import MemoryFile
+from ..base import Report, StoredFile
 from .bucket import Bucket, part_size
 
 
@@ -17,22 +16,20 @@ class Upload:
     """One object on its way.
 
     Attributes:
-        size: Its length in bytes.
+        content: What is sent.
     """
 
-    def __init__(self, bucket: Bucket | None, key: str, image: Image) -> None:
-        """Wait until the file is complete in memory: its digests lie before some of what they are of.
+    def __init__(self, bucket: Bucket | None, key: str, content: StoredFile) -> None:
+        """Take what to send.
 
         Args:
             bucket: Where to; None for nowhere: another process sends it.
             key: The object's key.
-            image: The file.
+            content: The file, which has to stay open.
         """
-        image.wait_for(image.body.stop)
-        self.size, _ = image.seal()
+        self.content = content
         self._bucket = bucket
         self._key = key
-        self._content = image.memory[: self.size].data
         self._sent = threading.Event()
         self._decided = threading.Event()
         self._is_wanted = False
@@ -47,7 +44,7 @@ class Upload:
         """
         bucket = self._bucket
         if bucket is None:
-            report(self.size)
+            report(self.content.size)
             return
         self._sender = threading.current_thread()
         self._running = running = Beside(lambda: self._run(bucket, report), "lastgood-upload")
@@ -58,19 +55,21 @@ class Upload:
 
     def _run(self, bucket: Bucket, report: Report) -> str:
         try:
-            if self.size <= part_size(self.size):
+            size = self.content.size
+            if size <= part_size(size):
                 self._wait()
-                tag = bucket.put(self._key, self._content)
-                report(self.size)
+                tag = bucket.put(self._key, self.content.part(0, size))
+                report(self.content.size)
                 return tag
-            return bucket.upload(self._key, self._parts(report), self.size)
+            return bucket.upload(self._key, self._parts(report), size)
         finally:
             self._sent.set()
 
     def _parts(self, report: Report) -> Iterator[memoryview]:
-        length = part_size(self.size)
-        for at in range(0, self.size, length):
-            part = self._content[at : at + length]
+        size = self.content.size
+        length = part_size(size)
+        for at in range(0, size, length):
+            part = self.content.part(at, min(length, size - at))
             yield part
             report(at + len(part))
         self._wait()
@@ -103,7 +102,3 @@ class Upload:
         self._decided.set()
         if self._running is not None:
             self._running.wait()
-
-    def open(self, path: str) -> StoredFile:
-        """Return it as a file, from memory."""
-        return MemoryFile(path, self._content)

@@ -1,0 +1,93 @@
+"""All that is tried of a store's failures, and what came of it: matrix.py [--only TEXT] [--most N] [--jobs N]."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from helpers import servers
+from scenarios.buckets.attempts import ENDINGS, KILLS, LASTING, TRANSIENT, Case, Jobs, Stage
+from scenarios.buckets.proxy import proxy
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+@contextmanager
+def stage(endpoint):
+    """Give a stage in front of a store."""
+    with proxy(endpoint) as (through, follow), Jobs() as jobs:
+        yield Stage(jobs, endpoint, through, follow)
+
+
+def cases(ending, requests):
+    """Yield all cases of an ending: each fault at each request."""
+    faults = [(fault, False) for fault in TRANSIENT + KILLS] + [(fault, True) for fault in LASTING]
+    for restart, count in zip((False, True), requests, strict=True):
+        for fault, lasts in faults:
+            yield from (Case(ending, fault, lasts, restart, at) for at in range(1, count + 1))
+
+
+def sample(every, most, seed=0):
+    """Return some of the cases, chosen by ``seed``; all if there are no more."""
+    every = list(every)
+    return random.Random(seed).sample(every, most) if most is not None and len(every) > most else every
+
+
+def _work(task):
+    endpoint, ending, only, most, share, shares = task
+    rows, wrong, began = Counter(), [], time.monotonic()
+    with stage(endpoint) as place:
+        place.measure(ending)
+        chosen = [case for case in cases(ending, place.requests[ending]) if only in str(case)]
+        for case in sample(chosen, most)[share::shares]:
+            finding, struck = place.attempt(case)
+            rows[case.title, "PASS" if not finding else "FAIL"] += 1
+            rows[case.title, "struck"] += struck
+            if finding:
+                wrong.append(f"{case}: {finding}")
+                print(wrong[-1], flush=True)
+    return ending, rows, wrong, time.monotonic() - began
+
+
+def main():
+    """Try all, print what came of it, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--most", type=int, help="cases of an ending, at most")
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    os.environ.setdefault("KERAS_BACKEND", "torch")
+    total, wrong = Counter(), []
+    with tempfile.TemporaryDirectory() as directory, servers.seaweedfs(directory) as endpoint:
+        shares = arguments.jobs
+        tasks = [
+            (endpoint, ending, arguments.only, arguments.most, share, shares)
+            for ending in ENDINGS
+            for share in range(shares)
+        ]
+        with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
+            for ending, rows, found, seconds in pool.imap_unordered(_work, tasks):
+                total.update(rows)
+                wrong += found
+                print(f"{seconds:6.1f} s  {ending or 'directory'}: {dict(rows)}", flush=True)
+    titles = sorted({title for title, _ in total})
+    results = {title: {what: total[title, what] for what in ("PASS", "FAIL", "struck")} for title in titles}
+    if not arguments.only and arguments.most is None:
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    for title, counts in results.items():
+        print(
+            f"{title:36} {counts['PASS']} of {counts['PASS'] + counts['FAIL']}, {counts['struck']} ended the training"
+        )
+    sys.exit("\n".join(["NOT PASSED:", *wrong]) if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
