@@ -40,6 +40,7 @@ class CheckpointCallback(CheckpointHooks):
         resume: bool = False,
         on_error: str = "raise",
         on_save: OnSave | None = None,
+        mirror: str | os.PathLike[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Make the callback.
@@ -77,6 +78,10 @@ class CheckpointCallback(CheckpointHooks):
             on_save: A function of yours that is called with the :class:`Checkpoint` of each save once that is durable,
                 to upload it or to tell somebody. Training goes on meanwhile; the next save waits until it returns. What
                 it raises is treated as ``on_error`` says.
+            mirror: A directory, as a path or a URL such as ``"s3://bucket/run"``, that each checkpoint is copied to
+                while training goes on: for fast saves to a local disk of a machine that may disappear. What
+                ``keep_last`` and the like say is kept there, too. Where copies are slower than saves, those in between
+                are left out; training ends when the newest is there. ``resume`` takes the newest of both.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
         Raises:
@@ -99,6 +104,7 @@ class CheckpointCallback(CheckpointHooks):
             keep=keep,
             on_error=on_error,
             on_save=on_save,
+            mirror=mirror,
         )
         warn_of_deprecated(kwargs, type(self).__name__)
         self.verbose = verbose

@@ -5,12 +5,11 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .._engine import show_progress
+from .._engine import Engine, show_progress
 from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
 from .._restoring import load_into
 from .._resuming import FitSession
-from .._run import by_age
 from .last_hook import LastHook
 from .names import MissingNames
 from .stock_methods import StockMethods
@@ -134,6 +133,7 @@ class CheckpointHooks(StockMethods):
                 self._saves.save_last(self._moment("end", None, logs), restored=restored)
             show_progress(self._engine.under_way, enabled=self.verbose >= 1)
             self._engine.wait()
+            self._engine.wait_for_copies()
             self._saves.report()
 
     # What they share
@@ -177,7 +177,8 @@ class CheckpointHooks(StockMethods):
         members = self._session.fit.members
         alike = [each for each in members if isinstance(each, CheckpointHooks) and each.resume] or [self]
         if alike[0] is self:
-            self._session.resume(adapter, by_age(each._engine.series for each in alike), self)
+            engines = [each._engine for each in alike]
+            self._session.resume(adapter, Engine.newest_first(engines), self)
 
     def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
         """Warn of names that training will not log; those that another callback may add are looked for later."""

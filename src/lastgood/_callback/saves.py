@@ -114,6 +114,7 @@ class Saves:
         if self.last_place != moment.place:
             self.save(moment, str(self._engine.series.beside("interrupted")))
         self._engine.wait()
+        self._engine.wait_for_copies()
         self.report()
 
     def save_last(self, moment: Moment, *, restored: bool) -> None:
@@ -158,5 +159,7 @@ class Saves:
                 self._announcer.finished(save, save.record.epoch)
             else:
                 self._announcer.failed(save.error, on_error or self._engine.settings.on_error, save.record.epoch)
+        for text in self._engine.copy_failures():
+            warnings.warn(text, stacklevel=3)
         for save, error in self._engine.user_errors():
             self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.epoch)

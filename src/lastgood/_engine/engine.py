@@ -7,18 +7,21 @@ ended saves <- Engine.ended <- next hook, or next call
 import contextlib
 import warnings
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from .._bytes.training_block import Training
+from .._formats import Format
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.monitor import Direction, Mode, resolve_direction
 from .._record import Record
-from .._run import Keeper, Run, Series
+from .._run import Keeper, Run, Series, by_age
 from .._saving import Save, Saver, SaveStats, environment, record_of
+from .._storage import Location
 from . import preflight
+from .mirror import Copy, Mirror
 from .settings import Settings
 
 
@@ -29,6 +32,7 @@ class Engine:
         settings: What the user has asked for.
         series: The checkpoints that the template makes.
         keeper: What is kept of the run beside them.
+        mirror: Their copies elsewhere; None if there are none.
         last: The save that was begun last, if it has not failed.
     """
 
@@ -37,6 +41,7 @@ class Engine:
         self.settings = settings
         self.series = Series(settings.template, settings.format, settings.storage)
         self.keeper = Keeper(self.series, settings.retention)
+        self.mirror = self._mirrored()
         self.last: Save | None = None
         self._saver = Saver(
             settings.format, self._note_commit, self._call_user, background=settings.background is not False
@@ -52,9 +57,23 @@ class Engine:
         self.wait()
         return {**vars(self), "last": None, "_user_errors": deque()}
 
+    def _mirrored(self) -> Mirror | None:
+        directory = self.settings.mirror
+        if directory is None:
+            return None
+        return Mirror(directory, self.series, self.settings.retention, self.keeper.run)
+
     def continue_run(self) -> None:
         """Have the run be kept so that a restart can continue it."""
         self._continues = self.keeper.wanted = True
+        if self.mirror is not None:
+            self.mirror.keeper.wanted = True
+
+    @staticmethod
+    def newest_first(engines: Sequence["Engine"]) -> list[tuple[Location, Format]]:
+        """Return what a restart may continue from, of several engines: their checkpoints, and the copies of these."""
+        copies = [each.mirror.series for each in engines if each.mirror is not None]
+        return by_age([each.series for each in engines], copies)
 
     def begin(self, adapter: ModelAdapter, training: Training, *, at_once: bool = False) -> None:
         """Check what would fail at the first save, claim the paths, and get ready.
@@ -81,13 +100,28 @@ class Engine:
         preflight.warn_of_space(self.series.directory, adapter.state_bytes())
         if self.keeper.publishes:
             preflight.warn_of_limits(self.series)
+        if self.mirror is not None:
+            self._begin_mirror(self.mirror)
         self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
         self.last = None
 
+    def _begin_mirror(self, mirror: Mirror) -> None:
+        mirror.keeper.publishes = self.keeper.publishes
+        preflight.check_target(mirror.series)
+        if self.keeper.publishes:
+            preflight.claim(mirror.keeper, str(mirror.series.directory), refuse=self._refuses)
+            for directory in mirror.series.directories():
+                directory.storage.reclaim(directory.path, mirror.series.names)
+            preflight.warn_of_limits(mirror.series)
+
+    @property
+    def _refuses(self) -> bool:
+        """Whether another process must not train into the same files: this one deletes them, or goes on from them."""
+        return self._continues or self.settings.retention.prunes
+
     def _claim(self) -> None:
         if self.keeper.publishes:
-            refuse = self._continues or self.settings.retention.prunes
-            preflight.claim(self.keeper, self.settings.template.text, refuse=refuse)
+            preflight.claim(self.keeper, self.settings.template.text, refuse=self._refuses)
 
     def _follow_directory(self) -> None:
         """Take a relative template as it is meant now: a program may change its working directory."""
@@ -110,6 +144,9 @@ class Engine:
         self.series = series
         if moved:
             self.keeper = self.keeper.moved(series)
+            if self.mirror is not None:
+                self.mirror.end()
+            self.mirror = self._mirrored()
             if claimed:
                 self._claim()
 
@@ -126,6 +163,8 @@ class Engine:
         if stopped is not None:
             self.keeper.note("end", stopped=stopped)
         self.keeper.release()
+        if self.mirror is not None:
+            self.mirror.end()
 
     def record(self, moment: Moment, adapter: ModelAdapter) -> Record:
         """Return what a save at a moment would say of itself."""
@@ -159,7 +198,10 @@ class Engine:
 
     def _note_commit(self, save: Save) -> None:
         """Note a save that is durable, and prune; runs in the writer's thread."""
-        self.keeper.committed(save.at, save.record, save.costs, self.settings.monitor, self._mode)
+        monitor = self.settings.monitor
+        self.keeper.committed(save.at, save.record, save.costs, monitor, self._mode)
+        if self.mirror is not None and self.keeper.publishes:
+            self.mirror.add(Copy(save.at, save.record, save.costs, monitor, self._mode))
         interrupted = self.series.beside("interrupted")
         if save.at == interrupted:
             self._was_interrupted = True
@@ -204,6 +246,8 @@ class Engine:
         late = {name: metrics[name] for name in metrics.keys() - record.metrics.keys()}
         if late:
             self.keeper.late(self.last.at, record, late, step)
+            if self.mirror is not None:
+                self.mirror.late(self.last.at, record, late, step)
 
     def ended(self) -> Iterator[Save]:
         """Yield each save that has ended, once."""
@@ -221,6 +265,16 @@ class Engine:
         self._saver.wait()
         if self.settings.on_save is not None:
             self._saver.wait_for_calls()
+
+    def wait_for_copies(self) -> None:
+        """Return when the mirror, if there is one, has what it is to have."""
+        if self.mirror is not None:
+            self.mirror.wait()
+
+    def copy_failures(self) -> Iterator[str]:
+        """Yield each copy to the mirror that has failed, in words, once."""
+        if self.mirror is not None:
+            yield from self.mirror.failures()
 
     @property
     def under_way(self) -> Save | None:

@@ -37,6 +37,7 @@ class Settings:
         retention: What to keep.
         on_error: What to do about a save that failed.
         on_save: Called with each checkpoint that is durable; None for nothing.
+        mirror: The directory that checkpoints are copied to, as a path or a URL; None for none.
     """
 
     owner: str
@@ -51,6 +52,7 @@ class Settings:
     retention: Retention
     on_error: OnError
     on_save: OnSave | None
+    mirror: str | None
 
     @classmethod
     def parse(
@@ -70,6 +72,7 @@ class Settings:
         keep: Any,
         on_error: Any,
         on_save: Any,
+        mirror: Any,
     ) -> "Settings":
         """Check the arguments.
 
@@ -88,6 +91,7 @@ class Settings:
             keep: See :class:`Retention`.
             on_error: ``"raise"`` or ``"warn"``.
             on_save: A function that takes a checkpoint, or None.
+            mirror: The path or URL of a directory, or None.
 
         Raises:
             ArgumentError: A value cannot work.
@@ -113,6 +117,7 @@ class Settings:
             retention=Retention.parse(keep_last, keep_best, keep_every, keep),
             on_error=parse_on_error(on_error),
             on_save=parse_on_save(on_save),
+            mirror=_parse_mirror(mirror, storage, template),
         )
 
 
@@ -135,6 +140,24 @@ def moved(settings: Settings, filepath: Any) -> Settings:
             options=settings.options,
         )
     return replace(settings, template=template, storage=storage, format=file_format)
+
+
+def _parse_mirror(mirror: Any, storage: Storage, template: Template) -> str | None:
+    """Return the directory that checkpoints are copied to.
+
+    Raises:
+        ArgumentError: It is the one that they are saved in, or a URL that cannot be.
+        ArgumentTypeError: It is no path.
+    """
+    if mirror is None:
+        return None
+    text = as_text(mirror, "mirror")
+    if not text:
+        raise ArgumentError("mirror is empty. Pass the directory to copy checkpoints to, such as 's3://bucket/run'.")
+    there = storage_of(text)
+    if there is storage and there.parse(text) == storage.parse(template.components()[0]):
+        raise ArgumentError(f"mirror {text!r} is the directory that is saved in. Pass another one.")
+    return text
 
 
 def parse_background(value: Any) -> Background:

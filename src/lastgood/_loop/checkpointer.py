@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
@@ -16,7 +17,7 @@ from .._moment import Moment
 from .._policies.retention import KeepPolicy
 from .._restoring import Progress, newest_intact, put_in_place
 from .._resuming import Interruption
-from .._run import Run, by_age
+from .._run import Run
 from .._saving import SaveStats
 from .._state.model import loop_state
 
@@ -57,6 +58,7 @@ class Checkpointer:
         mode: str = "auto",
         on_error: str = "raise",
         on_save: OnSave | None = None,
+        mirror: str | os.PathLike[str] | None = None,
     ) -> None:
         """Make it.
 
@@ -78,6 +80,7 @@ class Checkpointer:
             mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the model's metric itself.
             on_error: ``"raise"`` raises the error of a save that failed from the next call; ``"warn"`` warns of it.
             on_save: As for :class:`ModelCheckpoint`.
+            mirror: As for :class:`ModelCheckpoint`.
 
         Raises:
             ArgumentError: A ValueError: an argument's value cannot work.
@@ -99,6 +102,7 @@ class Checkpointer:
             keep=keep,
             on_error=on_error,
             on_save=on_save,
+            mirror=mirror,
         )
         self.filepath = settings.template.text
         self._engine = Engine(settings)
@@ -172,7 +176,7 @@ class Checkpointer:
         adapter = self._adapter(model)
         self._engine.continue_run()
         self._begin(adapter)
-        found = newest_intact(by_age([self._engine.series]))
+        found = newest_intact(Engine.newest_first([self._engine]))
         if found is None:
             return None
         self._engine.keeper.name = found.record.run or self._engine.keeper.name
@@ -227,6 +231,8 @@ class Checkpointer:
                 self._announcer.finished(save, save.record.step)
             else:
                 self._announcer.failed(save.error, on_error or self._engine.settings.on_error, save.record.step)
+        for text in self._engine.copy_failures():
+            warnings.warn(text, stacklevel=3)
         for save, error in self._engine.user_errors():
             self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.step)
 
@@ -242,6 +248,7 @@ class Checkpointer:
         try:
             show_progress(self._engine.under_way, enabled=self._announcer.verbose >= 1)
             self._engine.wait()
+            self._engine.wait_for_copies()
             self._report(on_error="warn" if error is not None else None)  # the block's own error comes first
             self._engine.keeper.settle()
         finally:

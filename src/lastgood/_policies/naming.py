@@ -118,10 +118,9 @@ class Template:
     def below(self) -> str:
         """The template of the paths below the directory that :meth:`components` returns."""
         text = "".join(
-            _escaped(literal) + _placeholder(field, spec, conversion)
-            for literal, field, spec, conversion in self._parts
+            literal(text) + _placeholder(field, spec, conversion) for text, field, spec, conversion in self._parts
         )
-        return text.removeprefix(_escaped(self._inside(""))).lstrip("/")
+        return text.removeprefix(literal(self._inside(""))).lstrip("/")
 
     def matches(self, path: str) -> bool:
         """Tell whether a path is one that this template can have made."""
@@ -232,8 +231,9 @@ def _after_number(name: str, starts: set[int]) -> set[int]:
 _Piece = str | Callable[[str, set[int]], set[int]]
 
 
-def _escaped(literal: str) -> str:
-    return literal.replace("{", "{{").replace("}", "}}")
+def literal(text: str) -> str:
+    """Return the template of which ``text`` itself is the only path."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def _placeholder(field: str | None, spec: str, conversion: str) -> str:

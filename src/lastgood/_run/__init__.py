@@ -1,7 +1,8 @@
 """A directory of checkpoints: what it holds, and what is kept of it."""
 
 from .keeper import Keeper
+from .pruning import name_below
 from .run import Run, open_run
 from .series import Series, by_age, set_aside
 
-__all__ = ["Keeper", "Run", "Series", "by_age", "open_run", "set_aside"]
+__all__ = ["Keeper", "Run", "Series", "by_age", "name_below", "open_run", "set_aside"]

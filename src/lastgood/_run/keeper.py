@@ -3,8 +3,9 @@
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from .._checkpoint import Checkpoint
@@ -39,12 +40,15 @@ class Keeper:
         publishes: Whether checkpoints of this process appear; if not, another one's do, and it keeps the run.
     """
 
-    def __init__(self, series: Series, retention: Retention) -> None:
+    def __init__(
+        self, series: Series, retention: Retention, pinned: Callable[[], Collection[str]] | None = None
+    ) -> None:
         """Begin a run of a new name; nothing is written yet.
 
         Args:
             series: The template, and where its checkpoints lie.
             retention: What to keep.
+            pinned: Returns the names of checkpoints that are pinned elsewhere; None for none.
         """
         self.run = Run(series.directory)
         self.name = secrets.token_hex(8)
@@ -53,6 +57,7 @@ class Keeper:
         self.wanted = retention.prunes
         self.publishes = True
         self._series = series
+        self._pinned = pinned
         self._rank_by: tuple[str, Mode] | None = None
         self._has_news = False  # whether there is something that no pruning has seen
         self._rests_until = 0.0
@@ -85,7 +90,7 @@ class Keeper:
     def moved(self, series: Series) -> "Keeper":
         """Return what keeps the same run where its template leads to now; its old place is left to others."""
         self.release()
-        moved = Keeper(series, self.retention)
+        moved = Keeper(series, self.retention, self._pinned)
         moved.name, moved.wanted, moved.publishes = self.name, self.wanted, self.publishes
         return moved
 
@@ -137,7 +142,9 @@ class Keeper:
 
     def _look(self) -> list[Checkpoint]:
         """Return what the template can have named: the directory may hold much else, and be searched at each save."""
-        return self.run.look_at(self._series.existing())
+        found = self.run.look_at(self._series.existing())
+        pinned = self._pinned() if self._pinned is not None else ()
+        return [replace(each, pinned=True) if self.run.name_of(each) in pinned else each for each in found]
 
     def _prune(self) -> None:
         if self._rank_by is None or not self.retention.prunes or not self.publishes:

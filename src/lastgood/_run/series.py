@@ -101,13 +101,17 @@ class Series:
         yield from self._ages(*(Seen(at) for at in beside if at.kind is not None))
 
 
-def by_age(series: Iterable[Series]) -> list[tuple[Location, Format]]:
-    """Return the checkpoints of some series with their formats, the newest first.
+def by_age(series: Iterable[Series], copies: Iterable[Series] = ()) -> list[tuple[Location, Format]]:
+    """Return the checkpoints of some series and of their copies with their formats, the newest first.
+
+    Of a checkpoint and its copy, the copy comes second.
 
     The step of their records says which is newer. One whose record cannot be read is first if it was written after all
     that have one, and last if not.
     """
     found: dict[Location, tuple[int | None, int, Format]] = {}
+    for each in copies:
+        found.update({at: (step, 0, each.format) for at, step, _ in each.ages()})
     for each in series:
         found.update({at: (step, written, each.format) for at, step, written in each.ages()})
     known = {at: (step, written) for at, (step, written, _) in found.items() if step is not None}

@@ -1,0 +1,158 @@
+"""A second place for checkpoints: each that is durable is copied there, behind training's back.
+
+commit in the writer's thread -> Mirror.add -> a thread of its own: copy, commit there, note and prune there
+"""
+
+import atexit
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._policies.monitor import Mode
+from .._policies.naming import Template, literal
+from .._policies.retention import Retention
+from .._record import Record
+from .._run import Keeper, Run, Series, name_below
+from .._storage import Location, storage_of
+from .._threads import Beside
+
+_LOGGER = logging.getLogger("lastgood")
+_mirrors: "weakref.WeakSet[Mirror]" = weakref.WeakSet()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A checkpoint that is to be copied.
+
+    Attributes:
+        at: Where it is.
+        record: Its record.
+        costs: What its save took.
+        monitor: The metric that says which is best.
+        mode: The way in which it improves.
+    """
+
+    at: Location
+    record: Record
+    costs: Mapping[str, float]
+    monitor: str
+    mode: Mode
+
+
+class Mirror:
+    """The copies of one template's checkpoints.
+
+    One is being copied, and one may wait: where the copies are slower than the saves, those in between are left out.
+
+    Attributes:
+        series: Where the copies lie.
+        keeper: What is kept of the run there.
+        skipped: How many checkpoints were left out.
+    """
+
+    def __init__(self, directory: str, series: Series, retention: Retention, run: Run) -> None:
+        """Take where to.
+
+        Args:
+            directory: The path or URL of a directory.
+            series: The checkpoints that are to be copied.
+            retention: What to keep of the copies.
+            run: The directory that they are copied from, whose pins count for the copies, too.
+        """
+        template = Template(f"{literal(directory.rstrip('/'))}/{series.template.below}")
+        self.series = replace(series, template=template, storage=storage_of(directory)).from_here()
+        self.keeper = Keeper(self.series, retention, pinned=lambda: run.journal.annotations().pinned)
+        self.skipped = 0
+        self._source = series.directory
+        self._waiting: deque[Copy] = deque()
+        self._failures: deque[str] = deque()
+        self._copying: Beside[None] | None = None
+        self._lock = threading.Lock()
+        _mirrors.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process can use: what is being copied is this one's."""
+        self.wait()
+        return {name: value for name, value in vars(self).items() if name not in ("_copying", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it there."""
+        vars(self).update(state, _copying=None, _lock=threading.Lock())
+
+    def add(self, copy: Copy) -> None:
+        """Have a checkpoint be copied, unless a newer one comes before its turn does."""
+        with self._lock:
+            while self._waiting:
+                left_out = self._waiting.popleft()
+                self.skipped += 1
+                _LOGGER.info("The mirror leaves out %s: a newer checkpoint is there.", left_out.at)
+            self._waiting.append(copy)
+            if self._copying is None:
+                self._copying = Beside(self._run, "lastgood-mirror")
+                self._copying.start()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._copying = None
+                    return
+                copy = self._waiting.popleft()
+            try:
+                self._copy(copy)
+            except Exception as error:  # noqa: BLE001 - training does not end with it; it is told at the next hook
+                if copy.at.kind is not None:  # else it has been pruned meanwhile
+                    self._failures.append(
+                        f"Could not copy the checkpoint {str(copy.at)!r} to {str(self.series.directory)!r}: {error} "
+                        "It is saved where it is, and the next one will be copied."
+                    )
+
+    def _copy(self, copy: Copy) -> None:
+        target = self.series.directory / name_below(self._source, copy.at)
+        with (
+            ExitStack() as files,
+            target.storage.stage(target.path, self.series.format.suffix, publish=self.keeper.publishes) as stage,
+        ):
+            for name in copy.at.files():
+                stage.take(name, files.enter_context(copy.at.open(name)), _nobody_asks)
+        self.keeper.name = copy.record.run or self.keeper.name
+        self.keeper.committed(target, copy.record, copy.costs, copy.monitor, copy.mode)
+
+    def late(self, at: Location, record: Record, metrics: Mapping[str, float], step: int) -> None:
+        """Attach metrics to a copy that were measured after its save."""
+        self.keeper.late(self.series.directory / name_below(self._source, at), record, metrics, step)
+
+    def wait(self) -> None:
+        """Return when nothing is being copied, nor waits for it."""
+        copying = self._copying
+        if copying is not None:
+            copying.wait()
+
+    def failures(self) -> Iterator[str]:
+        """Yield each copy that has failed, in words, once."""
+        while self._failures:
+            yield self._failures.popleft()
+
+    def end(self) -> None:
+        """When training ends, wait for the copies, and leave the place to others."""
+        self.wait()
+        self.keeper.settle()
+        self.keeper.release()
+
+
+def _nobody_asks(written: int) -> None:
+    del written
+
+
+def _wait_for_all() -> None:
+    """Have a program end when its copies are there, though it has not waited for them."""
+    for mirror in list(_mirrors):
+        mirror.wait()
+
+
+atexit.register(_wait_for_all)
