@@ -85,6 +85,7 @@ def test_public_names():
         "RunInUseError",
         "SaveError",
         "Schedule",
+        "StoreError",
         "TargetIsDirectoryError",
         "__version__",
         "load_weights",

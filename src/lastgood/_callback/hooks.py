@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .._engine import Engine, show_progress
+from .._engine import newest_first, show_progress
 from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
 from .._restoring import load_into
@@ -178,7 +178,7 @@ class CheckpointHooks(StockMethods):
         alike = [each for each in members if isinstance(each, CheckpointHooks) and each.resume] or [self]
         if alike[0] is self:
             engines = [each._engine for each in alike]
-            self._session.resume(adapter, Engine.newest_first(engines), self)
+            self._session.resume(adapter, newest_first(engines), self)
 
     def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
         """Warn of names that training will not log; those that another callback may add are looked for later."""

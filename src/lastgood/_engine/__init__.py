@@ -1,8 +1,8 @@
 """What a callback and a loop of your own share: one assembly of template, format, storage, saver and keeper."""
 
 from .announcer import Announcer
-from .engine import Engine
+from .engine import Engine, newest_first
 from .progress import show_progress
 from .settings import Background, OnSave, Settings, moved
 
-__all__ = ["Announcer", "Background", "Engine", "OnSave", "Settings", "moved", "show_progress"]
+__all__ = ["Announcer", "Background", "Engine", "OnSave", "Settings", "moved", "newest_first", "show_progress"]

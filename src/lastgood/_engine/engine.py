@@ -21,7 +21,7 @@ from .._run import Keeper, Run, Series, by_age
 from .._saving import Save, Saver, SaveStats, environment, record_of
 from .._storage import Location
 from . import preflight
-from .mirror import Copy, Mirror
+from .mirror import Copy, mirrors
 from .settings import Settings
 
 
@@ -32,7 +32,7 @@ class Engine:
         settings: What the user has asked for.
         series: The checkpoints that the template makes.
         keeper: What is kept of the run beside them.
-        mirror: Their copies elsewhere; None if there are none.
+        mirrors: Their copies elsewhere.
         last: The save that was begun last, if it has not failed.
     """
 
@@ -41,7 +41,7 @@ class Engine:
         self.settings = settings
         self.series = Series(settings.template, settings.format, settings.storage)
         self.keeper = Keeper(self.series, settings.retention)
-        self.mirror = self._mirrored()
+        self.mirrors = mirrors(settings, self.series, self.keeper.run)
         self.last: Save | None = None
         self._saver = Saver(
             settings.format, self._note_commit, self._call_user, background=settings.background is not False
@@ -57,23 +57,11 @@ class Engine:
         self.wait()
         return {**vars(self), "last": None, "_user_errors": deque()}
 
-    def _mirrored(self) -> Mirror | None:
-        directory = self.settings.mirror
-        if directory is None:
-            return None
-        return Mirror(directory, self.series, self.settings.retention, self.keeper.run)
-
     def continue_run(self) -> None:
         """Have the run be kept so that a restart can continue it."""
         self._continues = self.keeper.wanted = True
-        if self.mirror is not None:
-            self.mirror.keeper.wanted = True
-
-    @staticmethod
-    def newest_first(engines: Sequence["Engine"]) -> list[tuple[Location, Format]]:
-        """Return what a restart may continue from, of several engines: their checkpoints, and the copies of these."""
-        copies = [each.mirror.series for each in engines if each.mirror is not None]
-        return by_age([each.series for each in engines], copies)
+        for mirror in self.mirrors:
+            mirror.keeper.wanted = True
 
     def begin(self, adapter: ModelAdapter, training: Training, *, at_once: bool = False) -> None:
         """Check what would fail at the first save, claim the paths, and get ready.
@@ -100,19 +88,10 @@ class Engine:
         preflight.warn_of_space(self.series.directory, adapter.state_bytes())
         if self.keeper.publishes:
             preflight.warn_of_limits(self.series)
-        if self.mirror is not None:
-            self._begin_mirror(self.mirror)
+        for mirror in self.mirrors:
+            preflight.check_mirror(mirror, publishes=self.keeper.publishes, refuse=self._refuses)
         self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
         self.last = None
-
-    def _begin_mirror(self, mirror: Mirror) -> None:
-        mirror.keeper.publishes = self.keeper.publishes
-        preflight.check_target(mirror.series)
-        if self.keeper.publishes:
-            preflight.claim(mirror.keeper, str(mirror.series.directory), refuse=self._refuses)
-            for directory in mirror.series.directories():
-                directory.storage.reclaim(directory.path, mirror.series.names)
-            preflight.warn_of_limits(mirror.series)
 
     @property
     def _refuses(self) -> bool:
@@ -144,9 +123,9 @@ class Engine:
         self.series = series
         if moved:
             self.keeper = self.keeper.moved(series)
-            if self.mirror is not None:
-                self.mirror.end()
-            self.mirror = self._mirrored()
+            for mirror in self.mirrors:
+                mirror.end()
+            self.mirrors = mirrors(self.settings, series, self.keeper.run)
             if claimed:
                 self._claim()
 
@@ -163,8 +142,8 @@ class Engine:
         if stopped is not None:
             self.keeper.note("end", stopped=stopped)
         self.keeper.release()
-        if self.mirror is not None:
-            self.mirror.end()
+        for mirror in self.mirrors:
+            mirror.end()
 
     def record(self, moment: Moment, adapter: ModelAdapter) -> Record:
         """Return what a save at a moment would say of itself."""
@@ -200,8 +179,8 @@ class Engine:
         """Note a save that is durable, and prune; runs in the writer's thread."""
         monitor = self.settings.monitor
         self.keeper.committed(save.at, save.record, save.costs, monitor, self._mode)
-        if self.mirror is not None and self.keeper.publishes:
-            self.mirror.add(Copy(save.at, save.record, save.costs, monitor, self._mode))
+        for mirror in self.mirrors if self.keeper.publishes else ():
+            mirror.add(Copy(save.at, save.record, save.costs, monitor, self._mode))
         interrupted = self.series.beside("interrupted")
         if save.at == interrupted:
             self._was_interrupted = True
@@ -246,8 +225,8 @@ class Engine:
         late = {name: metrics[name] for name in metrics.keys() - record.metrics.keys()}
         if late:
             self.keeper.late(self.last.at, record, late, step)
-            if self.mirror is not None:
-                self.mirror.late(self.last.at, record, late, step)
+            for mirror in self.mirrors:
+                mirror.late(self.last.at, record, late, step)
 
     def ended(self) -> Iterator[Save]:
         """Yield each save that has ended, once."""
@@ -267,14 +246,14 @@ class Engine:
             self._saver.wait_for_calls()
 
     def wait_for_copies(self) -> None:
-        """Return when the mirror, if there is one, has what it is to have."""
-        if self.mirror is not None:
-            self.mirror.wait()
+        """Return when the mirrors have what they are to have."""
+        for mirror in self.mirrors:
+            mirror.wait()
 
     def copy_failures(self) -> Iterator[str]:
-        """Yield each copy to the mirror that has failed, in words, once."""
-        if self.mirror is not None:
-            yield from self.mirror.failures()
+        """Yield each copy that has failed, in words, once."""
+        for mirror in self.mirrors:
+            yield from mirror.failures()
 
     @property
     def under_way(self) -> Save | None:
@@ -295,3 +274,9 @@ class Engine:
     def stats(self) -> list[SaveStats]:
         """What each of the last thousand saves cost, in order."""
         return list(self._saver.stats)
+
+
+def newest_first(engines: Sequence[Engine]) -> list[tuple[Location, Format]]:
+    """Return what a restart may continue from, of several engines: their checkpoints, and the copies of these."""
+    copies = [mirror.series for each in engines for mirror in each.mirrors]
+    return by_age([each.series for each in engines], copies)

@@ -20,6 +20,7 @@ from .._record import Record
 from .._run import Keeper, Run, Series, name_below
 from .._storage import Location, storage_of
 from .._threads import Beside
+from .settings import Settings
 
 _LOGGER = logging.getLogger("lastgood")
 _mirrors: "weakref.WeakSet[Mirror]" = weakref.WeakSet()
@@ -143,6 +144,18 @@ class Mirror:
         self.wait()
         self.keeper.settle()
         self.keeper.release()
+
+
+def mirrors(settings: Settings, series: Series, run: Run) -> list[Mirror]:
+    """Return the mirrors that settings ask for.
+
+    Args:
+        settings: The settings.
+        series: The checkpoints that are to be copied.
+        run: The directory that they are saved in.
+    """
+    given = [] if settings.mirror is None else [settings.mirror]
+    return [Mirror(each, series, settings.retention, run) for each in given]
 
 
 def _nobody_asks(written: int) -> None:

@@ -9,6 +9,7 @@ from .._formats import Format
 from .._formats.directory import DirectoryFormat
 from .._run import Keeper, Series
 from .._storage import Location
+from .mirror import Mirror
 
 # A save needs its own size beside the checkpoint that it replaces.
 _SAFETY = 2
@@ -64,6 +65,28 @@ def claim(keeper: Keeper, filepath: str, *, refuse: bool) -> None:
         if refuse:
             raise RunInUseError(f"{text} Wait until it has ended, or give this one another filepath.") from error
         warnings.warn(f"{text} Each will overwrite checkpoints of the other.", stacklevel=3)
+
+
+def check_mirror(mirror: Mirror, *, publishes: bool, refuse: bool) -> None:
+    """Check that copies can go where they are to go, and claim that place.
+
+    Args:
+        mirror: The copies.
+        publishes: Whether this process makes them.
+        refuse: As for :func:`claim`.
+
+    Raises:
+        SaveError: They cannot.
+        RunInUseError: Another process copies to there.
+    """
+    mirror.keeper.publishes = publishes
+    if not publishes:
+        return
+    check_target(mirror.series)
+    claim(mirror.keeper, str(mirror.series.directory), refuse=refuse)
+    for directory in mirror.series.directories():
+        directory.storage.reclaim(directory.path, mirror.series.names)
+    warn_of_limits(mirror.series)
 
 
 def warn_of_limits(series: Series) -> None:

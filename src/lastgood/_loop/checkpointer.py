@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from .._bytes.training_block import UnpackableError
-from .._engine import Announcer, Background, Engine, OnSave, Settings, show_progress
+from .._engine import Announcer, Background, Engine, OnSave, Settings, newest_first, show_progress
 from .._errors import ArgumentError
 from .._keras import ModelAdapter, adapt, default_generation
 from .._moment import Moment
@@ -176,7 +176,7 @@ class Checkpointer:
         adapter = self._adapter(model)
         self._engine.continue_run()
         self._begin(adapter)
-        found = newest_intact(Engine.newest_first([self._engine]))
+        found = newest_intact(newest_first([self._engine]))
         if found is None:
             return None
         self._engine.keeper.name = found.record.run or self._engine.keeper.name
