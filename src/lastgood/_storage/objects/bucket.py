@@ -107,7 +107,7 @@ class Bucket:
             return bytes(obstore.get(self._client, key, options=options or None).bytes())
 
     def read(self, key: str, longest: int) -> tuple[Object, bytes]:
-        """Return an object and its last bytes, ``longest`` at most.
+        """Return an object and its last bytes: ``longest``, or all where the store sends no parts.
 
         Raises:
             OSError: There is none, or the store failed.
@@ -119,10 +119,15 @@ class Bucket:
             except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
                 found = Object.of(obstore.head(self._client, key))  # it is empty, or the cloud knows no last bytes
                 start = max(0, found.size - longest)
-                content = (
-                    bytes(obstore.get_range(self._client, key, start=start, end=found.size)) if found.size else b""
-                )
-                return found, content
+                return found, self._range(obstore, key, start, found.size) if found.size else b""
+
+    def _range(self, obstore: Any, key: str, start: int, stop: int) -> bytes:
+        try:
+            return bytes(obstore.get_range(self._client, key, start=start, end=stop))
+        except obstore.exceptions.GenericError as error:
+            if "non-partial" not in str(error):
+                raise
+            return bytes(obstore.get(self._client, key).bytes())
 
     def put(
         self, key: str, content: bytes | memoryview | Path, *, new: bool = False, instead_of: str | None = None

@@ -130,7 +130,7 @@ class Commit:
         with self._stage.open(name) as file:
             size, last = file.size, file.read(max(0, file.size - _LAST), min(_LAST, file.size))
         found, content = self._bucket.read(key, _LAST)
-        return found.size == size and content == last
+        return found.size == size and content[len(content) - len(last) :] == last
 
     def _check_sent(self, name: str, key: str, tag: str) -> None:
         """Read back the end of a file that the store has taken: a checkpoint's record is there."""
