@@ -5,6 +5,7 @@ framework can run, and each of them checks that none was imported.
 """
 
 import atexit
+import importlib
 import os
 import subprocess
 import sys
@@ -76,6 +77,19 @@ def bucket(seaweedfs, monkeypatch):
     for name, value in servers.environment(seaweedfs).items():
         monkeypatch.setenv(name, value)
     return f"s3://{servers.BUCKET}/{time.time_ns()}"
+
+
+@pytest.fixture
+def proxied(bucket, seaweedfs, monkeypatch):
+    """The URL of a place in a bucket that is reached through a proxy, and the function that gives that a plan."""
+    from lastgood._storage.objects import ObjectStorage
+    from scenarios.buckets.proxy import proxy
+
+    schemes = importlib.import_module("lastgood._storage.locate")._SCHEMES
+    with proxy(seaweedfs) as (url, follow):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        monkeypatch.setitem(schemes, "s3", ObjectStorage("s3"))  # one that has no connections yet
+        yield bucket, follow
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from lastgood._run import Run
 from lastgood._storage import Location, locate
 from lastgood._storage.objects import ObjectStorage, clients, lease
 from lastgood._storage.objects import bucket as requests
-from scenarios.buckets.proxy import Plan, proxy
+from scenarios.buckets.proxy import Plan
 
 obstore = pytest.importorskip("obstore", reason="obstore is not installed")
 
@@ -43,14 +43,6 @@ def save(url, content=b"content", name=""):
     at = locate(url)
     with at.storage.stage(at.path, "") as stage:
         stage.write(name, content)
-
-
-@contextmanager
-def through_a_proxy(monkeypatch, endpoint):
-    """Have new storages reach the store through a proxy; give the function that makes a plan the one that counts."""
-    with proxy(endpoint) as (url, follow):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        yield follow
 
 
 def test_a_directory_is_replaced_by_one_request_and_nothing_of_the_old_one_stays(bucket):
@@ -78,23 +70,22 @@ def test_a_directory_that_was_never_committed_is_not_seen_and_goes_when_its_path
     assert [key for key in objects(bucket) if not key.startswith(".lastgood/")] == []
 
 
-def test_nothing_is_asked_outside_of_the_runs_url(bucket, seaweedfs, monkeypatch):
-    plan, user = Plan(), User()
-    with through_a_proxy(monkeypatch, seaweedfs) as follow:
-        follow(plan)
-        storage = ObjectStorage("s3")
-        here = storage.parse(f"{bucket}/run")
-        storage.check_writable(here)
-        claim = storage.claim(here, "{epoch}.keras", user, leave_lock=True)
-        storage.reclaim(here, lambda name: True)
-        for name in ("1.keras", "2"):
-            with storage.stage(here / name, "") as stage:
-                stage.write("" if name.endswith("keras") else "file", b"x")
-        storage.entries(here)
-        storage.discard(here / "1.keras")
-        storage.discard(here / "2")
-        claim.release(user)
-    prefix = bucket.partition(f"{servers.BUCKET}/")[2]
+def test_nothing_is_asked_outside_of_the_runs_url(proxied):
+    (url, follow), plan, user = proxied, Plan(), User()
+    follow(plan)
+    storage = ObjectStorage("s3")
+    here = storage.parse(f"{url}/run")
+    storage.check_writable(here)
+    claim = storage.claim(here, "{epoch}.keras", user, leave_lock=True)
+    storage.reclaim(here, lambda name: True)
+    for name in ("1.keras", "2"):
+        with storage.stage(here / name, "") as stage:
+            stage.write("" if name.endswith("keras") else "file", b"x")
+    storage.entries(here)
+    storage.discard(here / "1.keras")
+    storage.discard(here / "2")
+    claim.release(user)
+    prefix = url.partition(f"{servers.BUCKET}/")[2]
     asked = [each for each in plan.seen if "?delete" not in each]  # which has its keys in the body
     assert asked
     assert all(f"{prefix}/run" in each or f"{prefix}%2Frun%2F" in each for each in asked)
@@ -121,13 +112,13 @@ def test_what_is_wrong_with_a_bucket_is_told_with_its_url_and_what_to_do(url, en
 
 
 @pytest.mark.parametrize("fault", ["expired credentials", "500", "reset"])
-def test_no_error_shows_a_key(bucket, seaweedfs, monkeypatch, fault):
+def test_no_error_shows_a_key(proxied, monkeypatch, fault):
     monkeypatch.setitem(clients._QUICK, "max_retries", 1)
-    with through_a_proxy(monkeypatch, seaweedfs) as follow:
-        follow(Plan(1, fault, lasts=True))
-        storage = ObjectStorage("s3")
-        with pytest.raises(StoreError) as raised:
-            storage.check_writable(storage.parse(bucket))
+    url, follow = proxied
+    follow(Plan(1, fault, lasts=True))
+    storage = ObjectStorage("s3")
+    with pytest.raises(StoreError) as raised:
+        storage.check_writable(storage.parse(url))
     shown, error = "", raised.value
     while error is not None:
         shown += f"{error} {error!r}"
@@ -265,7 +256,7 @@ def test_a_store_that_ignores_conditions_is_found_out_and_takes_checkpoints_all_
         monkeypatch.setenv(name, value)
     storage, user = ObjectStorage("s3"), User()
     here = storage.parse(f"s3://{servers.BUCKET}/run")
-    assert "no conditional writes" in storage.limits(here, swaps=False)[0]
+    assert "takes no conditional writes" in storage.limits(here, swaps=False)[0]
     storage.claim(here, "{epoch}.keras", user, leave_lock=True).release(user)
     for text in (b"old", b"new"):
         for name in ("", "file"):
@@ -276,3 +267,38 @@ def test_a_store_that_ignores_conditions_is_found_out_and_takes_checkpoints_all_
     with storage.event_log(here).alone():
         storage.event_log(here).append(b"line", durable=True)
     assert storage.event_log(here).read(0, b"", 99)[0] == b"line\n"
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_run_at_the_root_of_its_bucket_is_one_like_any_other():
+    url = f"s3://{servers.BUCKET}-other"
+    at, user = locate(url), User()
+    at.storage.check_writable(at.path)
+    claim = at.storage.claim(at.path, "{epoch}", user, leave_lock=True)
+    for number in range(2):
+        save(f"{url}/m{number}.keras")
+        save(f"{url}/d{number}", name="sub/file")
+    at.storage.event_log(at.path).append(b"line", durable=True)
+    assert list(at.storage.reclaim(at.path, lambda name: True)) == []
+    names = {entry.name for entry in at.entries()}
+    assert names == {".lastgood", "m0.keras", "m1.keras", "d0", "d1"}
+    assert at.kind == "directory"
+    assert (at / "d1" / "sub/file").read(9) == b"content"
+    for name in names - {".lastgood"}:
+        at.storage.discard((at / name).path)
+    claim.release(user)
+    assert {entry.name for entry in at.entries() if (at / entry.name).kind is not None} == {".lastgood"}
+
+
+def test_a_lease_that_is_lost_keeps_no_run_beside_it_from_saving(bucket, monkeypatch):
+    at, user = locate(f"{bucket}/run"), User()
+    claim = at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
+    (key,) = [key for key in objects(bucket) if key.endswith(".lease")]
+    taken = json.dumps({"owner": {"host": "elsewhere", "process": 7, "life": ""}, "seconds": 60})
+    locate(f"{bucket}/{key}").storage.put(locate(f"{bucket}/{key}").path, taken.encode())
+    monkeypatch.setattr(lease, "_now", lambda: time.monotonic() + 1000)
+    with pytest.raises(RunInUseError, match="now belongs to process 7 on elsewhere"):
+        save(f"{bucket}/run/1.keras")
+    save(f"{bucket}/run2/1.keras")
+    claim.release(user)
+    assert [name for name in objects(bucket) if name.endswith(".keras")] == ["run2/1.keras"]

@@ -97,8 +97,9 @@ def warn_of_limits(series: Series) -> None:
         limits = directory.storage.limits(directory.path, swaps=isinstance(series.format, DirectoryFormat))
     if limits and str(directory) not in _told:
         _told.add(str(directory))
+        place = "file system" if directory.storage.answers_at_once else "store"
         warnings.warn(
-            f"Checkpoints in {str(directory)!r} are saved, but less safely than elsewhere, because of the file system. "
+            f"Checkpoints in {str(directory)!r} are saved, but less safely than elsewhere, because of the {place}. "
             f"{' '.join(limits)}",
             stacklevel=3,
         )

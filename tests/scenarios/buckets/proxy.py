@@ -28,14 +28,14 @@ class Plan:
         lasts: Whether it happens to all that follow, too.
         strike: Called when it comes, before the fault.
         seen: The requests so far, as method and path.
-        delay: Seconds that each request takes longer.
+        hold: Set when requests are answered; None for at once.
     """
 
     at: int = 0
     fault: str = ""
     lasts: bool = False
     strike: object = None
-    delay: float = 0.0
+    hold: threading.Event | None = None
     seen: list = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,8 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
         plan = self.server.plan
         length = int(self.headers.get("Content-Length") or 0)
         fault = plan.next(f"{self.command} {self.path}")
-        if plan.delay:
-            self.server.stopping.wait(plan.delay)
+        if plan.hold is not None:
+            plan.hold.wait(120)
         body = self.rfile.read(length // 2 if fault == "reset in the body" else length)
         if fault in FAULTS:
             status, code = FAULTS[fault]
@@ -138,7 +138,6 @@ def proxy(endpoint):
     server = _Server(("127.0.0.1", 0), _Handler)
     server.backend = urlsplit(endpoint).netloc
     server.plan = Plan()
-    server.stopping = threading.Event()
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def follow(plan):
@@ -148,6 +147,5 @@ def proxy(endpoint):
     try:
         yield f"http://127.0.0.1:{server.server_port}", follow
     finally:
-        server.stopping.set()
         server.shutdown()
         server.server_close()

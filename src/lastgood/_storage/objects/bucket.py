@@ -285,10 +285,17 @@ def _said(text: str) -> str:
     if code:
         text = f"{text} {code[1]}{f' ({message[1]})' if message and message[1] else ''}"
     text = re.sub(r"\?[^\s'\")]*", "", text)
-    for name in _SECRETS:
-        if os.environ.get(name):
-            text = text.replace(os.environ[name], "…")
+    for secret in _secrets():
+        text = text.replace(secret, "…")
     return text.strip().rstrip(".")
+
+
+def _secrets() -> Iterator[str]:
+    """Yield what the environment keeps secret."""
+    said = [os.environ.get(name, "") for name in _SECRETS]
+    pairs = (each.partition("=") for each in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
+    said += [value for name, _, value in pairs if name in ("AccountKey", "SharedAccessSignature")]
+    yield from filter(None, said)
 
 
 def _not_found(error: Exception, url: str) -> OSError:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from ..base import NOTES, Claim
+from . import keys
 from .bucket import Bucket
 from .lease import Lease
 
@@ -26,7 +27,8 @@ class Claims:
             RunInUseError: Another process has claimed them.
             OSError: The store failed.
         """
-        key = f"{directory}/{NOTES}/training-{hashlib.sha256(template.encode()).hexdigest()[:8]}.lease"
+        name = f"{NOTES}/training-{hashlib.sha256(template.encode()).hexdigest()[:8]}.lease"
+        key = keys.join(directory, name)
         with self._taking:
             for abandoned in [each for each, lease in self._leases.items() if not lease.users]:
                 self._let_go(abandoned)
@@ -58,17 +60,21 @@ class Claims:
             OSError: The store failed.
         """
         for each, lease in list(self._leases.items()):
-            if key.startswith(each.rpartition(f"/{NOTES}/")[0]):
+            if keys.is_in(key, _directory_of(each)):
                 lease.check()
 
     def covers(self, directory: str) -> bool:
         """Tell whether something in a directory is claimed by this process."""
-        return any(each.startswith(f"{directory}/{NOTES}/") for each in self._leases)
+        return any(_directory_of(each) == directory for each in self._leases)
 
     def forget(self) -> None:
         """Leave all to the parent, in a forked child."""
         self._leases.clear()
         self._taking = threading.RLock()
+
+
+def _directory_of(lease: str) -> str:
+    return keys.parent(keys.parent(lease))
 
 
 class ObjectClaim(Claim):

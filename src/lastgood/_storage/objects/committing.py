@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from ..._errors import StoreError
 from ..._threads import spread
 from .. import groups
+from . import keys
 from .bucket import Bucket
 from .stage import ObjectStage
 from .versions import Versions
@@ -140,11 +141,11 @@ class Commit:
 
 def group_parts(bucket: Bucket, key: str) -> list[str]:
     """Return the keys of the data of a group."""
-    directory, _, name = key.rpartition("/")
+    directory, name = keys.parent(key), keys.name(key)
     objects, _ = bucket.children(directory)
-    names = (each.key.rpartition("/")[2] for each in objects)
+    names = (keys.name(each.key) for each in objects)
     return [
-        f"{directory}/{each}"
+        keys.join(directory, each)
         for each in names
         if groups.is_member(each, name) and not each.endswith(groups.INDEX)
     ]  # fmt: skip

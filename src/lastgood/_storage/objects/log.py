@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from ..._errors import RunInUseError
 from ..._threads import Beside
 from ..base import NOTES, EventLog
+from . import keys
 from .bucket import Bucket, ChangedError
 from .lease import Lease
 
@@ -43,10 +44,10 @@ class ObjectEventLog(EventLog):
             conditional: Tells whether the store takes conditions.
         """
         self._bucket = bucket
-        self._notes = f"{directory}/{NOTES}"
+        self._notes = keys.join(directory, NOTES)
         self._conditional = conditional
         self._parts: list[tuple[str, bytes]] = []  # tag and contents of each object, as they were last seen
-        self._exists = False
+        self._exists: bool | None = None
         self._waiting: deque[bytes] = deque()
         self._sending: Beside[None] | None = None
         self._starting = threading.Lock()
@@ -57,14 +58,13 @@ class ObjectEventLog(EventLog):
 
     @property
     def exists(self) -> bool:
-        """Whether the run has a place for it."""
-        if not self._exists and not self._waiting:
+        """Whether the run has a place for it; asked once, since hooks of training ask this."""
+        if self._exists is None and not self._waiting:
             try:
-                objects, below = self._bucket.children(self._notes)
+                self._exists = next(self._bucket.below(self._notes), None) is not None
             except OSError:
                 return False
-            self._exists = bool(objects or below)
-        return self._exists or bool(self._waiting)
+        return bool(self._exists or self._waiting)
 
     def append(self, line: bytes, *, durable: bool) -> None:
         """Append a line. See :meth:`EventLog.append`."""

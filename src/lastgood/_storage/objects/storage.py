@@ -18,7 +18,7 @@ from .. import groups
 from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path
 from ..scratch import scratch_directory
 from ..stages import LocalStage
-from . import unfinished, urls
+from . import keys, unfinished, urls
 from .bucket import Bucket, Object
 from .claims import Claims, NoClaim
 from .clients import client_of
@@ -61,7 +61,7 @@ class _Place:
         Raises:
             OSError: They cannot.
         """
-        self.conditional = self.bucket.try_out(f"{directory}/{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe")
+        self.conditional = self.bucket.try_out(keys.join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"))
 
 
 class ObjectStorage(Storage):
@@ -104,7 +104,7 @@ class ObjectStorage(Storage):
         """Give what sends files from memory, and complete it at the end. See :meth:`Storage.stage`."""
         place, key = self._find(target)
         version = new_version()
-        conditional = place.takes_conditions(_parent(key)) if publish else False
+        conditional = place.takes_conditions(keys.parent(key)) if publish else False
 
         def begin(name: str, content: StoredFile) -> Upload:
             return Upload(place.bucket if publish else None, f"{key}/{version}/{name}" if name else key, content)
@@ -177,7 +177,7 @@ class ObjectStorage(Storage):
         spread(copy, parts, min(_AT_ONCE, max(1, len(parts))))
         copy(index)
         if kind == "directory":
-            place.versions.commit(to, version, conditional=place.takes_conditions(_parent(to)))
+            place.versions.commit(to, version, conditional=place.takes_conditions(keys.parent(to)))
         self.discard(path)
 
     def check_writable(self, directory: PurePath) -> None:
@@ -192,7 +192,7 @@ class ObjectStorage(Storage):
         if place.takes_conditions(key):
             return ()
         return (
-            "The store takes no conditional writes, so trainings on other machines that save to the same files are "
+            "It takes no conditional writes, so trainings on other machines that save to the same files are "
             "not noticed, and events that two processes note at once may be lost.",
         )
 
@@ -219,13 +219,13 @@ class ObjectStorage(Storage):
         place, key = self._find(directory)
         while True:
             objects, below = _listed(place, place.versions.real(key))
-            if any(_name(each.key) == COMMIT for each in objects):
+            if any(keys.name(each.key) == COMMIT for each in objects):
                 version = place.versions.find(key)
                 if version is not None:
                     objects, below = place.bucket.children(f"{key}/{version.name}")
             if objects or below:
-                files = [Entry(_name(each.key), "file", info=_info("file", each)) for each in objects]
-                return files + [Entry(_name(each), "directory") for each in below]
+                files = [Entry(keys.name(each.key), "file", info=_info("file", each)) for each in objects]
+                return files + [Entry(keys.name(each), "directory") for each in below]
             if not place.versions.look_again(key):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(directory))
 
@@ -306,6 +306,8 @@ class ObjectStorage(Storage):
 
 def _info_of(place: _Place, key: str) -> Info | None:
     """Return what is at a key: the likely first, since each is a request."""
+    if not key:
+        return _info_of_plain(place, key)
     asked = [partial(_info_of_file, place, key), partial(_info_of_version, place, key)]
     if place.versions.is_known(key):
         asked.reverse()
@@ -344,14 +346,14 @@ def _info_of_plain(place: _Place, key: str) -> Info | None:
 def _visible(place: _Place, key: str) -> Iterator[Object]:
     """Yield the objects below a key; versions of a directory that are not there are not seen."""
     for each in place.bucket.below(key):
-        if not is_version(each.key.removeprefix(f"{key}/").partition("/")[0]):
+        if not is_version(keys.relative(each.key, key).partition("/")[0]):
             yield each
 
 
 def _listed(place: _Place, key: str) -> tuple[list[Object], list[str]]:
     """Return what lies right below a key; versions of a directory that are not there are not seen."""
     objects, below = place.bucket.children(key)
-    return objects, [each for each in below if not is_version(_name(each))]
+    return objects, [each for each in below if not is_version(keys.name(each))]
 
 
 def _info(kind: Any, found: Object) -> Info:
@@ -366,14 +368,6 @@ def _nobody_asks(written: int) -> None:
 def _nobody_owns(name: str) -> bool:
     del name
     return False
-
-
-def _name(key: str) -> str:
-    return key.rpartition("/")[2]
-
-
-def _parent(key: str) -> str:
-    return key.rpartition("/")[0]
 
 
 def _forget() -> None:

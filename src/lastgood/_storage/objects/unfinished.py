@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from . import keys
 from .bucket import Bucket
 from .versions import COMMIT, Versions, begun, is_version
 
@@ -25,17 +26,17 @@ def remove_versions(bucket: Bucket, versions: Versions, directory: str, owns: Ow
     there: dict[str, set[str]] = {}
     committed: set[str] = set()
     for each in bucket.below(directory):
-        name, _, rest = each.key.removeprefix(f"{directory}/").partition("/")
+        name, _, rest = keys.relative(each.key, directory).partition("/")
         if rest == COMMIT:
             committed.add(name)
         if is_version(rest.partition("/")[0]):
             there.setdefault(name, set()).add(rest.partition("/")[0])
     for name, found in there.items():
-        current = versions.find(f"{directory}/{name}") if name in committed else None
+        current = versions.find(keys.join(directory, name)) if name in committed else None
         for version in found - {current.name if current else ""}:
             if owns(name) or time.time() - begun(version) > _ABANDONED_SECONDS:
-                versions.remove(f"{directory}/{name}", version)
-                yield f"{directory}/{name}/{version}"
+                versions.remove(keys.join(directory, name), version)
+                yield f"{keys.join(directory, name)}/{version}"
 
 
 def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[str]) -> Iterator[str]:
@@ -50,10 +51,10 @@ def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[st
     client = _client()
     if client is None:
         return
-    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=f"{directory}/")
+    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=keys.join(directory, ""))
     for upload in (each for page in pages for each in page.get("Uploads", ())):
         key = upload["Key"]
-        name = key.removeprefix(f"{directory}/").partition("/")[0]
+        name = keys.relative(key, directory).partition("/")[0]
         age = time.time() - upload["Initiated"].timestamp()
         if key not in living and (owns(name) or age > _ABANDONED_SECONDS):
             with contextlib.suppress(client.exceptions.NoSuchUpload):

@@ -1,0 +1,159 @@
+"""Copies of checkpoints in a second place: there in the end, kept by the same rules, and gone on from."""
+
+import shutil
+import threading
+
+import pytest
+
+import lastgood
+from helpers.crashing import CrashAt, assert_alike, build, crash, start
+from helpers.kit import keras
+from lastgood import ArgumentError, ArgumentTypeError, Checkpointer, ModelCheckpoint, open_run
+from lastgood._storage import LocalStorage
+from lastgood.testing import Fault, FaultyStorage
+from scenarios.buckets.proxy import Plan
+
+ENDINGS = {".keras": False, ".weights.h5": True, "": True}
+
+
+def steps(run):
+    return [each.step for each in open_run(run).checkpoints]
+
+
+@pytest.fixture(params=["path", "memory", "s3"])
+def elsewhere(request, tmp_path):
+    """Return a place that is another one than the run's directory."""
+    if request.param == "s3":
+        return request.getfixturevalue("bucket")
+    return str(tmp_path / "elsewhere") if request.param == "path" else f"memory://mirror/{tmp_path.name}"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_when_training_has_ended_each_checkpoint_is_in_both_places(fit, tmp_path, elsewhere, ending):
+    if not ending:
+        pytest.importorskip("orbax.checkpoint")
+    path, options = f"{tmp_path}/run/{{epoch:02d}}{ending}", {"save_weights_only": ENDINGS[ending], "keep_last": 2}
+    model = build()
+    fit(model, [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3)
+    assert steps(elsewhere)[-1] == 30
+    assert open_run(elsewhere).verify() == []
+    assert len(steps(elsewhere)) <= 2
+    other = build()
+    keras.backend.clear_session()
+    lastgood.load_weights(other, open_run(elsewhere).latest.path)
+    for one, two in zip(model.get_weights(), other.get_weights(), strict=True):
+        assert one.tobytes() == two.tobytes()
+
+
+def test_a_restart_whose_disk_is_gone_goes_on_from_the_copies(fit, tmp_path, elsewhere, capsys):
+    path, options = f"{tmp_path}/run/{{epoch:02d}}-{{batch:02d}}.keras", {"save_freq": 3, "resume": True}
+    crash(fit, [ModelCheckpoint(path, mirror=elsewhere, **options), CrashAt(batch=17)])
+    newest = steps(elsewhere)[-1]
+    shutil.rmtree(tmp_path / "run")
+    resumed = start(fit, [ModelCheckpoint(path, mirror=elsewhere, **options)])
+    assert f"resumed from {elsewhere}/" in capsys.readouterr().out
+    assert newest == 15
+    assert_alike(start(fit, [], other=False), resumed)
+
+
+def test_of_a_checkpoint_and_its_copy_the_one_at_hand_is_gone_on_from(fit, tmp_path, elsewhere, capsys):
+    path, options = f"{tmp_path}/run/{{epoch:02d}}.keras", {"resume": True}
+    fit(build(), [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=2)
+    fit(build(), [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3)
+    assert f"resumed from {tmp_path}/run/02.keras" in capsys.readouterr().out
+    assert steps(elsewhere)[-1] == 30
+
+
+def test_a_damaged_checkpoint_is_gone_on_from_by_its_copy(fit, tmp_path, elsewhere):
+    path, options = tmp_path / "run" / "{epoch:02d}.weights.h5", {"resume": True, "save_weights_only": True}
+    whole = start(fit, [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3, other=False)
+    newest = tmp_path / "run" / "03.weights.h5"
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"03\.weights\.h5\.corrupt'; '.*03\.weights\.h5' is used instead"):
+        assert_alike(start(fit, [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3), whole)
+
+
+def test_pins_count_for_the_copies_too(fit, tmp_path, elsewhere):
+    checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", keep_last=1, resume=True, mirror=elsewhere)
+
+    class Pin(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            checkpoint._engine.wait_for_copies()
+            if epoch == 0:
+                checkpoint.run.pin(f"{tmp_path}/run/01.keras")
+
+    fit(build(), [checkpoint, Pin()], epochs=3)
+    assert steps(tmp_path / "run") == steps(elsewhere) == [10, 30]
+
+
+def test_copies_that_are_slower_than_saves_leave_out_those_in_between(fit, tmp_path, proxied):
+    url, follow = proxied
+    checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", mirror=url)
+    held = threading.Event()
+
+    class Hold(keras.callbacks.Callback):
+        async_safe = True
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 0:
+                follow(Plan(hold=held))
+
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 4:
+                held.set()
+
+    fit(build(), [Hold(), checkpoint], epochs=5)
+    assert steps(tmp_path / "run") == [10, 20, 30, 40, 50]
+    assert steps(url)[0] == 10
+    assert steps(url)[-1] == 50
+    assert len(steps(url)) < 5
+
+
+def test_a_copy_that_fails_is_warned_of_and_the_next_one_is_made(fit, tmp_path, monkeypatch):
+    broken = FaultyStorage(LocalStorage(), Fault("commit", OSError(28, "No space left on device"), nth=1))
+    monkeypatch.setattr("lastgood._engine.mirror.storage_of", lambda text: broken)
+    mirror = str(tmp_path / "elsewhere")
+    checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", mirror=mirror, background=False)
+
+    class Wait(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            checkpoint._engine.wait_for_copies()
+
+    with pytest.warns(UserWarning, match=r"Could not copy the checkpoint '.*01\.keras' to .*No space left.*is saved"):
+        fit(build(), [checkpoint, Wait()], epochs=2)
+    assert steps(mirror) == [20]
+    assert steps(tmp_path / "run") == [10, 20]
+
+
+def test_a_loop_of_ones_own_has_copies_too(tmp_path, elsewhere):
+    for last in (2, 4):
+        model = build()
+        with Checkpointer(tmp_path / "run" / "{step}.weights.h5", mirror=elsewhere) as checkpointer:
+            progress = checkpointer.restore(model)
+            for step in range(progress.step + 1 if progress else 1, last + 1):
+                checkpointer.save(model, step=step)
+                checkpointer._engine.wait_for_copies()
+        shutil.rmtree(tmp_path / "run")
+    assert progress.path == f"{elsewhere}/2.weights.h5"
+    assert steps(elsewhere) == [1, 2, 3, 4]
+
+
+def test_a_mirror_that_cannot_be_is_refused(tmp_path):
+    path = tmp_path / "run" / "{epoch}.keras"
+    with pytest.raises(ArgumentError, match="is the directory that is saved in"):
+        ModelCheckpoint(path, mirror=tmp_path / "run")
+    with pytest.raises(ArgumentError, match="mirror is empty"):
+        ModelCheckpoint(path, mirror="")
+    with pytest.raises(ArgumentTypeError, match="mirror must be a str"):
+        ModelCheckpoint(path, mirror=3)
+    with pytest.raises(ArgumentError, match="names no bucket"):
+        ModelCheckpoint(path, mirror="s3:///run")
+
+
+def test_a_mirror_that_takes_no_files_is_told_of_before_training(fit, tmp_path):
+    (tmp_path / "file").touch()
+    checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch}.keras", mirror=tmp_path / "file" / "below")
+    with pytest.raises(lastgood.SaveError, match="Could not save checkpoints in"):
+        fit(build(), [checkpoint])
