@@ -7,7 +7,7 @@ DAMAGE ?= 3000
 # Tests that need a backend. The others run without one, and check that they import none.
 ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
 # What these are about does not depend on the backend, and is tried on jax alone.
-ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %/test_urls_on_keras.py \
+ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %mirror_on_keras.py %/test_urls_on_keras.py \
 	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py %other_packages_on_keras.py, \
 	$(ON_KERAS))
 # Those that are run on tf_keras 2, too.
@@ -18,7 +18,7 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
-.PHONY: help demo test test-quick test-resume crash damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-resume crash buckets damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,12 +50,16 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds tests/scenarios/file_systems
+	$(QUIET) KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 tests/scenarios/buckets
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/attacks
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/cli tests/docs tests/scenarios/damage $(OLDER)
 	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/scenarios/damage $(OLDER)
 
 crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
 	$(QUIET) $(BIN)/python tests/scenarios/crash/matrix.py --peers
+
+buckets: .venv/test.stamp  ## have a store fail at every request of a training into it, and of a restart (hours; BUCKETS="--most 300" for less)
+	$(QUIET) KERAS_BACKEND=torch $(BIN)/python tests/scenarios/buckets/matrix.py $(BUCKETS)
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage

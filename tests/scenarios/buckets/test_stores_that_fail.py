@@ -1,0 +1,32 @@
+"""A sample of what `make buckets` tries: each fault of a store, at requests that are drawn once and for all."""
+
+import random
+
+import pytest
+
+from scenarios.buckets.attempts import ENDINGS
+from scenarios.buckets.matrix import cases, stage
+
+MOST = 7  # of each ending
+
+
+@pytest.fixture(scope="module", params=ENDINGS, ids=lambda ending: ending or "directory")
+def place(request, seaweedfs):
+    if not request.param:
+        pytest.importorskip("orbax.checkpoint")
+    with stage(seaweedfs) as made:
+        made.measure(request.param)
+        yield request.param, made
+
+
+def test_what_was_acknowledged_is_there_and_a_restart_goes_on_exactly(place):
+    ending, made = place
+    by_fault = {}
+    for case in cases(ending, made.requests[ending]):
+        by_fault.setdefault((case.title, case.restart), []).append(case)
+    chosen = [random.Random(str(key)).choice(found) for key, found in by_fault.items()]
+    wrong = []
+    for case in random.Random(0).sample(chosen, min(MOST, len(chosen))):
+        finding, _ = made.attempt(case)
+        wrong += [f"{case}: {finding}"] if finding else []
+    assert wrong == []
