@@ -51,6 +51,8 @@ class Plan:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or each answer takes 40 ms
+    wbufsize = -1
 
     def handle_one_request(self):
         try:
@@ -111,10 +113,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if cut and content and self.command != "HEAD":
             self.wfile.write(content[: len(content) // 2])
+            self.wfile.flush()
             self._hang_up()
             return
         if self.command != "HEAD":
             self.wfile.write(content)
+        self.wfile.flush()
 
     def _hang_up(self):
         self.close_connection = True
