@@ -1,6 +1,7 @@
 """Copies of checkpoints in a second place: there in the end, kept by the same rules, and gone on from."""
 
 import shutil
+import signal
 import threading
 
 import pytest
@@ -157,3 +158,17 @@ def test_a_mirror_that_takes_no_files_is_told_of_before_training(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch}.keras", mirror=tmp_path / "file" / "below")
     with pytest.raises(lastgood.SaveError, match="Could not save checkpoints in"):
         fit(build(), [checkpoint])
+
+
+def test_a_signal_is_let_through_when_the_copy_is_there(fit, tmp_path, elsewhere):
+    checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", resume=True, mirror=elsewhere)
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 3:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(build(), [Interrupt(), checkpoint], epochs=2)
+    assert steps(elsewhere) == [4]
+    assert steps(tmp_path / "run") == [4]
