@@ -18,7 +18,7 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
-.PHONY: help demo test test-quick test-resume crash buckets damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-resume crash buckets damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -110,6 +110,9 @@ bench-state: .venv/test.stamp  ## measure what the training state adds to a save
 
 bench-command: .venv/test.stamp  ## measure how long the command takes to list 200 checkpoints
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/command.py
+
+bench-objects: .venv/test.stamp  ## measure what a save into a bucket costs, on a server on loopback
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/object_store.py $(BENCH)
 
 screenshot: .venv/test.stamp  ## take the picture of a report that the README shows (needs chromium)
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python docs/report_screenshot.py

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from ..._errors import StoreError
-from ..._threads import Beside, spread
+from ..._threads import Beside, cores, spread
 from ..base import StoredFile
 from .bucket import Bucket, ChangedError
 
@@ -14,8 +14,7 @@ from .bucket import Bucket, ChangedError
 _TAIL = 64 * 1024
 _PAGE = 64 * 1024
 _BLOCK = 4 * 1024 * 1024
-_AHEAD = 4
-_KEPT = 8
+_AHEAD = 2
 _AT_ONCE = 6
 
 
@@ -39,6 +38,7 @@ class ObjectFile(StoredFile):
         found, self._tail = bucket.read(key, _TAIL)
         self.size, self._tag = found.size, found.tag
         self._blocks: OrderedDict[tuple[int, int], Beside[bytes]] = OrderedDict()
+        self._kept = (_AHEAD + 2) * (cores() + 2)  # as many threads read it in turns, each its own part
         self._lock = threading.Lock()
         self._reached: set[int] = set()  # where reads have ended: what begins there goes on
 
@@ -100,7 +100,7 @@ class ObjectFile(StoredFile):
                 stop = min(start + length, self.size)
                 found = Beside(lambda: self._fetch(start, stop), "lastgood-read")
                 self._blocks[start, length] = found
-                while len(self._blocks) > _KEPT:
+                while len(self._blocks) > self._kept:
                     self._blocks.popitem(last=False)
                 found.start()
             self._blocks.move_to_end((start, length))
