@@ -1,5 +1,7 @@
 """Object stores for tests: real servers on loopback, started by the tests and ended by them."""
 
+import base64
+import hmac
 import os
 import shutil
 import signal
@@ -7,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import contextmanager, suppress
+from email.utils import formatdate
 from pathlib import Path
 
 BUCKET = "checkpoints"
@@ -97,3 +101,48 @@ def _ports(count):
     for each in sockets:
         each.close()
     return found
+
+
+ACCOUNT = "devstoreaccount1"
+# The one key of every emulator; its makers have published it.
+_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+def azurite():
+    """Return the path of Azurite's program; None if it is not installed."""
+    return shutil.which("azurite-blob")
+
+
+@contextmanager
+def azure(directory):
+    """Run Azurite; give the environment in which az:// URLs lead to it."""
+    (port,) = _ports(1)
+    options = ["--blobHost", "127.0.0.1", "--location", str(directory), "--skipApiVersionCheck"]
+    with Path(directory, "log").open("wb") as log:
+        command = [azurite(), "--blobPort", str(port), *options]
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
+    try:
+        _until(lambda: _make_container(endpoint), process, directory)
+        said = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={_KEY};BlobEndpoint={endpoint};"
+        yield {"AZURE_STORAGE_CONNECTION_STRING": said}
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _make_container(endpoint):
+    """Make the bucket, with a request that is signed as Azure wants it."""
+    headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-12-02"}
+    named = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
+    resource = f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"
+    text = "PUT" + "\n" * 12 + named + resource
+    signature = base64.b64encode(hmac.digest(base64.b64decode(_KEY), text.encode(), "sha256")).decode()
+    headers |= {"Authorization": f"SharedKey {ACCOUNT}:{signature}", "Content-Length": "0"}
+    request = urllib.request.Request(f"{endpoint}/{BUCKET}?restype=container", method="PUT", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status == 201
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(error.read().decode()) from error

@@ -42,3 +42,28 @@ class TestSeaweedFS(StorageConformance):
         """Leave out empty directories, which this store shows for a while where objects have been."""
         found = super().names(directory)
         return [name for name in found if Location(directory / name, self.storage).kind is not None]
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory):
+    if servers.azurite() is None:
+        pytest.skip("Azurite is not installed (npm install -g azurite)")
+    with servers.azure(tmp_path_factory.mktemp("azurite")) as environment:
+        yield environment
+
+
+@pytest.fixture
+def container(azure, monkeypatch):
+    for name, value in azure.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("container")
+class TestAzurite(StorageConformance):
+    reads_on = False
+
+    def make_storage(self):
+        return ObjectStorage("az")
+
+    def make_directory(self, tmp_path):
+        return ObjectStorage("az").parse(f"az://{servers.BUCKET}/{tmp_path.name}")

@@ -8,6 +8,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from typing import Any
 
 from . import keys
@@ -48,7 +49,8 @@ def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[st
         owns: Tells whether only this process saves under a name of the directory.
         living: The keys to which this process is sending.
     """
-    client = _client()
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    client = _client(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"), region)
     if client is None:
         return
     pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=keys.join(directory, ""))
@@ -62,14 +64,13 @@ def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[st
             yield key
 
 
-def _client() -> Any:
+@cache
+def _client(endpoint: str | None, region: str | None) -> Any:
     """Return boto3's client of S3; None where it is not installed."""
     try:
         import boto3
         from botocore.config import Config
     except ModuleNotFoundError:
         return None
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     retries = Config(retries={"total_max_attempts": 3}, connect_timeout=10, read_timeout=30)
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return boto3.client("s3", endpoint_url=endpoint, region_name=region, config=retries)
