@@ -46,3 +46,14 @@ def test_damage_in_any_of_its_files_is_found(fit, make_model, tmp_path, ending):
     assert len(run.verify(tmp_path / "ck")) == 1
     with pytest.raises(CorruptCheckpointError):
         load_weights(make_model(), tmp_path / "ck")
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_a_restart_elsewhere_than_on_a_disk_goes_on_and_saves(fit, make_model, weights_only):
+    """TensorFlow reads what a model builds only later from the copy that it was given, and saving builds something."""
+    path = f"memory://{__name__}/{weights_only}/{{epoch}}"
+    for epochs in (2, 4):
+        fit(make_model(), [ModelCheckpoint(path, save_weights_only=weights_only, resume=True)], epochs=epochs)
+    run = open_run(f"memory://{__name__}/{weights_only}")
+    assert [each.epoch for each in run.checkpoints] == [1, 2, 3, 4]
+    assert run.verify() == []

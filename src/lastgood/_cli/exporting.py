@@ -1,6 +1,5 @@
 """``export`` and ``average``: other files of a checkpoint's weights."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,21 +11,21 @@ from . import output
 
 def export(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A .keras or .weights.h5 checkpoint.")],
-    to: Annotated[Path, typer.Option(help="Where to: a .weights.h5 or .safetensors file.")],
+    to: Annotated[str, typer.Option(help="Where to: a .weights.h5 or .safetensors file.")],
     optimizer: Annotated[bool, typer.Option("--optimizer", help="Take the optimizer's state along.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Write floating-point numbers in half precision.")] = False,
     json: output.AsJson = False,
 ) -> None:
     """Write a checkpoint's weights to another file."""
-    exports.export(locate(checkpoint), to, optimizer=optimizer, half=half)
-    output.write_done("wrote", str(to), as_json=json)
+    exports.export(locate(checkpoint), locate(to), optimizer=optimizer, half=half)
+    output.write_done("wrote", to, as_json=json)
 
 
 def average(
     checkpoints: Annotated[list[str], typer.Argument(metavar="CHECKPOINT...", help="Checkpoints of one model.")],
-    to: Annotated[Path, typer.Option(help="Where to: a .weights.h5 or .keras file.")],
+    to: Annotated[str, typer.Option(help="Where to: a .weights.h5 or .keras file.")],
     json: output.AsJson = False,
 ) -> None:
     """Write the mean of the weights of several checkpoints."""
-    exports.average([locate(each) for each in checkpoints], to)
-    output.write_done("wrote", str(to), as_json=json)
+    exports.average([locate(each) for each in checkpoints], locate(to))
+    output.write_done("wrote", to, as_json=json)

@@ -5,8 +5,9 @@ the digests of the other files and the record.
 """
 
 import shutil
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -110,12 +111,17 @@ class TFCheckpoint(Format):
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> Iterator[Fill]:
-        """Check the files, and load them with stock tf_keras."""
+        """Check the files, and load them with stock tf_keras.
+
+        TensorFlow reads what the model has not built yet when it is built, so a local copy stays as long as the model.
+        """
         if not verified:
             self.verify(at)
-        with at.local() as path:
+        with ExitStack() as stack:
+            path = stack.enter_context(at.local())
 
             def fill() -> None:
+                weakref.finalize(adapter.model, stack.pop_all().close)
                 status = adapter.model.load_weights(str(path))
                 if not exact:
                     return

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import h5py
@@ -13,14 +13,14 @@ from ml_dtypes import bfloat16  # which Keras needs, too
 from .._bytes.hdf5_layout import GROUP
 from .._errors import ArgumentError, MissingExtraError, SaveError
 from .._formats import format_at
-from .._storage import LOCAL, Location
+from .._storage import Location
 from .arrays import OPTIMIZER, Weights, open_weights
 
 _NOT_WEIGHTS = ("optimizer", "optimizer_weights", GROUP)
 _Change = Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]]
 
 
-def export(source: Location, target: Path, *, optimizer: bool = False, half: bool = False) -> None:
+def export(source: Location, target: Location, *, optimizer: bool = False, half: bool = False) -> None:
     """Write the weights of a checkpoint to a ``.weights.h5`` or ``.safetensors`` file.
 
     Args:
@@ -46,13 +46,13 @@ def export(source: Location, target: Path, *, optimizer: bool = False, half: boo
     with open_weights(source) as weights:
         if target.name.endswith(".weights.h5"):
             _write(target, lambda path: _write_hdf5(path, weights, leave_out, change if half else None))
-        elif target.suffix == ".safetensors":
+        elif _suffix(target) == ".safetensors":
             _write(target, lambda path: _write_safetensors(path, weights, half=half, optimizer=optimizer))
         else:
             raise ArgumentError(f"{str(target)!r} ends in none of '.weights.h5' and '.safetensors'.")
 
 
-def average(sources: Sequence[Location], target: Path) -> None:
+def average(sources: Sequence[Location], target: Location) -> None:
     """Write the mean of the weights of checkpoints of one model; integers, such as seeds, are those of the last.
 
     Args:
@@ -65,7 +65,7 @@ def average(sources: Sequence[Location], target: Path) -> None:
         SaveError: The target cannot be written.
     """
     last, last_format = sources[-1], format_at(sources[-1])
-    copies = bool(last_format.suffix) and not last_format.weights_only and target.suffix == last_format.suffix
+    copies = bool(last_format.suffix) and not last_format.weights_only and _suffix(target) == last_format.suffix
     if not (target.name.endswith(".weights.h5") or copies):
         raise ArgumentError(
             f"{str(target)!r} must end in '.weights.h5', or in '.keras' where the last checkpoint is a '.keras' file."
@@ -124,13 +124,13 @@ def _check_alike(sources: Sequence[Location], opened: Sequence[Weights]) -> None
         raise ArgumentError(f"'{odd[0]}' is of type bfloat16, of which no mean is taken. Average float32 weights.")
 
 
-def _write(target: Path, write: Callable[[Path], None]) -> None:
-    suffix = ".weights.h5" if target.name.endswith(".weights.h5") else target.suffix
+def _write(target: Location, write: Callable[[Path], None]) -> None:
+    suffix = ".weights.h5" if target.name.endswith(".weights.h5") else _suffix(target)
     try:
-        with LOCAL.stage(target, suffix) as stage:
+        with target.storage.stage(target.path, suffix) as stage:
             write(stage.path)
     except OSError as error:
-        raise SaveError.during("write", target, error) from error
+        raise SaveError.during("write", str(target), error) from error
 
 
 def _write_hdf5(path: Path, weights: Weights, leave_out: Sequence[str], change: _Change | None) -> None:
@@ -166,3 +166,7 @@ def _write_safetensors(path: Path, weights: Weights, *, half: bool, optimizer: b
                 array = array.view(bfloat16)
             tensors[entry.name] = array.astype(np.float16) if half and array.dtype.kind == "f" else array
     save_file(tensors, path)
+
+
+def _suffix(at: Location) -> str:
+    return PurePosixPath(at.name).suffix

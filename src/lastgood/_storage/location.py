@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from .._errors import StoreError
 from .base import Entry, Info, Kind, Storage, StoredFile, file_path
 
 
@@ -56,9 +57,15 @@ class Location:
 
     @property
     def kind(self) -> Kind | None:
-        """What is there; None if nothing is."""
+        """What is there; None if nothing is.
+
+        Raises:
+            StoreError: A bucket did not say.
+        """
         try:
             return self.info().kind
+        except StoreError:
+            raise
         except OSError:
             return None
 

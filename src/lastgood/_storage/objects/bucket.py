@@ -317,6 +317,7 @@ _ADVICE = {
     "ExpiredToken": "The credentials have expired: renew them.",
     "InvalidAccessKeyId": "The store does not know the access key: check the credentials.",
     "SignatureDoesNotMatch": "The secret key is not the one of the access key: check the credentials.",
+    "169.254.169.254": "No credentials were found, neither in the environment nor of the machine itself: set them.",
     "SlowDown": "The store asks for fewer requests: save less often.",
     "error sending request": "It could not be reached: check the network, and AWS_ENDPOINT_URL if you have set it.",
 }
