@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .._errors import StoreError
 from .._policies.monitor import Mode
 from .._policies.naming import Template, literal
 from .._policies.retention import Retention
@@ -107,7 +108,7 @@ class Mirror:
             try:
                 self._copy(copy)
             except Exception as error:  # noqa: BLE001 - training does not end with it; it is told at the next hook
-                if copy.at.kind is not None:  # else it has been pruned meanwhile
+                if not _is_gone(copy.at):  # or it has been pruned meanwhile
                     self._failures.append(
                         f"Could not copy the checkpoint {str(copy.at)!r} to {str(self.series.directory)!r}: {error} "
                         "It is saved where it is, and the next one will be copied."
@@ -156,6 +157,13 @@ def mirrors(settings: Settings, series: Series, run: Run) -> list[Mirror]:
     """
     given = [] if settings.mirror is None else [settings.mirror]
     return [Mirror(each, series, settings.retention, run) for each in given]
+
+
+def _is_gone(at: Location) -> bool:
+    try:
+        return at.kind is None
+    except StoreError:
+        return False
 
 
 def _nobody_asks(written: int) -> None:

@@ -79,6 +79,7 @@ class ObjectStorage(Storage):
         """
         self._scheme = scheme
         self._connect = connect or (lambda bucket, patient: client_of(scheme, bucket, patient=patient))
+        self._lists_uploads = scheme == "s3" and connect is None
         self._places: dict[str, _Place] = {}
         _storages.add(self)
 
@@ -135,7 +136,7 @@ class ObjectStorage(Storage):
         place, key = self._find(directory)
         owned = owns if owns is not None and place.claims.covers(key) else _nobody_owns
         found = list(unfinished.remove_versions(place.bucket, place.versions, key, owned))
-        if self._scheme == "s3":
+        if self._lists_uploads:
             try:
                 found += unfinished.abort_uploads(directory.parts[1], key, owned, place.sending)
             except Exception as error:  # noqa: BLE001 - boto3's, which are no OSErrors; it is only tidying up
