@@ -200,6 +200,7 @@ def save(template, epochs, **policy):
         background=True,
         on_error="raise",
         on_save=None,
+        mirror=None,
         **defaults,
     )
     model, engine = Model(a=np.arange(3.0)), Engine(settings)

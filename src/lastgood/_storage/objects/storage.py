@@ -212,32 +212,37 @@ class ObjectStorage(Storage):
             found = _info_inside(place, real) if real != key else _info_of(place, key)
             if found is not None:
                 return found
-            if not place.versions.look_again(key):
+            if not place.versions.look_again(key, real):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
 
     def entries(self, directory: PurePath) -> Sequence[Entry]:
         """Return what lies in ``directory``, with what the listing says of it. See :meth:`Storage.entries`."""
         place, key = self._find(directory)
+        empty = ""  # a version without a file: one that is being removed, since another has taken its place
         while True:
-            objects, below = _listed(place, place.versions.real(key))
-            if any(keys.name(each.key) == COMMIT for each in objects):
-                version = place.versions.find(key)
-                if version is not None:
-                    objects, below = place.bucket.children(f"{key}/{version.name}")
+            real = place.versions.real(key, itself=False)
+            objects, below = _listed(place, real)
+            has_versions = any(keys.name(each.key) == COMMIT for each in objects)
+            version = place.versions.find(key) if has_versions else None
+            if version is not None:
+                objects, below = place.bucket.children(f"{key}/{version.name}")
             if objects or below:
                 files = [Entry(keys.name(each.key), "file", info=_info("file", each)) for each in objects]
                 return files + [Entry(keys.name(each), "directory") for each in below]
-            if not place.versions.look_again(key):
+            if version is not None and version.name != empty:
+                empty = version.name
+            elif not place.versions.look_again(key, real):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(directory))
 
     def open(self, path: PurePath) -> StoredFile:
         """Open an object. See :meth:`Storage.open`."""
         place, key = self._find(path)
         while True:
+            real = place.versions.real(key, itself=False)
             try:
-                return ObjectFile(place.bucket, place.versions.real(key))
+                return ObjectFile(place.bucket, real)
             except FileNotFoundError:
-                if not place.versions.look_again(key):
+                if not place.versions.look_again(key, real):
                     raise
 
     def files(self, path: PurePath) -> Sequence[str]:

@@ -87,13 +87,12 @@ class Versions:
                 return f"{directory}/{self._known[directory]}{key.removeprefix(directory)}"
         return key
 
-    def look_again(self, key: str) -> bool:
-        """Ask for the versions of the directories above a key; return whether it lies elsewhere than was thought."""
-        before = self.real(key)
+    def look_again(self, key: str, tried: str) -> bool:
+        """Ask for the versions of the directories above a key; return whether it lies elsewhere than was tried."""
         for directory in _above(key, itself=False):
             if directory not in self._plain and self.find(directory) is not None:
                 break
-        return self.real(key) != before
+        return self.real(key, itself=False) != tried
 
     def commit(self, directory: str, name: str, *, conditional: bool) -> None:
         """Have a version be the one that is there, and remove the one whose place it takes.
