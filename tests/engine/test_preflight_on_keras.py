@@ -143,9 +143,11 @@ def test_leftovers_of_a_killed_training_are_gone_at_the_next_start(fit, make_mod
     assert names(tmp_path / "1") == ["m.keras"]
 
 
-def test_an_object_stores_address_is_refused_at_once():
+def test_a_url_that_cannot_be_saved_to_is_refused_at_once():
     with pytest.raises(ValueError, match="is a URL, and there is no storage for its scheme"):
-        ModelCheckpoint("gs://bucket/{epoch}.keras")
+        ModelCheckpoint("hdfs://host/{epoch}.keras")
+    with pytest.raises(ValueError, match="names no bucket"):
+        ModelCheckpoint("gs:///{epoch}.keras")
 
 
 def test_a_model_that_cannot_be_saved_says_where_that_happened(fit, tmp_path):

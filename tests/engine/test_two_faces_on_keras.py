@@ -139,8 +139,8 @@ def checkpoints(directory):
 
 
 def test_a_url_that_nothing_can_save_to_is_refused_before_there_is_a_model(training):
-    with pytest.raises(ArgumentError, match=r"'gs://bucket/\{epoch\}\.keras' is a URL, and there is no storage"):
-        training.make("gs://bucket/{epoch}.keras")
+    with pytest.raises(ArgumentError, match=r"'hdfs://host/\{epoch\}\.keras' is a URL, and there is no storage"):
+        training.make("hdfs://host/{epoch}.keras")
 
 
 @pytest.mark.parametrize("path", [None, 3, b"m.keras", ["m.keras"]])
