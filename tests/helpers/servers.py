@@ -146,3 +146,27 @@ def _make_container(endpoint):
             return answer.status == 201
     except urllib.error.HTTPError as error:
         raise RuntimeError(error.read().decode()) from error
+
+
+def moto():
+    """Return the path of moto's program; None if it is not installed."""
+    beside = Path(sys.executable).with_name("moto_server")
+    return str(beside) if beside.exists() else shutil.which("moto_server")
+
+
+@contextmanager
+def moto_s3(directory):
+    """Run moto, which imitates S3; give its URL."""
+    (port,) = _ports(1)
+    with Path(directory, "log").open("wb") as log:
+        command = [moto(), "-H", "127.0.0.1", "-p", str(port)]
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    endpoint = f"http://127.0.0.1:{port}"
+    make = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT", headers={"Content-Length": "0"})
+    try:
+        _until(lambda: urllib.request.urlopen(make, timeout=5).status == 200, process, directory)
+        yield endpoint
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

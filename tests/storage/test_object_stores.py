@@ -67,3 +67,28 @@ class TestAzurite(StorageConformance):
 
     def make_directory(self, tmp_path):
         return ObjectStorage("az").parse(f"az://{servers.BUCKET}/{tmp_path.name}")
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory):
+    if servers.moto() is None:
+        pytest.skip("moto is not installed (pip install 'moto[server]')")
+    with servers.moto_s3(tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def imitation(moto, monkeypatch):
+    for name, value in servers.environment(moto).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("imitation")
+class TestMoto(StorageConformance):
+    reads_on = False
+
+    def make_storage(self):
+        return ObjectStorage("s3")
+
+    def make_directory(self, tmp_path):
+        return ObjectStorage("s3").parse(f"s3://{servers.BUCKET}/{tmp_path.name}")
