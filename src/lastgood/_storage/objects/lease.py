@@ -6,6 +6,7 @@ that was stopped finds it gone when it wakes, and says so. A process of this mac
 for.
 """
 
+import contextlib
 import json
 import logging
 import secrets
@@ -17,7 +18,6 @@ from datetime import datetime
 from typing import Any
 
 from ..._errors import RunInUseError
-from ..._threads import Beside
 from .bucket import Bucket, ChangedError
 from .owner import Owner, this_process
 
@@ -92,16 +92,18 @@ class Lease:
 
     def _try(self, instead_of: str | None) -> bool:
         """Write that it is held; return whether it is."""
-        content = self._content()
+        content, began = self._content(), _now()
         try:
             self._tag = self._bucket.put(self._key, content, new=instead_of is None, instead_of=instead_of)
         except (FileExistsError, ChangedError, FileNotFoundError):
             if not self._is_there(content):  # else it is ours, and the answer was lost
                 return False
-        self._renewed = _now()
+        self._renewed = began
         self._lost_to = None
         self._ended = ended = threading.Event()
-        Beside(lambda: self._keep_renewing(ended), "lastgood-lease").start()
+        renewing = threading.Thread(target=self._keep_renewing, args=(ended,), name="lastgood-lease", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the interpreter ends: what is left to do takes no time
+            renewing.start()
         return True
 
     def _is_there(self, content: bytes) -> bool:
@@ -142,7 +144,7 @@ class Lease:
         with self._lock:
             if ended.is_set() or self._lost_to is not None:
                 return
-            content = self._content()
+            content, began = self._content(), _now()
             try:
                 self._tag = self._bucket.put(self._key, content, instead_of=self._tag)
             except (ChangedError, FileNotFoundError, FileExistsError):
@@ -150,7 +152,7 @@ class Lease:
                     holder = self._look()
                     self._lost_to = holder.owner if holder else Owner.from_json(None)
                     return
-            self._renewed = _now()
+            self._renewed = began
 
     def check(self) -> None:
         """Check that it is still held, before what only its holder may do.

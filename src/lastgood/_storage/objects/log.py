@@ -73,17 +73,20 @@ class ObjectEventLog(EventLog):
             self.flush()
             return
         with self._starting:
+            sending = None
             if self._sending is None:
-                self._sending = Beside(self._send_quietly, "lastgood-journal")
-                self._sending.start()
+                sending = self._sending = Beside(self._send_quietly, "lastgood-journal")
+        if sending is not None:
+            sending.start()
 
     def _send_quietly(self) -> None:
         try:
-            while self._waiting:
+            while True:
                 self.flush()
                 with self._starting:
                     if not self._waiting:
                         self._sending = None
+                        return
         except OSError as error:
             self._sending = None
             _LOGGER.warning("Could not note an event of the run %r: %s", self._bucket.url_of(self._notes), error)
