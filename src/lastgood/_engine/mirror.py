@@ -94,9 +94,11 @@ class Mirror:
                 self.skipped += 1
                 _LOGGER.info("The mirror leaves out %s: a newer checkpoint is there.", left_out.at)
             self._waiting.append(copy)
+            copying = None
             if self._copying is None:
-                self._copying = Beside(self._run, "lastgood-mirror")
-                self._copying.start()
+                copying = self._copying = Beside(self._run, "lastgood-mirror")
+        if copying is not None:
+            copying.start()
 
     def _run(self) -> None:
         while True:
