@@ -21,6 +21,8 @@ _AT_ONCE = 6
 _ONE_REQUEST = 1 << 30  # conditions go with one request, and no store takes more than this in one for sure
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY")
 
+_SHORTEST_SECRET = 8  # what is shorter keeps nothing secret, and may be part of any word
+
 
 @dataclass(frozen=True)
 class Object:
@@ -295,7 +297,7 @@ def _secrets() -> Iterator[str]:
     said = [os.environ.get(name, "") for name in _SECRETS]
     pairs = (each.partition("=") for each in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
     said += [value for name, _, value in pairs if name in ("AccountKey", "SharedAccessSignature")]
-    yield from filter(None, said)
+    yield from (each for each in said if len(each) >= _SHORTEST_SECRET)
 
 
 def _not_found(error: Exception, url: str) -> OSError:
