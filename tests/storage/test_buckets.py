@@ -302,3 +302,15 @@ def test_a_lease_that_is_lost_keeps_no_run_beside_it_from_saving(bucket, monkeyp
     save(f"{bucket}/run2/1.keras")
     claim.release(user)
     assert [name for name in objects(bucket) if name.endswith(".keras")] == ["run2/1.keras"]
+
+
+def test_a_large_object_is_copied_to_another_place_in_a_bucket(bucket):
+    """In parts, each of which is read while the one before is being sent."""
+    content = os.urandom(20_000_001)
+    save(f"{bucket}/m.keras", content)
+    source, target, reported = locate(f"{bucket}/m.keras"), locate(f"{bucket}/copy/m.keras"), []
+    with source.open() as file, target.storage.stage(target.path, ".keras") as stage:
+        stage.take("", file, reported.append)
+    assert target.read(len(content)) == content
+    assert reported == sorted(reported)
+    assert reported[-1] == len(content)

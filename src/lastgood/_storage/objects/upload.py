@@ -66,13 +66,20 @@ class Upload:
             self._sent.set()
 
     def _parts(self, report: Report) -> Iterator[memoryview]:
-        size = self.content.size
-        length = part_size(size)
-        for at in range(0, size, length):
-            part = self.content.part(at, min(length, size - at))
+        length = part_size(self.content.size)
+        coming = self._part(0, length)
+        for at in range(0, self.content.size, length):
+            part = coming.result()
+            coming = self._part(at + length, length)
             yield part
             report(at + len(part))
         self._wait()
+
+    def _part(self, at: int, length: int) -> Beside[memoryview]:
+        """Read a part in a thread: the client asks in one that can make no requests, as a file in a bucket does."""
+        reading = Beside(lambda: self.content.part(at, max(0, min(length, self.content.size - at))), "lastgood-part")
+        reading.start()
+        return reading
 
     def _wait(self) -> None:
         """Wait until it is decided what becomes of it.
