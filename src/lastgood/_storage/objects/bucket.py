@@ -3,17 +3,19 @@
 import errno
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..._errors import StoreError
 from .clients import library
 
+T = TypeVar("T")
 # A bucket takes 10,000 parts an upload.
 _PART = 8 * 1024 * 1024
 _MOST_PARTS = 9_000
@@ -21,6 +23,8 @@ _AT_ONCE = 6
 _ONE_REQUEST = 1 << 30  # conditions go with one request, and no store takes more than this in one for sure
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY")
 
+_LISTED = 1000  # objects that a store lists in one answer
+_PAUSES = (0.1, 0.5, 2.0)  # seconds
 _SHORTEST_SECRET = 8  # what is shorter keeps nothing secret, and may be part of any word
 
 
@@ -198,19 +202,32 @@ class Bucket:
         Raises:
             OSError: The store failed.
         """
-        with self._request(key) as obstore:
-            found = obstore.list_with_delimiter(self._client, prefix=key)
+
+        def ask() -> Any:
+            with self._request(key) as obstore:
+                return obstore.list_with_delimiter(self._client, prefix=key)
+
+        found = whole(ask)
         return [Object.of(each) for each in found["objects"]], list(found["common_prefixes"])
 
     def below(self, key: str) -> Iterator[Object]:
-        """Yield all objects below a key.
+        """Yield all objects below a key, in order.
 
         Raises:
             OSError: The store failed.
         """
-        with self._request(key) as obstore:
-            for found in obstore.list(self._client, prefix=key):
-                yield from map(Object.of, found)
+        last: str | None = None
+        while True:
+
+            def ask(after: str | None = last) -> Any:
+                with self._request(key) as obstore:
+                    return next(obstore.list(self._client, prefix=key, offset=after, chunk_size=_LISTED), [])
+
+            found = whole(ask)
+            yield from map(Object.of, found)
+            if len(found) < _LISTED:
+                return
+            last = found[-1]["path"]
 
     def try_out(self, key: str) -> bool:
         """Find out whether objects can be written and removed, and whether the store takes conditions; leave nothing.
@@ -258,6 +275,22 @@ class Bucket:
         except obstore.exceptions.BaseError as error:
             raise _store_error(error, self.url_of(key)) from _bare(error)
         self._has_answered = True
+
+
+def whole(ask: Callable[[], T]) -> T:
+    """Ask again where an answer was cut short, which the client does for most that it asks.
+
+    Raises:
+        OSError: It was cut short each time, or the store failed otherwise.
+    """
+    for pause in _PAUSES:
+        try:
+            return ask()
+        except StoreError as error:
+            if "body" not in str(error.strerror):
+                raise
+            time.sleep(pause)
+    return ask()
 
 
 def part_size(size: int) -> int:

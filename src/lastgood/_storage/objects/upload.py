@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ..._threads import Beside
 from ..base import Report, StoredFile
-from .bucket import Bucket, part_size
+from .bucket import Bucket, part_size, whole
 
 
 class _AbandonedError(Exception):
@@ -61,7 +61,7 @@ class Upload:
                 tag = bucket.put(self._key, self.content.part(0, size))
                 report(self.content.size)
                 return tag
-            return bucket.upload(self._key, self._parts(report), size)
+            return whole(lambda: bucket.upload(self._key, self._parts(report), size))
         finally:
             self._sent.set()
 
