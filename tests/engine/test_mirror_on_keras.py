@@ -176,3 +176,11 @@ def test_a_signal_is_let_through_when_the_copy_is_there(fit, tmp_path, elsewhere
         signal.signal(signal.SIGINT, before)
     assert steps(elsewhere) == [4]
     assert steps(tmp_path / "run") == [4]
+
+
+def test_a_relative_path_leads_to_a_mirror_that_is_kept_and_claimed_all_the_same(fit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = ModelCheckpoint("run/{epoch:02d}.keras", resume=True, mirror="elsewhere")
+    fit(build(), [checkpoint], epochs=2)
+    assert steps("elsewhere")[-1] == 20
+    assert "save" in [event["event"] for event in open_run("elsewhere").journal.events()]

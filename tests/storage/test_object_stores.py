@@ -17,27 +17,32 @@ def _in_memory(bucket, patient):
     return _stores.setdefault(bucket, obstore.store.MemoryStore())
 
 
-class TestObstoresMemory(StorageConformance):
-    outlives_processes = False
+class InBucket(StorageConformance):
+    """A storage of one scheme, in the bucket that its server has for the tests.
+
+    Attributes:
+        scheme: The scheme.
+    """
+
+    scheme = "s3"
     reads_on = False
 
     def make_storage(self):
-        return ObjectStorage("s3", _in_memory)
+        return ObjectStorage(self.scheme)
 
     def make_directory(self, tmp_path):
-        return ObjectStorage("s3").parse(f"s3://bucket/{tmp_path.name}")
+        return ObjectStorage(self.scheme).parse(f"{self.scheme}://{servers.BUCKET}/{tmp_path.name}")
+
+
+class TestObstoresMemory(InBucket):
+    outlives_processes = False
+
+    def make_storage(self):
+        return ObjectStorage(self.scheme, _in_memory)
 
 
 @pytest.mark.usefixtures("bucket")
-class TestSeaweedFS(StorageConformance):
-    reads_on = False
-
-    def make_storage(self):
-        return ObjectStorage("s3")
-
-    def make_directory(self, tmp_path):
-        return ObjectStorage("s3").parse(f"s3://{servers.BUCKET}/{tmp_path.name}")
-
+class TestSeaweedFS(InBucket):
     def names(self, directory):
         """Leave out empty directories, which this store shows for a while where objects have been."""
         found = super().names(directory)
@@ -59,14 +64,8 @@ def container(azure, monkeypatch):
 
 
 @pytest.mark.usefixtures("container")
-class TestAzurite(StorageConformance):
-    reads_on = False
-
-    def make_storage(self):
-        return ObjectStorage("az")
-
-    def make_directory(self, tmp_path):
-        return ObjectStorage("az").parse(f"az://{servers.BUCKET}/{tmp_path.name}")
+class TestAzurite(InBucket):
+    scheme = "az"
 
 
 @pytest.fixture(scope="session")
@@ -84,11 +83,5 @@ def imitation(moto, monkeypatch):
 
 
 @pytest.mark.usefixtures("imitation")
-class TestMoto(StorageConformance):
-    reads_on = False
-
-    def make_storage(self):
-        return ObjectStorage("s3")
-
-    def make_directory(self, tmp_path):
-        return ObjectStorage("s3").parse(f"s3://{servers.BUCKET}/{tmp_path.name}")
+class TestMoto(InBucket):
+    """A server that imitates S3."""

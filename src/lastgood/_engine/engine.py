@@ -123,9 +123,7 @@ class Engine:
         self.series = series
         if moved:
             self.keeper = self.keeper.moved(series)
-            for mirror in self.mirrors:
-                mirror.end()
-            self.mirrors = mirrors(self.settings, series, self.keeper.run)
+            self.mirrors = [mirror.moved(series, self.keeper.run) for mirror in self.mirrors]
             if claimed:
                 self._claim()
 

@@ -20,6 +20,7 @@ from .._policies.retention import Retention
 from .._record import Record
 from .._run import Keeper, Run, Series, name_below
 from .._storage import Location, storage_of
+from .._storage.base import unreported
 from .._threads import Beside
 from .settings import Settings
 
@@ -54,7 +55,6 @@ class Mirror:
     Attributes:
         series: Where the copies lie.
         keeper: What is kept of the run there.
-        skipped: How many checkpoints were left out.
     """
 
     def __init__(self, directory: str, series: Series, retention: Retention, run: Run) -> None:
@@ -69,7 +69,7 @@ class Mirror:
         template = Template(f"{literal(directory.rstrip('/'))}/{series.template.below}")
         self.series = replace(series, template=template, storage=storage_of(directory)).from_here()
         self.keeper = Keeper(self.series, retention, pinned=lambda: run.journal.annotations().pinned)
-        self.skipped = 0
+        self._directory = directory
         self._source = series.directory
         self._waiting: deque[Copy] = deque()
         self._failures: deque[str] = deque()
@@ -86,12 +86,27 @@ class Mirror:
         """Take it there."""
         vars(self).update(state, _copying=None, _lock=threading.Lock())
 
+    def moved(self, series: Series, run: Run) -> "Mirror":
+        """Return the mirror of checkpoints that are saved elsewhere from now on.
+
+        Args:
+            series: The checkpoints that are to be copied.
+            run: The directory that they are saved in.
+        """
+        self.wait()
+        moved, kept = Mirror(self._directory, series, self.keeper.retention, run), self.keeper
+        moved.keeper.name, moved.keeper.wanted, moved.keeper.publishes = kept.name, kept.wanted, kept.publishes
+        claimed = kept.is_claimed
+        kept.release()
+        if claimed:
+            moved.keeper.claim()
+        return moved
+
     def add(self, copy: Copy) -> None:
         """Have a checkpoint be copied, unless a newer one comes before its turn does."""
         with self._lock:
             while self._waiting:
                 left_out = self._waiting.popleft()
-                self.skipped += 1
                 _LOGGER.info("The mirror leaves out %s: a newer checkpoint is there.", left_out.at)
             self._waiting.append(copy)
             copying = None
@@ -109,7 +124,7 @@ class Mirror:
                 copy = self._waiting.popleft()
             try:
                 self._copy(copy)
-            except Exception as error:  # noqa: BLE001 - training does not end with it; it is told at the next hook
+            except BaseException as error:  # noqa: BLE001 - nobody else would hear of it; it is told at the next hook
                 if not _is_gone(copy.at):  # or it has been pruned meanwhile
                     self._failures.append(
                         f"Could not copy the checkpoint {str(copy.at)!r} to {str(self.series.directory)!r}: {error} "
@@ -123,7 +138,7 @@ class Mirror:
             target.storage.stage(target.path, self.series.format.suffix, publish=self.keeper.publishes) as stage,
         ):
             for name in copy.at.files():
-                stage.take(name, files.enter_context(copy.at.open(name)), _nobody_asks)
+                stage.take(name, files.enter_context(copy.at.open(name)), unreported)
         self.keeper.name = copy.record.run or self.keeper.name
         self.keeper.committed(target, copy.record, copy.costs, copy.monitor, copy.mode)
 
@@ -166,10 +181,6 @@ def _is_gone(at: Location) -> bool:
         return at.kind is None
     except StoreError:
         return False
-
-
-def _nobody_asks(written: int) -> None:
-    del written
 
 
 def _wait_for_all() -> None:

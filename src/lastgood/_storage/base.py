@@ -41,6 +41,12 @@ Seal = Callable[[], tuple[int, list[Extent]]]
 Report = Callable[[int], None]
 """Called with the number of bytes written so far."""
 
+
+def unreported(written: int) -> None:
+    """Report to nobody."""
+    del written
+
+
 WaitFor = Callable[[int], None]
 """Returns when the file in memory is complete up to a byte; raises if it never will be."""
 

@@ -16,8 +16,8 @@ import keras
 import numpy as np
 
 from lastgood import LastgoodError, ModelCheckpoint, SaveError
-from lastgood._storage.objects import bucket, clients, lease
-from scenarios.crash.server import wait
+from lastgood._storage.objects import bucket, clients, lease, log
+from scenarios.crash.server import serve
 
 FAILED = 3  # the exit status of a training that a save's failure has ended
 
@@ -86,39 +86,31 @@ def train(url, ending, epochs):
     return 0
 
 
-def serve():
-    """Fork a process for each line of JSON that comes in, and answer each in a line: see :class:`attempts.Jobs`."""
+def run(command):
+    """Train as a command says, in a process that is a fork, and end it."""
+    os.environ.update(command["environment"])
+    configure()
+    status = 1
+    try:
+        status = train(*command["arguments"])
+    except BaseException as error:  # noqa: BLE001 - it is told, and the process ends here
+        say("raised", error=repr(error), is_ours=isinstance(error, LastgoodError))
+    log._flush_all()
+    os._exit(status)
+
+
+def warm():
+    """Have all imported and made that a first training imports and makes."""
     if keras.backend.backend() == "torch":
         import torch
 
         torch.set_num_threads(1)  # threads do not outlive a fork, and what waits for them hangs
     model().fit(np.zeros((8, 8)), np.zeros((8, 1250)), verbose=0)
-    print("ready", flush=True)
-    for line in sys.stdin:
-        command = json.loads(line)
-        if "wait" in command:
-            print(json.dumps(wait(command["wait"], command["seconds"])), flush=True)
-            continue
-        pid = os.fork()
-        if not pid:
-            os.dup2(os.open(command["log"], os.O_WRONLY | os.O_CREAT, 0o644), 1)
-            os.dup2(1, 2)
-            os.environ.update(command["environment"])
-            configure()
-            status = 1
-            try:
-                status = train(*command["arguments"])
-            except BaseException as error:  # noqa: BLE001 - it is told, and the process ends here
-                say("raised", error=repr(error), is_ours=isinstance(error, LastgoodError))
-            from lastgood._storage.objects.log import _flush_all
-
-            _flush_all()
-            os._exit(status)
-        print(pid, flush=True)
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         configure()
         sys.exit(train(*sys.argv[1:]))
-    serve()
+    warm()
+    serve(run)

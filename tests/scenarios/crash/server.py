@@ -43,10 +43,8 @@ def warm():
         keras.models.load_model(path).fit(job._X, job._X[:, :1], verbose=0)
 
 
-def main():
-    if len(sys.argv) > 1:
-        job.run(json.loads(sys.argv[1]))
-    warm()
+def serve(run):
+    """Fork a process for each job that comes in, a line of JSON, and have it run that; answer each in a line."""
     print("ready", flush=True)
     for line in sys.stdin:
         command = json.loads(line)
@@ -57,8 +55,15 @@ def main():
         if not pid:
             os.dup2(os.open(command["log"], os.O_WRONLY | os.O_CREAT, 0o644), 1)
             os.dup2(1, 2)
-            job.run(command)
+            run(command)
         print(pid, flush=True)
+
+
+def main():
+    if len(sys.argv) > 1:
+        job.run(json.loads(sys.argv[1]))
+    warm()
+    serve(job.run)
 
 
 if __name__ == "__main__":

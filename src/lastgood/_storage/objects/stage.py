@@ -56,12 +56,6 @@ class ObjectStage(Stage):
             self._local = LocalStage(self._scratch.__enter__() / f"checkpoint{self.suffix}", self.target)
         return self._local
 
-    def local_file(self, name: str) -> Path | None:
-        """Return where a file lies that was written to the local path; None if it was not."""
-        if self._local is None or name in self.small or name in self.uploads:
-            return None
-        return self._local.place(name)
-
     def write(self, name: str, content: bytes) -> None:
         """Keep a small file. See :meth:`Stage.write`."""
         self.small[name] = content

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import logging
 import os
 import secrets
 import weakref
@@ -15,7 +14,7 @@ from typing import Any
 
 from ..._threads import spread
 from .. import groups
-from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path
+from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path, unreported
 from ..scratch import scratch_directory
 from ..stages import LocalStage
 from . import keys, unfinished, urls
@@ -29,7 +28,6 @@ from .stage import ObjectStage
 from .upload import Upload
 from .versions import COMMIT, Versions, is_version, new_version
 
-_LOGGER = logging.getLogger("lastgood")
 _AT_ONCE = 8
 _ENOUGH = 1000  # of a directory that is no checkpoint of ours; a listing brings so many in one request
 _storages: "weakref.WeakSet[ObjectStorage]" = weakref.WeakSet()
@@ -137,10 +135,7 @@ class ObjectStorage(Storage):
         owned = owns if owns is not None and place.claims.covers(key) else _nobody_owns
         found = list(unfinished.remove_versions(place.bucket, place.versions, key, owned))
         if self._lists_uploads:
-            try:
-                found += unfinished.abort_uploads(directory.parts[1], key, owned, place.sending)
-            except Exception as error:  # noqa: BLE001 - boto3's, which are no OSErrors; it is only tidying up
-                _LOGGER.debug("Unfinished uploads could not be listed: %s", type(error).__name__)
+            found += unfinished.abort_uploads(directory.parts[1], key, owned, place.sending)
         return [PurePosixPath("/", directory.parts[1], each) for each in found]
 
     def discard(self, path: PurePath) -> None:
@@ -283,7 +278,7 @@ class ObjectStorage(Storage):
             def fetch(some: Sequence[str]) -> None:
                 for name in some:
                     with self.open(file_path(path, kind, name) if name else path) as file:
-                        copy.take(name, file, _nobody_asks)
+                        copy.take(name, file, unreported)
 
             spread(fetch, names, min(_AT_ONCE, max(1, len(names))))
             yield copy.path
@@ -365,10 +360,6 @@ def _listed(place: _Place, key: str) -> tuple[list[Object], list[str]]:
 def _info(kind: Any, found: Object) -> Info:
     modified = int(found.modified.timestamp() * 1e9)
     return Info(kind, found.size if kind != "directory" else 0, modified, (found.tag, modified, found.size))
-
-
-def _nobody_asks(written: int) -> None:
-    del written
 
 
 def _nobody_owns(name: str) -> bool:

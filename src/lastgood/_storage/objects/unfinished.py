@@ -5,6 +5,7 @@ needs a rule for its lifecycle, and Azure's removes them after a week by itself.
 """
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -15,6 +16,7 @@ from . import keys
 from .bucket import Bucket
 from .versions import COMMIT, Versions, begun, is_version
 
+_LOGGER = logging.getLogger("lastgood")
 # What nobody has claimed may be another process's work under way, for so long.
 _ABANDONED_SECONDS = 24 * 3600.0
 
@@ -53,15 +55,20 @@ def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[st
     client = _client(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"), region)
     if client is None:
         return
-    pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=keys.join(directory, ""))
-    for upload in (each for page in pages for each in page.get("Uploads", ())):
-        key = upload["Key"]
-        name = keys.relative(key, directory).partition("/")[0]
-        age = time.time() - upload["Initiated"].timestamp()
-        if key not in living and (owns(name) or age > _ABANDONED_SECONDS):
-            with contextlib.suppress(client.exceptions.NoSuchUpload):
-                client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
-            yield key
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=keys.join(directory, ""))
+        for upload in (each for page in pages for each in page.get("Uploads", ())):
+            key = upload["Key"]
+            name = keys.relative(key, directory).partition("/")[0]
+            age = time.time() - upload["Initiated"].timestamp()
+            if key not in living and (owns(name) or age > _ABANDONED_SECONDS):
+                with contextlib.suppress(client.exceptions.NoSuchUpload):
+                    client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+                yield key
+    except (BotoCoreError, ClientError) as error:  # this is only tidying up, and may not be allowed
+        _LOGGER.debug("Unfinished uploads could not be aborted: %s", type(error).__name__)
 
 
 @cache
