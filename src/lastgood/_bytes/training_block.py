@@ -48,6 +48,10 @@ class Tensor:
     dtype: str
 
 
+_Where = tuple[object, ...]
+"""The keys and indices that lead to a value."""
+
+
 class UnpackableError(TypeError):
     """A value is none that a block can hold; the message says where it was found."""
 
@@ -67,7 +71,7 @@ class TrainingBlock:
         """
         self._arrays: list[Any] = []
         self._known: dict[tuple[str, tuple[int, ...], bytes], int] = {}
-        plain = self._plain(tree, "")
+        plain = self._plain(tree, ())
         places = list(self._places())
         listed = [
             {"dtype": _dtype(array), "shape": list(array.shape), "offset": at}
@@ -118,22 +122,25 @@ class TrainingBlock:
             yield at
             at = _aligned(at + _nbytes(array))
 
-    def _plain(self, value: Any, where: str) -> Any:
+    def _plain(self, value: Any, where: _Where) -> Any:
         """Return ``value`` as JSON can hold it, and note its arrays."""
-        if where.count("/") > _DEEPEST:
-            raise UnpackableError(f"{where} is nested too deep")
-        if value is None or isinstance(value, bool | str) or type(value) is int:
+        kind = type(value)
+        if value is None or kind is str or kind is int or kind is bool:  # which most are
             return value
-        if type(value) is float:
+        if len(where) > _DEEPEST:
+            raise UnpackableError(f"{_text(where)} is nested too deep")
+        if isinstance(value, str):
+            return value
+        if kind is float:
             return value if math.isfinite(value) else {"$": "float", "value": _name_of(value)}
         if isinstance(value, list):
-            return [self._plain(item, f"{where}/{i}") for i, item in enumerate(value)]
+            return [self._plain(item, (*where, i)) for i, item in enumerate(value)]
         if isinstance(value, tuple):
-            return {"$": "tuple", "items": [self._plain(item, f"{where}/{i}") for i, item in enumerate(value)]}
+            return {"$": "tuple", "items": [self._plain(item, (*where, i)) for i, item in enumerate(value)]}
         if isinstance(value, dict):
             if all(isinstance(key, str) and key != "$" for key in value):
-                return {key: self._plain(item, f"{where}/{key}") for key, item in value.items()}
-            pairs = [[self._plain(k, f"{where}/a key"), self._plain(v, f"{where}/{k}")] for k, v in value.items()]
+                return {key: self._plain(item, (*where, key)) for key, item in value.items()}
+            pairs = [[self._plain(k, (*where, "a key")), self._plain(v, (*where, k))] for k, v in value.items()]
             return {"$": "dict", "items": pairs}
         if isinstance(value, bytes):
             return {"$": "bytes", "index": self._index(np.frombuffer(value, np.uint8))}
@@ -141,13 +148,13 @@ class TrainingBlock:
             return {"$": "scalar", "index": self._index(np.asarray(value), where)}
         if isinstance(value, np.ndarray | Tensor):
             return {"$": "array", "index": self._index(value, where)}
-        raise UnpackableError(f"{where or 'it'} is of type {type(value).__qualname__}")
+        raise UnpackableError(f"{_text(where)} is of type {kind.__qualname__}")
 
-    def _index(self, array: Any, where: str = "") -> int:
+    def _index(self, array: Any, where: _Where = ()) -> int:
         """Return the array's place in the list; a second one of the same contents is the first."""
         if isinstance(array, np.ndarray):
             if array.dtype.kind not in _KINDS and array.dtype.name not in _UNNAMED:
-                raise UnpackableError(f"{where or 'it'} is an array of type {array.dtype}")
+                raise UnpackableError(f"{_text(where)} is an array of type {array.dtype}")
             array = np.ascontiguousarray(array).reshape(array.shape)
             if array.nbytes <= _WORTH_COMPARING:
                 key = (str(array.dtype), array.shape, array.tobytes())
@@ -156,6 +163,11 @@ class TrainingBlock:
                 self._known[key] = len(self._arrays)
         self._arrays.append(array)
         return len(self._arrays) - 1
+
+
+def _text(where: _Where) -> str:
+    """Return where something stands, for errors."""
+    return "".join(f"/{key}" for key in where) or "it"
 
 
 Training = Callable[[Sequence[Any]], TrainingBlock]
