@@ -18,7 +18,7 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
 
-.PHONY: help demo test test-quick test-resume crash buckets damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-resume crash buckets systems damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds tests/scenarios/file_systems
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
 	$(QUIET) KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 tests/scenarios/buckets
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/attacks
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/cli tests/docs tests/scenarios/damage $(OLDER)
@@ -60,6 +61,9 @@ crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill
 
 buckets: .venv/test.stamp  ## have a store fail at every request of a training into it, and of a restart (hours; BUCKETS="--most 300" for less)
 	$(QUIET) KERAS_BACKEND=torch $(BIN)/python tests/scenarios/buckets/matrix.py $(BUCKETS)
+
+systems: .venv/test.stamp  ## run what needs no framework, and trainings, as on Windows and macOS, whose parts this machine pretends
+	$(QUIET) LASTGOOD_SYSTEMS=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage

@@ -120,9 +120,16 @@ def cores() -> int:
     return min(available, _MOST_THREADS)
 
 
+def in_forked_children(forget: Callable[[], None]) -> None:
+    """Have a function called in each child that is forked from now on; some systems fork none."""
+    register = getattr(os, "register_at_fork", None)
+    if register is not None:
+        register(after_in_child=forget)
+
+
 def _forget() -> None:
     """Start anew in a forked child: whoever imports, it is none of its threads."""
     importing._at_fork_reinit()  # type: ignore[attr-defined]
 
 
-os.register_at_fork(after_in_child=_forget)
+in_forked_children(_forget)

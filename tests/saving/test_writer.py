@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from helpers.systems import where_processes_fork
 from lastgood._saving import writer
 from lastgood._threads import Beside, cores, spread
 
@@ -140,6 +141,7 @@ def test_work_begun_while_the_interpreter_ends_is_done():
     assert done.stdout == b"done\n"
 
 
+@where_processes_fork
 def test_a_forked_child_waits_for_nothing():
     release = threading.Event()
     with writer.turn():

@@ -1,10 +1,13 @@
 """The suite that any storage has to pass, on ours, and on the one that fails on purpose while nothing is to fail."""
 
 from lastgood._storage import LocalStorage
+from lastgood._storage.systems import SYSTEM
 from lastgood.testing import FaultyStorage, MemoryStorage, StorageConformance
 
 
 class TestLocalStorage(StorageConformance):
+    replaces_open_files = SYSTEM.replaces_open_files
+
     def make_storage(self):
         return LocalStorage()
 
@@ -20,5 +23,7 @@ class TestMemoryStorage(StorageConformance):
 
 
 class TestFaultyStorageWithoutFaults(StorageConformance):
+    replaces_open_files = SYSTEM.replaces_open_files
+
     def make_storage(self):
         return FaultyStorage(LocalStorage())

@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+from helpers.systems import on_linux
 from lastgood._snapshot import staging
 from lastgood._storage import Extent, Image, Span, direct
 from lastgood._storage.positioned import LocalFile
@@ -48,6 +49,7 @@ def test_a_file_system_without_direct_writes_gets_buffered_ones(small_disk):
     assert (small_disk / "f").read_bytes() == memory[:SMALL].tobytes()
 
 
+@on_linux
 def test_one_that_takes_a_file_for_direct_writes_and_then_refuses_them_too(tmp_path, monkeypatch):
     pwrite, refused = os.pwrite, []
 

@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from helpers.systems import on_linux
 from lastgood._storage import LocalStorage
+
+pytestmark = on_linux
 
 CHILD = """
     import json, sys

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lastgood._storage import LocalStorage, durable, local, placing
+from lastgood._storage import LocalStorage, durable
+from lastgood._storage.systems import SYSTEM
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def _write_directory(path, text):
 
 
 def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(placing, "exchange", lambda a, b: False)
+    monkeypatch.setattr(SYSTEM, "exchange", lambda a, b: False)
     target = tmp_path / "ck"
     for text in ("first", "second"):
         with storage.stage(target, "") as stage:
@@ -39,55 +40,60 @@ def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(st
 
 
 def test_a_directory_that_cannot_be_put_in_place_gives_the_old_one_back(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(placing, "exchange", lambda a, b: False)
+    monkeypatch.setattr(SYSTEM, "exchange", lambda a, b: False)
     target = tmp_path / "ck"
     _write_directory(target, "old")
-    replace = Path.replace
+    replace = SYSTEM.replace
 
     def refuse(path, new):
         if new == target and not path.name.endswith(".old"):
             raise OSError(errno.EIO, "injected")
         return replace(path, new)
 
-    monkeypatch.setattr(Path, "replace", refuse)
+    monkeypatch.setattr(SYSTEM, "replace", refuse)
     with pytest.raises(OSError, match="injected"), storage.stage(target, "") as stage:
         _write_directory(stage.path, "new")
     assert (target / "sub" / "file").read_text() == "old"
     assert _names(tmp_path) == ["ck"]
 
 
-def test_the_order_is_sync_rename_sync_directory(storage, tmp_path, monkeypatch):
-    target = tmp_path / "m.keras"
-    calls = []
-    fsync, replace = durable.os.fsync, Path.replace
+@pytest.fixture
+def calls(monkeypatch):
+    """What is asked of the system, in order, as pairs of the act and the name that it is about."""
+    made = []
+    sync, sync_directory, replace = SYSTEM.sync, SYSTEM.sync_directory, SYSTEM.replace
 
-    def log_fsync(descriptor):
-        calls.append(("fsync", str(Path(f"/proc/self/fd/{descriptor}").readlink())))
-        fsync(descriptor)
+    def log_sync(descriptor):
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if not path.is_dir():
+            made.append(("sync", path.name))
+        sync(descriptor)
 
-    def log_replace(path, new):
-        calls.append(("replace", str(new)))
-        return replace(path, new)
+    def log_sync_directory(path):
+        made.append(("sync directory", path.name))
+        sync_directory(path)
 
-    monkeypatch.setattr(durable.os, "fsync", log_fsync)
-    monkeypatch.setattr(Path, "replace", log_replace)
-    with storage.stage(target, ".keras") as stage:
+    def log_replace(source, target):
+        made.append(("replace", target.name))
+        replace(source, target)
+
+    monkeypatch.setattr(SYSTEM, "sync", log_sync)
+    monkeypatch.setattr(SYSTEM, "sync_directory", log_sync_directory)
+    monkeypatch.setattr(SYSTEM, "replace", log_replace)
+    return made
+
+
+def test_the_order_is_sync_rename_sync_directory(storage, tmp_path, calls):
+    with storage.stage(tmp_path / "m.keras", ".keras") as stage:
         stage.path.write_text("state")
-    assert calls == [("fsync", str(stage.path)), ("replace", str(target)), ("fsync", str(tmp_path))]
+    assert calls == [("sync", stage.path.name), ("replace", "m.keras"), ("sync directory", tmp_path.name)]
 
 
-def test_every_file_of_a_directory_is_synced_before_it_appears(storage, tmp_path, monkeypatch):
-    synced = []
-    fsync = durable.os.fsync
-
-    def log_fsync(descriptor):
-        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-        fsync(descriptor)
-
-    monkeypatch.setattr(durable.os, "fsync", log_fsync)
+def test_every_file_of_a_directory_is_synced_before_it_appears(storage, tmp_path, calls):
     with storage.stage(tmp_path / "ck", "") as stage:
         _write_directory(stage.path, "x")
-    assert synced == ["file", "sub", stage.path.name, tmp_path.name]
+    directories = [("sync directory", name) for name in ("sub", stage.path.name)]
+    assert calls == [("sync", "file"), *directories, ("replace", "ck"), ("sync directory", tmp_path.name)]
 
 
 def test_a_failed_sync_is_no_commit(storage, tmp_path, monkeypatch):
@@ -97,7 +103,7 @@ def test_a_failed_sync_is_no_commit(storage, tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(durable.os, "fsync", fail)
+    monkeypatch.setattr(SYSTEM, "sync", fail)
     with pytest.raises(OSError, match="Input/output"), storage.stage(target, ".keras") as stage:
         stage.path.write_text("new")
     assert target.read_text() == "old"
@@ -114,17 +120,18 @@ def test_a_file_in_the_way_of_a_parent_is_named(storage, tmp_path):
 _SAVER = """
     import sys, time
     from pathlib import Path
-    from lastgood._storage import LocalStorage, placing
+    from lastgood._storage import LocalStorage
+    from lastgood._storage.systems import SYSTEM
     target, kind = Path(sys.argv[1]), sys.argv[2]
     if kind == "between renames":
-        placing.exchange = lambda a, b: False
-        replace = Path.replace
+        SYSTEM.exchange = lambda a, b: False
+        replace = SYSTEM.replace
         def stop_after_first(path, new):
             replace(path, new)
             if str(new).endswith(".old"):
                 print("ready", flush=True)
                 time.sleep(600)
-        Path.replace = stop_after_first
+        SYSTEM.replace = stop_after_first
     with LocalStorage().stage(target, "") as stage:
         if kind == "file":
             stage.path.write_text("half")
@@ -169,10 +176,10 @@ def test_a_process_that_dies_between_two_renames_loses_no_checkpoint(storage, tm
 
 
 def test_where_there_are_no_locks_only_old_leftovers_go(storage, tmp_path, saver, monkeypatch):
-    def refuse(descriptor, operation):
+    def refuse(descriptor):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(local.fcntl, "flock", refuse)
+    monkeypatch.setattr(SYSTEM, "lock", refuse)
     process = saver(tmp_path / "m", "file")
     process.kill()
     process.wait()
@@ -187,15 +194,15 @@ def test_where_there_are_no_locks_only_old_leftovers_go(storage, tmp_path, saver
 
 
 def test_a_lock_taken_for_dead_before_it_was_held_is_made_anew(storage, tmp_path, monkeypatch):
-    flock, reclaimed = local.fcntl.flock, []
+    lock, reclaimed = SYSTEM.lock, []
 
-    def reclaim_first(descriptor, operation):
+    def reclaim_first(descriptor):
         if not reclaimed:
             reclaimed.append(True)
             storage.reclaim(tmp_path)  # another process, between the lock's making and its locking
-        flock(descriptor, operation)
+        lock(descriptor)
 
-    monkeypatch.setattr(local.fcntl, "flock", reclaim_first)
+    monkeypatch.setattr(SYSTEM, "lock", reclaim_first)
     with storage.stage(tmp_path / "m", "") as stage:
         assert stage.path.with_name(stage.path.name + ".lock").exists()
         stage.path.write_text("state")

@@ -15,6 +15,7 @@ from lastgood import ArgumentError
 from lastgood._storage import LocalStorage
 from lastgood._storage.event_log import LocalEventLog
 from lastgood._storage.stages import LocalStage
+from lastgood._storage.systems import SYSTEM
 from lastgood.testing import POINTS, Crash, Fault, FaultyStorage, MemoryStorage, StorageConformance
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -215,5 +216,6 @@ class OfGenerous(StorageConformance):
     ],
 )
 def test_the_suite_finds_a_storage_that_is_wrong(tmp_path, suite, test):
-    with pytest.raises(AssertionError):
+    # Where no file is removed that somebody has open, some faults cannot even be made.
+    with pytest.raises(AssertionError if SYSTEM.replaces_open_files else (AssertionError, PermissionError)):
         getattr(suite(), test)(tmp_path)

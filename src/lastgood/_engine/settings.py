@@ -99,7 +99,7 @@ class Settings:
         """
         text = as_text(filepath)
         storage = storage_of(text)  # first: what it refuses may have a key in it, which others would show
-        template = Template(text)
+        template = _template(text, storage)
         file_format = choose_format(
             text, template.suffix, weights_only=weights_only, generation=generation, options=options
         )
@@ -130,7 +130,7 @@ def moved(settings: Settings, filepath: Any) -> Settings:
     """
     text = as_text(filepath)
     storage = storage_of(text)
-    template, file_format = Template(text), settings.format
+    template, file_format = _template(text, storage), settings.format
     if template.suffix != settings.template.suffix:
         file_format = choose_format(
             text,
@@ -140,6 +140,18 @@ def moved(settings: Settings, filepath: Any) -> Settings:
             options=settings.options,
         )
     return replace(settings, template=template, storage=storage, format=file_format)
+
+
+def _template(text: str, storage: Storage) -> Template:
+    """Return a template whose paths a storage can have.
+
+    Raises:
+        ArgumentError: It is none, or no file can have such a name there.
+    """
+    template = Template(text)
+    if flaw := storage.flaw_of(template.skeleton):
+        raise ArgumentError(f"filepath {text!r} cannot be saved to: {flaw}. Give the files other names.")
+    return template
 
 
 def _parse_mirror(mirror: Any, storage: Storage, template: Template) -> str | None:

@@ -83,7 +83,7 @@ class Template:
             raise ArgumentError(f'Failed to format this callback filepath: "{self.text}". Reason: {error}.') from error
         path = "".join(literal + filled for literal, filled in pieces)
         leads_away = any("/" in filled or "\0" in filled for _, filled in pieces)
-        if leads_away or self._dots(path.split("/")) != self._dots(self._skeleton.split("/")):
+        if leads_away or self._dots(path.split("/")) != self._dots(self.skeleton.split("/")):
             raise ArgumentError(
                 f'Failed to format this callback filepath: "{self.text}". Reason: {path!r} leads elsewhere. '
                 "Log values without '/' in them, and none that is '.' or '..' or empty where it is a whole name."
@@ -91,7 +91,7 @@ class Template:
         return path
 
     @property
-    def _skeleton(self) -> str:
+    def skeleton(self) -> str:
         """The path with the names of its placeholders in their places."""
         return "".join(literal + ("x" if field is not None else "") for literal, field, _, _ in self._parts)
 

@@ -43,16 +43,23 @@ class Pruning:
 
         Raises:
             RunInUseError: Another process pins or prunes there, and may have been stopped.
-            OSError: The storage failed.
+            OSError: The storage failed; of a checkpoint that may not be deleted it is told when all others are.
         """
+        deleted, refused = [], []
         with journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
-            doomed = self.doomed(directory, look())
-            for checkpoint in doomed:
+            for checkpoint in self.doomed(directory, look()):
                 at = place_of(directory, checkpoint)
-                at.storage.discard(at.path)
+                try:
+                    at.storage.discard(at.path)
+                except PermissionError as error:  # somebody may have it open: the others can go all the same
+                    refused.append(error)
+                    continue
                 name = name_below(directory, at)
                 journal.append("prune", path=name, created=checkpoint.created, step=checkpoint.step)
-            return doomed
+                deleted.append(checkpoint)
+        if refused:
+            raise refused[0]
+        return deleted
 
     def doomed(self, directory: Location, checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
         """Return the checkpoints that the policy does not keep."""

@@ -5,12 +5,11 @@ one copy of a model's state is in memory, however many callbacks there are.
 """
 
 import atexit
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .._threads import Beside
+from .._threads import Beside, in_forked_children
 
 _turn = threading.Lock()
 _last: Beside[None] | None = None
@@ -64,4 +63,4 @@ def _forget() -> None:
 
 
 atexit.register(flush)
-os.register_at_fork(after_in_child=_forget)
+in_forked_children(_forget)

@@ -13,7 +13,6 @@ larger than the one before it finds the pages of that one.
 import contextlib
 import ctypes
 import mmap
-import os
 import threading
 from collections.abc import Sequence
 from typing import Protocol
@@ -21,7 +20,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .._threads import Beside, spread
+from .._threads import Beside, in_forked_children, spread
 
 PAGE = 4096
 _PART = 16 * 1024 * 1024
@@ -180,11 +179,12 @@ def _whole_pages(size: int) -> int:
 
 def _mapped(size: int) -> Memory:
     """Map memory that nothing else sees, with addresses to spare where they are granted."""
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    # Windows has no flags, and its memory is private.
+    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     try:
-        mapped = mmap.mmap(-1, _whole_pages(size + size // 8 + _ROOM), flags=flags)
+        mapped = mmap.mmap(-1, _whole_pages(size + size // 8 + _ROOM), **private)
     except OSError:
-        mapped = mmap.mmap(-1, _whole_pages(size), flags=flags)
+        mapped = mmap.mmap(-1, _whole_pages(size), **private)
     for advice in (getattr(mmap, name) for name in _ADVICE if hasattr(mmap, name)):
         with contextlib.suppress(OSError):  # advice may be refused, and all works without
             mapped.madvise(advice)
@@ -203,4 +203,4 @@ def _forget() -> None:
     _buffer, _making = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_forget)
+in_forked_children(_forget)

@@ -331,6 +331,11 @@ class Storage(ABC):
     def text_of(self, path: PurePath) -> str:
         """Return a path as you would write it; the opposite of :meth:`parse`."""
 
+    def flaw_of(self, text: str) -> str:
+        """Return why nothing can be at a path of this text; empty if something can."""
+        del text
+        return ""
+
     # Writing
 
     @abstractmethod

@@ -1,32 +1,29 @@
 """Claims on the files of a template: whether another process trains into them.
 
 Two signs end with the process, however it ends, and are not inherited by forked workers: a restart need not wait for
-workers that outlive a killed parent. A name in the machine's memory (Linux) leaves nothing in the directory; containers
-may share such names, and not their disks, so it says which directory of which disk is meant. A lock on a file (POSIX)
-is seen over a network, too.
+workers that outlive a killed parent. A name that is the machine's leaves nothing in the directory; containers may share
+such names, and not their disks, so it says which directory of which disk is meant. On Linux it is in memory, elsewhere
+a locked file among the temporary ones. A lock on a file in the directory is seen over a network, too.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import socket
-import struct
-import sys
+import tempfile
 import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
 from .._errors import RunInUseError
+from .._threads import in_forked_children
 from .base import NOTES, Claim
 from .event_log import open_in_place
 from .mounts import identity
+from .systems import SYSTEM
 
 _held: dict[str, "LocalClaim"] = {}
 _guard = threading.Lock()
-_CREDENTIALS = struct.Struct("3i")  # process, user, group
 
 
 class LocalClaim(Claim):
@@ -35,8 +32,8 @@ class LocalClaim(Claim):
     def __init__(self, key: str, name: int | None, lock: int | None) -> None:
         """Keep what is held, as descriptors: Python would complain of a socket that only ends with the process."""
         self._key = key
+        self._held = [each for each in (name, lock) if each is not None]
         self._name = name
-        self._lock = lock
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @classmethod
@@ -47,6 +44,7 @@ class LocalClaim(Claim):
             RunInUseError: Another process has claimed them; the message says which.
         """
         key = f"{identity(directory)}\n{template}"
+        key = key.casefold() if SYSTEM.folds_case else key
         with _guard:
             for abandoned in [each for each in _held.values() if not each._users]:
                 abandoned._let_go()
@@ -57,7 +55,7 @@ class LocalClaim(Claim):
 
     @classmethod
     def _new(cls, key: str, directory: Path, template: str, *, leave_lock: bool) -> "LocalClaim":
-        name = _take_name(hashlib.sha256(os.fsencode(key)).hexdigest())
+        name = _take_name(f"lastgood-{hashlib.sha256(os.fsencode(key)).hexdigest()}")
         if not leave_lock:
             return cls(key, name, None)
         try:
@@ -78,11 +76,11 @@ class LocalClaim(Claim):
         if _held.get(self._key) is not self:  # let go already, or the parent's, in a forked child
             return
         del _held[self._key]
-        self._close()
-        if self._lock is not None:
-            os.close(self._lock)
+        for descriptor in self._held:
+            os.close(descriptor)
 
-    def _close(self) -> None:
+    def _forget(self) -> None:
+        """Leave the name to the parent, in a forked child; locks are not a child's."""
         if self._name is not None:
             os.close(self._name)
 
@@ -91,38 +89,19 @@ def _short(template: str) -> str:
     return hashlib.sha256(template.encode()).hexdigest()[:8]
 
 
-def _take_name(digest: str) -> int | None:
-    """Take a name among the machine's sockets; return None where there are no such names.
+def _take_name(name: str) -> int | None:
+    """Take a name that is the machine's; return None where there can be none.
 
     Raises:
         RunInUseError: Another process has it.
     """
-    if sys.platform != "linux":
-        return None
-    address = f"\0lastgood-{digest}"
-    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if not SYSTEM.has_names:
+        user = os.getuid() if hasattr(os, "getuid") else "claims"  # one directory each, where all share /tmp
+        return _take_lock(Path(tempfile.gettempdir(), f"lastgood-{user}", f"{name}.lock"))
     try:
-        name.bind(address)
-        name.listen(8)
-    except OSError as error:
-        owner = _owner(name, address) if error.errno == errno.EADDRINUSE else None
-        name.close()
-        if owner:
-            raise RunInUseError(owner) from error
-        return None
-    return name.detach()
-
-
-def _owner(asking: socket.socket, address: str) -> str:
-    """Return which process has a name, in words."""
-    with contextlib.suppress(OSError):
-        asking.settimeout(1)
-        asking.connect(address)
-        content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        process = _CREDENTIALS.unpack(content)[0]
-        if process:  # 0 is one of another container
-            return f"process {process} on this machine"
-    return "another process on this machine"
+        return SYSTEM.take_name(name)
+    except BlockingIOError as error:
+        raise RunInUseError(error.strerror) from error
 
 
 def _take_lock(path: Path) -> int | None:
@@ -136,7 +115,7 @@ def _take_lock(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        SYSTEM.lock_for_process(descriptor)
     except OSError as error:
         owner = os.read(descriptor, 200).decode(errors="replace")
         os.close(descriptor)
@@ -149,12 +128,12 @@ def _take_lock(path: Path) -> int | None:
 
 
 def _forget() -> None:
-    """Leave the names to the parent, in a forked child; the locks are not a child's."""
+    """Leave all claims to the parent, in a forked child."""
     global _guard
     _guard = threading.Lock()
     for claim in _held.values():
-        claim._close()
+        claim._forget()
     _held.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+in_forked_children(_forget)

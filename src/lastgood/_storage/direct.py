@@ -4,7 +4,7 @@ Buffered writes of gigabytes take a core to copy into the page cache, and the ke
 Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some network mounts): there they are buffered.
 """
 
-import fcntl
+import errno
 import os
 from pathlib import Path
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from .._threads import Beside
 from .base import Extent, Image, Report, WaitFor
-from .durable import UNSUPPORTED, reserve
+from .systems import SYSTEM, UNSUPPORTED
+from .systems.base import unless
 
 BLOCK = 4096
 _CHUNK = 16 * 1024 * 1024
-_DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 def _is_there(stop: int) -> None:
@@ -73,15 +73,9 @@ class _File:
     """A new file that is written in blocks from memory, directly if it can be."""
 
     def __init__(self, path: Path, memory: npt.NDArray[np.uint8]) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
         self._memory = memory
         self._written = 0
-        try:
-            self._descriptor = os.open(path, flags | _DIRECT, 0o666)
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise
-            self._descriptor = os.open(path, flags, 0o666)
+        self._descriptor = SYSTEM.open_direct(path)
 
     def __enter__(self) -> "_File":
         return self
@@ -91,7 +85,8 @@ class _File:
 
     def allocate(self, size: int) -> None:
         """Reserve space, so that a full disk says so before the writing rather than during it."""
-        reserve(self._descriptor, size)
+        with unless(UNSUPPORTED | {errno.EPERM}):
+            SYSTEM.reserve(self._descriptor, size)
 
     def write(
         self,
@@ -111,14 +106,12 @@ class _File:
 
     def _put(self, content: memoryview, offset: int) -> int:
         try:
-            return os.pwrite(self._descriptor, content, offset)
+            return SYSTEM.write(self._descriptor, content, offset)
         except OSError as error:
-            flags = fcntl.fcntl(self._descriptor, fcntl.F_GETFL)
-            if error.errno not in UNSUPPORTED or not flags & _DIRECT:
-                raise
             # Some file systems open a file for direct writes, and then refuse them.
-            fcntl.fcntl(self._descriptor, fcntl.F_SETFL, flags & ~_DIRECT)
-            return os.pwrite(self._descriptor, content, offset)
+            if error.errno not in UNSUPPORTED or not SYSTEM.make_buffered(self._descriptor):
+                raise
+            return SYSTEM.write(self._descriptor, content, offset)
 
     def truncate(self, length: int) -> None:
         os.ftruncate(self._descriptor, length)

@@ -1,23 +1,13 @@
-"""System calls that make files durable and put one thing in another's place, as well as the file system can."""
+"""Making files durable, and putting one thing in another's place, as well as the file system can."""
 
-import contextlib
-import ctypes
 import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENODEV, errno.ENOTTY}
-"""What a system answers that does not have a call, or not for this file system."""
+from .systems import SYSTEM, UNSUPPORTED
+from .systems.base import unless
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
-# A sandbox may refuse all calls that it does not know; an overlay cannot move a directory of its lower layer.
-_NO_EXCHANGE = UNSUPPORTED | {errno.EPERM, errno.EXDEV}
 _NO_RENAME = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 # Directories of some network shares cannot even be opened.
 _NO_DIRECTORY = UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF}
@@ -29,20 +19,15 @@ def sync(descriptor: int) -> bool:
     Raises:
         OSError: The data may be lost: the file must be written anew, since a second fsync would report success.
     """
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)  # on macOS, fsync alone leaves data in the drive's cache
-    if full_sync is not None:
-        with _unless(UNSUPPORTED):
-            fcntl.fcntl(descriptor, full_sync)
-            return True
-    with _unless(UNSUPPORTED):
-        os.fsync(descriptor)
+    with unless(UNSUPPORTED):
+        SYSTEM.sync(descriptor)
         return True
     return False
 
 
 def sync_file(path: Path) -> bool:
     """Wait until a file is on the disk itself. See :func:`sync`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = SYSTEM.open_to_sync(path)
     try:
         return sync(descriptor)
     finally:
@@ -51,13 +36,9 @@ def sync_file(path: Path) -> bool:
 
 def sync_directory(path: Path) -> bool:
     """Wait until the names in a directory are on the disk itself. See :func:`sync`."""
-    with _unless(_NO_DIRECTORY):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with _unless(_NO_DIRECTORY):
-                return sync(descriptor)
-        finally:
-            os.close(descriptor)
+    with unless(_NO_DIRECTORY):
+        SYSTEM.sync_directory(path)
+        return True
     return False
 
 
@@ -86,31 +67,14 @@ def make_directories(path: Path) -> None:
     sync_directory(path.parent)
 
 
-def exchange(a: Path, b: Path) -> bool:
-    """Swap what two names stand for in one act; return False where the system cannot.
-
-    Raises:
-        OSError: The swap was refused.
-    """
-    renameat2 = _of_the_c_library("renameat2")
-    if renameat2 is None:
-        return False
-    with _unless(_NO_EXCHANGE):
-        if renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
-            return True
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), os.fspath(a), None, os.fspath(b))
-    return False
-
-
 def move(source: Path, target: Path) -> bool:
     """Put a file, or a directory, in a target's place in one act; return False where the system cannot.
 
     Raises:
         OSError: The system refused.
     """
-    with _unless(_NO_RENAME):
-        source.replace(target)
+    with unless(_NO_RENAME):
+        SYSTEM.replace(source, target)
         return True
     return False
 
@@ -144,20 +108,7 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
-
-
-def reserve(descriptor: int, size: int) -> None:
-    """Reserve space for a file, where the file system can do it at once; the C library would write to each block.
-
-    Raises:
-        OSError: There is not so much space.
-    """
-    fallocate = _of_the_c_library("fallocate64") or _of_the_c_library("fallocate")
-    if fallocate is not None:
-        with _unless(UNSUPPORTED | {errno.EPERM}):
-            if fallocate(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(size)) != 0:
-                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        SYSTEM.remove(path)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -172,22 +123,3 @@ def _copy(source: Path, target: Path) -> None:
     for each in source.iterdir():
         _copy(each, target / each.name)
     sync_directory(target)
-
-
-@cache
-def _of_the_c_library(name: str) -> Any:
-    """Return a function of the C library; None if it has none of that name."""
-    try:
-        return getattr(ctypes.CDLL(None, use_errno=True), name)
-    except (AttributeError, OSError, TypeError):
-        return None
-
-
-@contextlib.contextmanager
-def _unless(numbers: set[int]) -> Iterator[None]:
-    """Go on behind the block where the system answers in it that it cannot do that."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in numbers:
-            raise

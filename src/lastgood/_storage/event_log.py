@@ -10,6 +10,7 @@ from . import locks
 from .base import NOTES, EventLog
 from .durable import sync
 from .plain import check_no_link, open_plain
+from .systems import SYSTEM
 
 _NAME = "journal.jsonl"
 _LOCK = "journal.lock"
@@ -33,10 +34,10 @@ class LocalEventLog(EventLog):
         descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":  # somebody died in the middle of a line
+            if size and _last_byte(descriptor, size) != b"\n":  # somebody died in the middle of a line
                 line = b"\n" + line
             while line:  # a disk that is full takes a part, and refuses the rest
-                line = line[os.write(descriptor, line) :]
+                line = line[SYSTEM.append(descriptor, line) :]
             if durable:
                 sync(descriptor)
         finally:
@@ -62,6 +63,12 @@ class LocalEventLog(EventLog):
         path = self._directory / _LOCK
         with locks.held(open_in_place(path, os.O_RDWR | os.O_CREAT), path):
             yield
+
+
+def _last_byte(descriptor: int, size: int) -> bytes:
+    last = bytearray(1)
+    SYSTEM.read_into(descriptor, memoryview(last), size - 1)
+    return bytes(last)
 
 
 def open_in_place(path: Path, flags: int) -> int:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .durable import rename, sync_directory, sync_file
+from .durable import remove, rename, sync_directory, sync_file
 from .locks import alone
 
 INDEX = ".index"
@@ -108,3 +108,11 @@ def remove_group(path: Path) -> None:
     index_of(path).unlink(missing_ok=True)
     for part in found:
         part.unlink(missing_ok=True)
+
+
+def remove_any(path: Path) -> None:
+    """Remove a file, a directory or a group of files, if it is there."""
+    if is_group(path):
+        remove_group(path)
+    else:
+        remove(path)

@@ -1,14 +1,13 @@
 """What a file system lacks that a save's promises rest on: found out by trying, before training."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from .durable import exchange, move, remove, sync, sync_directory
-from .locks import flock
+from .durable import move, remove, sync, sync_directory
 from .mounts import mount_of
+from .systems import SYSTEM
 
 # There a rename is a copy and a deletion, or a power cut may come in between.
 _RENAMES_IN_PARTS = {"exfat", "msdos", "vfat"} | {
@@ -35,7 +34,7 @@ def limits_at(stem: Path, *, swaps: bool) -> list[str]:
 
 
 def _missing(one: Path, other: Path, *, swaps: bool) -> Iterator[str]:
-    descriptor = os.open(one, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    descriptor = SYSTEM.open(one, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         if not sync(descriptor):
             yield "It has no fsync, so a power cut may take checkpoints that were said to be saved."
@@ -58,7 +57,7 @@ def _missing(one: Path, other: Path, *, swaps: bool) -> Iterator[str]:
             )
     elif swaps:
         one.touch()
-        if not exchange(one, other):
+        if not SYSTEM.exchange(one, other):
             yield (
                 "It does not exchange two names, so a directory that is being replaced is out of sight for a moment; "
                 "if a crash comes then, the next start brings it back."
@@ -67,6 +66,7 @@ def _missing(one: Path, other: Path, *, swaps: bool) -> Iterator[str]:
 
 def _locks(descriptor: int) -> bool:
     with contextlib.suppress(OSError):
-        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        SYSTEM.lock_for_process(descriptor)
+        SYSTEM.lock(descriptor)
+        return True
     return False

@@ -1,40 +1,30 @@
 """Checkpoints on a local or network-mounted file system.
 
 A save writes to a hidden sibling of its target, makes it durable, renames it over the target, and makes the directory
-durable. While it runs it holds an flock on a second hidden sibling, so that the next start can tell the leftovers of a
-dead process (nobody holds the lock) from the work of a live one, on whatever host it runs:
-
-    .lastgood-tmp-<token>.lock     locked while the save lives; holds the target's name
-    .lastgood-tmp-<token>.keras    the checkpoint being written
-    .lastgood-tmp-<token>.old      a directory that is being replaced, where two names cannot be swapped in one act
+durable.
 """
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
 
-from . import groups, mounts, placing
+from . import groups, mounts, placing, tokens
 from .base import TEMPORARY_PREFIX, Claim, Entry, Info, Kind, Stage, Storage, file_path
 from .claims import LocalClaim
-from .durable import make_directories, move, remove, rename
+from .durable import make_directories, move, rename
 from .event_log import LocalEventLog
 from .limits import limits_at
-from .locks import flock
-from .plain import check_plain, open_plain
+from .plain import check_plain
 from .positioned import LocalFile
 from .stages import LocalStage, files_of
-
-# Where a file system has no locks, a leftover is taken for dead after so long without a write.
-_ABANDONED_SECONDS = 24 * 3600.0
+from .systems import SYSTEM
 
 
 class LocalStorage(Storage):
@@ -46,18 +36,26 @@ class LocalStorage(Storage):
 
     def parse(self, text: str) -> Path:
         """Return a path; ``~/`` at its beginning stands for the home directory."""
-        return Path(text).expanduser() if text == "~" or text.startswith("~/") else Path(text)
+        return SYSTEM.whole(Path(text).expanduser() if text == "~" or text.startswith("~/") else Path(text))
 
     def text_of(self, path: PurePath) -> str:
-        """Return a path as text."""
-        return os.fspath(path)
+        """Return a path as text, with slashes on every system."""
+        return SYSTEM.with_slashes(os.fspath(path))
+
+    def flaw_of(self, text: str) -> str:
+        """Return why nothing can be at a path. See :meth:`Storage.flaw_of`."""
+        path = Path(text)
+        names = path.parts[1:] if path.anchor else path.parts
+        return next((flaw for name in names if (flaw := SYSTEM.flaw_of(name))), "")
 
     @contextmanager
     def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
         """Give a temporary path to write to, and commit it to ``target``. See :meth:`Storage.stage`."""
         target = Path(target)
+        if flaw := self.flaw_of(os.fspath(target)):
+            raise OSError(errno.EINVAL, flaw, os.fspath(target))
         make_directories(target.parent)
-        with _locked_token(target) as stem:
+        with tokens.taken(target) as stem:
             temporary = stem.with_name(stem.name + suffix)
             try:
                 stage = LocalStage(temporary, target)
@@ -65,7 +63,7 @@ class LocalStorage(Storage):
                 if publish and not stage.withdrawn:
                     placing.publish(temporary, target, stem.with_name(stem.name + ".old"))
             finally:
-                _remove(temporary)
+                groups.remove_any(temporary)
                 if not suffix:
                     groups.remove_group(temporary)  # parts of one that did not come to its index
 
@@ -83,7 +81,7 @@ class LocalStorage(Storage):
         removed: list[Path] = []
         names = [path.name for path in directory.iterdir() if path.name.startswith(TEMPORARY_PREFIX)]
         for token in sorted({name.removeprefix(TEMPORARY_PREFIX).partition(".")[0] for name in names}):
-            removed += _reclaim_token(directory / f"{TEMPORARY_PREFIX}{token}", names)
+            removed += tokens.reclaim(directory / f"{TEMPORARY_PREFIX}{token}", names)
         return removed
 
     def discard(self, path: PurePath) -> None:
@@ -93,11 +91,11 @@ class LocalStorage(Storage):
         """
         path = Path(path)
         if path.is_symlink() or not path.is_dir():
-            _remove(path)
+            groups.remove_any(path)
             return
-        with _locked_token(path) as stem:
+        with tokens.taken(path) as stem:
             gone = stem.with_name(stem.name + ".gone")
-            _remove(gone if move(path, gone) else path)
+            groups.remove_any(gone if move(path, gone) else path)
 
     def rename(self, path: PurePath, target: PurePath) -> None:
         """Give a checkpoint another path. See :meth:`Storage.rename`."""
@@ -108,7 +106,7 @@ class LocalStorage(Storage):
     def check_writable(self, directory: PurePath) -> None:
         """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
         probe = mounts.existing(Path(directory)) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        os.close(SYSTEM.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         probe.unlink(missing_ok=True)  # another process that starts now takes it for a leftover
 
     def check_overwritable(self, path: PurePath) -> None:
@@ -120,7 +118,7 @@ class LocalStorage(Storage):
         there = mounts.existing(Path(directory))
         key = (there.stat().st_dev, swaps)
         if key not in self._limits:
-            with _locked_token(there / "probe") as stem:
+            with tokens.taken(there / "probe") as stem:
                 self._limits[key] = limits_at(stem, swaps=swaps)
         return self._limits[key]
 
@@ -195,66 +193,3 @@ def _kind(entry: os.DirEntry[str]) -> Literal["file", "directory"] | None:
     if entry.is_file():
         return "file"
     return "directory" if entry.is_dir() else None
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a directory or a group of files, if it is there."""
-    if groups.is_group(path):
-        groups.remove_group(path)
-    else:
-        remove(path)
-
-
-@contextmanager
-def _locked_token(target: Path) -> Iterator[Path]:
-    """Hold a new lock beside ``target``; give the path that this save's temporary names begin with."""
-    while True:
-        stem = target.with_name(TEMPORARY_PREFIX + secrets.token_hex(8))
-        lock = stem.with_name(stem.name + ".lock")
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
-            flock(descriptor, fcntl.LOCK_EX)
-            # Between its making and its locking another process may have taken the file for a dead one's.
-            if os.path.lexists(lock):  # some file systems count no links, and say 0
-                try:
-                    os.write(descriptor, os.fsencode(target.name))
-                    yield stem
-                finally:
-                    lock.unlink(missing_ok=True)
-                return
-        finally:
-            os.close(descriptor)
-
-
-def _reclaim_token(stem: Path, names: list[str]) -> list[Path]:
-    """Remove one dead save's files; return them, or nothing if the save is alive."""
-    lock = stem.with_name(stem.name + ".lock")
-    own = (stem.name, *(name for name in names if name.startswith(f"{stem.name}.") and name != lock.name))
-    mine = [stem.with_name(name) for name in own if name in names]
-    try:
-        descriptor = open_plain(lock, os.O_RDWR, follow=False)
-    except FileNotFoundError:  # the lock is made first and removed last, so what lies here without one is dead
-        descriptor = None
-    except OSError:  # a link, a pipe or a directory of its name: none of them is of a save
-        return []
-    try:
-        if descriptor is not None and not _is_dead(descriptor):
-            return []
-        if descriptor is not None and not placing.restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096))):
-            return []
-        for path in mine:
-            _remove(path)
-        lock.unlink(missing_ok=True)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
-    return mine
-
-
-def _is_dead(descriptor: int) -> bool:
-    """Tell whether the process that made this lock is gone; if so, the lock is held here from now on."""
-    try:
-        locked = flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return locked or time.time() - os.fstat(descriptor).st_mtime > _ABANDONED_SECONDS

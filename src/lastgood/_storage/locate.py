@@ -12,6 +12,7 @@ from .local import LocalStorage
 from .location import Location
 from .memory import SCHEME, MemoryStorage
 from .objects import ObjectStorage, urls
+from .systems import SYSTEM
 
 LOCAL = LocalStorage()
 _MEMORY = MemoryStorage()
@@ -35,7 +36,7 @@ def as_text(path: Any, name: str = "filepath") -> str:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise ArgumentTypeError(f"{name} must be a str or os.PathLike, got {path!r} of {type(path).__name__}.")
-    return text
+    return text if _URL.match(text) else SYSTEM.with_slashes(text)
 
 
 def storage_of(text: str) -> Storage:

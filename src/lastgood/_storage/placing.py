@@ -7,8 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from . import groups
-from .durable import exchange, move_aside, remove, rename, sync_directory, sync_file, sync_tree
+from .durable import move_aside, remove, rename, sync_directory, sync_file, sync_tree
 from .stages import files_of
+from .systems import SYSTEM
 
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST}
 _LONGEST_NAME = 255
@@ -92,15 +93,26 @@ def _put_in_place(temporary: Path, new: os.stat_result, target: Path, aside: Pat
             if error.errno not in _TAKEN or not temporary.is_dir() or not target.is_dir():
                 raise
             _put_in_place(temporary, new, target, aside)
-    elif not exchange(temporary, target):
+    elif not SYSTEM.exchange(temporary, target):
+        _replace_directory(temporary, target, aside)
+
+
+def _replace_directory(temporary: Path, target: Path, aside: Path) -> None:
+    """Make a directory visible in another's place, where two names cannot be swapped."""
+    with suppress(FileNotFoundError):  # another save has moved it aside
         move_aside(target, aside)
-        try:
-            rename(temporary, target)
-        except OSError:
+    try:
+        rename(temporary, target)
+    except OSError as error:
+        if error.errno in _TAKEN and target.is_dir():  # or has put its own there meanwhile
+            remove(aside)
+            _replace_directory(temporary, target, aside)
+            return
+        if os.path.lexists(aside):
             rename(aside, target)
-            raise
-        sync_directory(target.parent)
-        remove(aside)
+        raise
+    sync_directory(target.parent)
+    remove(aside)
 
 
 def _is_the_same(known: os.stat_result, path: Path) -> bool:

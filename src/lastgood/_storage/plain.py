@@ -5,6 +5,8 @@ import os
 import stat
 from pathlib import Path
 
+from .systems import SYSTEM
+
 
 def open_plain(path: Path, flags: int = os.O_RDONLY, *, follow: bool = True) -> int:
     """Return a descriptor of a plain file.
@@ -17,8 +19,7 @@ def open_plain(path: Path, flags: int = os.O_RDONLY, *, follow: bool = True) -> 
     Raises:
         OSError: It is something else, or the system refused.
     """
-    flags |= os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = SYSTEM.open(path, flags, follow=follow)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no plain file", os.fspath(path))

@@ -11,6 +11,7 @@ from typing import Any
 
 from .base import StoredFile
 from .plain import open_plain
+from .systems import SYSTEM
 
 
 class LocalFile(StoredFile):
@@ -47,20 +48,16 @@ class LocalFile(StoredFile):
         """Fill ``buffer`` with the bytes from ``offset`` on. See :meth:`StoredFile.read_into`."""
         view = memoryview(buffer).cast("B")
         while view:
-            count = os.preadv(self._descriptor, [view], offset)
+            count = SYSTEM.read_into(self._descriptor, view, offset)
             if not count:
                 raise OSError(errno.EIO, "the file ends too early", self.path)
             view, offset = view[count:], offset + count
 
     def read(self, offset: int, length: int) -> bytes:
         """Return the bytes from ``offset`` on. See :meth:`StoredFile.read`."""
-        parts = []
-        while length:
-            parts.append(os.pread(self._descriptor, length, offset))
-            if not parts[-1]:
-                raise OSError(errno.EIO, "the file ends too early", self.path)
-            length, offset = length - len(parts[-1]), offset + len(parts[-1])
-        return b"".join(parts)  # which copies nothing where there is one
+        content = bytearray(length)
+        self.read_into(content, offset)
+        return bytes(content)
 
     def write(self, content: bytes, offset: int) -> None:
         """Write ``content`` at ``offset``.
@@ -69,5 +66,5 @@ class LocalFile(StoredFile):
             OSError: The system refused.
         """
         while content:
-            count = os.pwrite(self._descriptor, content, offset)
+            count = SYSTEM.write(self._descriptor, content, offset)
             content, offset = content[count:], offset + count

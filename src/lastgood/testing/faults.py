@@ -99,6 +99,10 @@ class FaultyStorage(Storage):
         """Name a path as the other storage does."""
         return self.storage.text_of(path)
 
+    def flaw_of(self, text: str) -> str:
+        """Find flaws in paths as the other storage does."""
+        return self.storage.flaw_of(text)
+
     @contextmanager
     def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
         """Stage as the other storage does, unless a fault comes in between."""

@@ -9,7 +9,6 @@ behind training's back, with those that came since the last one.
 
 import atexit
 import logging
-import os
 import threading
 import time
 import weakref
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..._errors import RunInUseError
-from ..._threads import Beside
+from ..._threads import Beside, in_forked_children
 from ..base import NOTES, EventLog
 from . import keys
 from .bucket import Bucket, ChangedError
@@ -194,4 +193,4 @@ def _forget() -> None:
 
 
 atexit.register(_flush_all)
-os.register_at_fork(after_in_child=_forget)
+in_forked_children(_forget)

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from ..._threads import spread
+from ..._threads import in_forked_children, spread
 from .. import groups
 from ..base import TEMPORARY_PREFIX, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path, unreported
 from ..scratch import scratch_directory
@@ -372,4 +372,4 @@ def _forget() -> None:
         storage.forget()
 
 
-os.register_at_fork(after_in_child=_forget)
+in_forked_children(_forget)

@@ -22,10 +22,13 @@ class StorageSuite:
         outlives_processes: Whether another process finds what one has saved. If not, tests that kill one are skipped.
         reads_on: Whether who has opened a file reads on when another has taken its place. If not, that is an error
             with the number ``ESTALE``.
+        replaces_open_files: Whether a file's place can be taken while somebody has it open. If not, a save waits, and
+            fails in the end.
     """
 
     outlives_processes: ClassVar[bool] = True
     reads_on: ClassVar[bool] = True
+    replaces_open_files: ClassVar[bool] = True
 
     def make_storage(self) -> Storage:
         """Return the storage to be tested; it may be the same one each time."""

@@ -1,12 +1,11 @@
 """Several save at once, die in the middle, or only seem to."""
 
-import signal
 import threading
 from pathlib import Path, PurePath
 from typing import Any
 
 from .base import StorageSuite
-from .tools import KINDS, LONG, SUFFIXES, content, errors_of, send, write
+from .tools import KINDS, LONG, SUFFIXES, content, errors_of, stop, wake, write
 
 
 class Crowding(StorageSuite):
@@ -28,7 +27,7 @@ class Crowding(StorageSuite):
                         together.wait(60)
 
                 errors = errors_of(save, texts)
-                assert len(errors) < len(texts) if kind == "group" else not errors
+                assert len(errors) < len(texts) if kind == "group" else not errors, errors
                 assert all(isinstance(error, OSError) for error in errors)
                 assert self.read(target) in [content(kind, text) for text in texts]
                 assert self.is_alone(target)
@@ -60,10 +59,10 @@ class Crowding(StorageSuite):
                 while_alive = self.names(directory)  # a storage may keep what is half-written out of sight
                 assert set(while_alive) >= set(before)
                 assert list(storage.reclaim(directory)) == []
-                send(process, signal.SIGSTOP)
+                stop(process)
                 assert list(storage.reclaim(directory)) == []
                 assert self.names(directory) == while_alive
-                send(process, signal.SIGKILL)
+                process.kill()
                 process.join()
                 assert storage.reclaim(directory) or while_alive == before
             assert self.names(directory) == before
@@ -75,10 +74,10 @@ class Crowding(StorageSuite):
         here = self.make_directory(tmp_path)
         storage = self.storage
         with self.in_the_middle_of_a_save("file", here / "m") as process:
-            send(process, signal.SIGSTOP)
+            stop(process)
             storage.reclaim(here)
             self.save(storage, "file", here / "m", "meanwhile")
-            send(process, signal.SIGCONT)
+            wake(process)
             process.go_on.set()
             process.join(60)
             assert process.exitcode == 0

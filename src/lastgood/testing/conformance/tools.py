@@ -94,14 +94,14 @@ def content(kind: str, text: str, parts: int = 1) -> dict[str, str]:
 
 
 @contextmanager
-def polling(look: Callable[[], str | None]) -> Iterator[list[str | None]]:
-    """Look again and again in a thread; give the list of what was seen."""
+def polling(look: Callable[[], str | None], pause: float) -> Iterator[list[str | None]]:
+    """Look again and again in a thread, with pauses of some seconds; give the list of what was seen."""
     seen: list[str | None] = []
     errors: list[Exception] = []
     ended = threading.Event()
 
     def poll() -> None:
-        while not ended.is_set():
+        while not ended.wait(pause):
             found = look()
             if not seen or found != seen[-1]:
                 seen.append(found)
@@ -137,7 +137,14 @@ def errors_of(work: Callable[[str], None], arguments: list[str]) -> list[Excepti
     return errors
 
 
-def send(process: Any, number: int) -> None:
-    """Send a signal to a process; a stop takes a moment."""
-    os.kill(process.pid, number)
-    time.sleep(0.05 if number == signal.SIGSTOP else 0)
+def stop(process: Any) -> None:
+    """Stop a process, which takes a moment, where processes can be stopped."""
+    if hasattr(signal, "SIGSTOP"):
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(0.05)
+
+
+def wake(process: Any) -> None:
+    """Have a process that was stopped go on."""
+    if hasattr(signal, "SIGCONT"):
+        os.kill(process.pid, signal.SIGCONT)

@@ -1,0 +1,97 @@
+"""What Linux has besides."""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import socket
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from .base import UNSUPPORTED, unless
+from .posix import Posix
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+# A sandbox may refuse all calls that it does not know; an overlay cannot move a directory of its lower layer.
+_NO_EXCHANGE = UNSUPPORTED | {errno.EPERM, errno.EXDEV}
+_CREDENTIALS = struct.Struct("3i")  # process, user, group
+
+
+class Linux(Posix):
+    """Linux."""
+
+    has_names = True
+
+    def open_direct(self, path: Path) -> int:
+        """Open a new file to be written past the page cache. See :meth:`System.open_direct`."""
+        flags = os.O_WRONLY | os.O_CREAT
+        with unless(UNSUPPORTED):
+            return self.open(path, flags | getattr(os, "O_DIRECT", 0))
+        return self.open(path, flags)
+
+    def make_buffered(self, descriptor: int) -> bool:
+        """Go through the page cache from now on. See :meth:`System.make_buffered`."""
+        direct = getattr(os, "O_DIRECT", 0)
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        if not flags & direct:
+            return False
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, flags & ~direct)
+        return True
+
+    def reserve(self, descriptor: int, size: int) -> None:
+        """Reserve space: by the kernel's call, since the C library's writes to each block where that is lacking."""
+        fallocate = _of_the_c_library("fallocate64") or _of_the_c_library("fallocate")
+        if fallocate is not None and fallocate(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(size)) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def exchange(self, a: Path, b: Path) -> bool:
+        """Swap two names. See :meth:`System.exchange`."""
+        renameat2 = _of_the_c_library("renameat2")
+        if renameat2 is None:
+            return False
+        with unless(_NO_EXCHANGE):
+            if renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0:
+                return True
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), os.fspath(a), None, os.fspath(b))
+        return False
+
+    def take_name(self, name: str) -> int | None:
+        """Take a name among the machine's sockets, which leaves nothing on a disk. See :meth:`System.take_name`."""
+        address = f"\0{name}"
+        taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            taken.bind(address)
+            taken.listen(8)
+        except OSError as error:
+            owner = _owner(taken, address) if error.errno == errno.EADDRINUSE else None
+            taken.close()
+            if owner:
+                raise BlockingIOError(errno.EAGAIN, owner) from error
+            return None
+        return taken.detach()
+
+
+def _owner(asking: socket.socket, address: str) -> str:
+    """Return which process has a name, in words."""
+    with contextlib.suppress(OSError):
+        asking.settimeout(1)
+        asking.connect(address)
+        content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        process = _CREDENTIALS.unpack(content)[0]
+        if process:  # 0 is one of another container
+            return f"process {process} on this machine"
+    return "another process on this machine"
+
+
+@cache
+def _of_the_c_library(name: str) -> Any:
+    """Return a function of the C library; None if it has none of that name."""
+    try:
+        return getattr(ctypes.CDLL(None, use_errno=True), name)
+    except (AttributeError, OSError, TypeError):
+        return None

@@ -1,0 +1,1 @@
+"""Trainings and suites on systems that this machine pretends to be."""
