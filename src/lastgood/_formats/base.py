@@ -1,7 +1,7 @@
 """What every file format can do, and what it passes from the first half of a save to the second."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,8 +114,14 @@ class Format(ABC):
 
     @classmethod
     @abstractmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
-        """Return True if the checkpoint at ``at`` is of this format; formats before this one in the table are not."""
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
+        """Return True if a checkpoint is of this format; those before this one in the table are not.
+
+        Args:
+            at: The checkpoint.
+            kind: What is there.
+            names: What lies in it, if it is a directory.
+        """
 
     def check_model(self, adapter: ModelAdapter) -> None:
         """Raise before anything is written if this format cannot hold the model.
@@ -234,8 +240,9 @@ class FileFormat(Format):
     """A checkpoint that is one file."""
 
     @classmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
         """Return True if the path has one of the endings."""
+        del names
         return kind != "directory" and any(at.name.endswith(each) for ends in cls.endings.values() for each in ends)
 
     def may_replace(self, at: Location) -> bool:

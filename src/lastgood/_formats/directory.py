@@ -1,5 +1,6 @@
 """Checkpoints that are directories, whose record is a file in them."""
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from .._bytes import directory_record
@@ -19,9 +20,9 @@ class DirectoryFormat(Format):
     markers: ClassVar[set[str]]
 
     @classmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
         """Return True if the directory holds the markers, or nothing."""
-        return kind == "directory" and directory_record.is_checkpoint(at, cls.markers)
+        return kind == "directory" and not at.is_link() and (not names or cls.markers <= set(names))
 
     def read_record(self, at: Location) -> Record | None:
         """Return the record in the directory's own file."""

@@ -1,7 +1,7 @@
 """``*.keras``: Keras 3's model archive, a zip, written in one pass from the staging buffer."""
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -43,9 +43,9 @@ class KerasArchive(FileFormat):
     suffix = ".keras"
 
     @classmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
         """Return True if the path has the ending, unless it is an HDF5 file: tf_keras writes weights alone so."""
-        return super().is_at(at, kind) and not _is_hdf5(at)
+        return super().is_at(at, kind, names) and not _is_hdf5(at)
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Plan the layout, and return about the length of the archive."""

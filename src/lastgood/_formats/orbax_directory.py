@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -43,9 +43,9 @@ class OrbaxDirectory(DirectoryFormat):
     markers = {"orbax.checkpoint", "pytree"}
 
     @classmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
         """Return True for any directory: Keras writes none but this that the formats before it do not recognize."""
-        del at
+        del at, names
         return kind == "directory"
 
     def check_model(self, adapter: ModelAdapter) -> None:

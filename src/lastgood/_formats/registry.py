@@ -130,7 +130,8 @@ def format_at(at: Location, kind: Kind | None = None) -> Format:
         kind: What is there, if that is known.
     """
     kind = kind or at.kind
-    found = next((each for each in FORMATS if each.is_at(at, kind)), LegacyWeights)
+    names = {entry.name for entry in at.entries()} if kind == "directory" else set()
+    found = next((each for each in FORMATS if each.is_at(at, kind, names)), LegacyWeights)
     return found()
 
 

@@ -1,6 +1,6 @@
 """No ending of a file, whole model, tf_keras: a SavedModel directory, which stock tf_keras writes."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,9 +26,10 @@ class SavedModel(DirectoryFormat):
     markers = {"saved_model.pb", "variables"}
 
     @classmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
         """Return True if the directory holds ``saved_model.pb``."""
-        return kind == "directory" and (at / "saved_model.pb").kind is not None
+        del at
+        return kind == "directory" and "saved_model.pb" in names
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Do nothing: stock tf_keras writes this format, from the model itself."""

@@ -6,7 +6,7 @@ the digests of the other files and the record.
 
 import shutil
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -41,9 +41,9 @@ class TFCheckpoint(Format):
         self._copies: CopiedCheckpoint | None = None
 
     @classmethod
-    def is_at(cls, at: Location, kind: Kind | None) -> bool:
+    def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
         """Return True for a group of files."""
-        del at
+        del at, names
         return kind == "group"
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:

@@ -408,6 +408,17 @@ class Storage(ABC):
             FileNotFoundError: There is no file, directory or group.
         """
 
+    def size(self, path: PurePath) -> int:
+        """Return the bytes of all files of a checkpoint.
+
+        Raises:
+            OSError: There is none, or the storage failed.
+        """
+        info = self.info(path)
+        if info.kind == "file":
+            return info.size
+        return sum(self.info(file_path(path, info.kind, name)).size for name in self.files(path))
+
     @abstractmethod
     def entries(self, directory: PurePath) -> Sequence[Entry]:
         """Return what lies in ``directory``, in any order.

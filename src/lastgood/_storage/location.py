@@ -106,11 +106,7 @@ class Location:
         Raises:
             OSError: There is none.
         """
-        info = self.info()
-        if info.kind == "file":
-            return info.size
-        found = (self.storage.info(file_path(self.path, info.kind, name)) for name in self.files())
-        return sum(each.size for each in found)
+        return self.storage.size(self.path)
 
     def local(self) -> AbstractContextManager[Path]:
         """Give a local path to the checkpoint. See :meth:`Storage.local`."""

@@ -1,4 +1,7 @@
-"""All that is tried of a store's failures, and what came of it: matrix.py [--only TEXT] [--most N] [--jobs N]."""
+"""All that is tried of a store's failures, and what came of it.
+
+matrix.py [--endings .keras,.weights.h5,directory] [--only TEXT] [--most N] [--jobs N]
+"""
 
 import argparse
 import json
@@ -57,35 +60,44 @@ def _work(task):
     return ending, rows, wrong, time.monotonic() - began
 
 
+def _table(rows):
+    """Return what came of each fault, by its title."""
+    titles = sorted({title for title, _ in rows})
+    return {title: {what: rows[title, what] for what in ("PASS", "FAIL", "struck")} for title in titles}
+
+
 def main():
     """Try all, print what came of it, and write it down."""
     parser = argparse.ArgumentParser(description=__doc__)
+    names = [ending or "directory" for ending in ENDINGS]
+    parser.add_argument("--endings", default=",".join(names), help="which, with commas between them")
     parser.add_argument("--only", default="", help="cases whose name has this in it")
     parser.add_argument("--most", type=int, help="cases of an ending, at most")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     os.environ.setdefault("KERAS_BACKEND", "torch")
-    total, wrong = Counter(), []
+    endings = [ENDINGS[names.index(name)] for name in arguments.endings.split(",")]
+    total, wrong = {ending: Counter() for ending in endings}, []
     with tempfile.TemporaryDirectory() as directory, servers.seaweedfs(directory) as endpoint:
         shares = arguments.jobs
         tasks = [
             (endpoint, ending, arguments.only, arguments.most, share, shares)
-            for ending in ENDINGS
+            for ending in endings
             for share in range(shares)
         ]
         with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
             for ending, rows, found, seconds in pool.imap_unordered(_work, tasks):
-                total.update(rows)
+                total[ending].update(rows)
                 wrong += found
                 print(f"{seconds:6.1f} s  {ending or 'directory'}: {dict(rows)}", flush=True)
-    titles = sorted({title for title, _ in total})
-    results = {title: {what: total[title, what] for what in ("PASS", "FAIL", "struck")} for title in titles}
-    if not arguments.only and arguments.most is None:
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    for title, counts in results.items():
-        print(
-            f"{title:36} {counts['PASS']} of {counts['PASS'] + counts['FAIL']}, {counts['struck']} ended the training"
-        )
+    results = {ending or "directory": _table(rows) for ending, rows in total.items()}
+    if not arguments.only and arguments.most is None:  # what is whole; a run of some endings leaves the others
+        before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        RESULTS.write_text(json.dumps(before | results, indent=1) + "\n")
+    for name, table in results.items():
+        for title, counts in table.items():
+            passed, tried, struck = counts["PASS"], counts["PASS"] + counts["FAIL"], counts["struck"]
+            print(f"{name:12} {title:36} {passed} of {tried}, {struck} ended the training")
     sys.exit("\n".join(["NOT PASSED:", *wrong]) if wrong else 0)
 
 

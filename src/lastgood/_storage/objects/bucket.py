@@ -229,16 +229,20 @@ class Bucket:
                 return
             last = found[-1]["path"]
 
-    def try_out(self, key: str) -> bool:
+    def try_out(self, key: str, content: bytes) -> bool:
         """Find out whether objects can be written and removed, and whether the store takes conditions; leave nothing.
+
+        Args:
+            key: A key that nobody else has.
+            content: Says who tries, for whoever finds it if this process dies meanwhile.
 
         Raises:
             OSError: They cannot.
         """
         with self._request(key) as obstore:
-            obstore.put(self._client, key, b"probe", mode="overwrite")
+            obstore.put(self._client, key, content, mode="overwrite")
             try:
-                obstore.put(self._client, key, b"probe", mode="create")
+                obstore.put(self._client, key, content, mode="create")
                 conditional = False
             except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
                 conditional = True

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import secrets
 import weakref
@@ -24,6 +25,7 @@ from .clients import client_of
 from .committing import Commit, group_parts
 from .file import ObjectFile
 from .log import ObjectEventLog
+from .owner import this_process
 from .stage import ObjectStage
 from .upload import Upload
 from .versions import COMMIT, Versions, is_version, new_version
@@ -59,7 +61,8 @@ class _Place:
         Raises:
             OSError: They cannot.
         """
-        self.conditional = self.bucket.try_out(keys.join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"))
+        key = keys.join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe")
+        self.conditional = self.bucket.try_out(key, json.dumps(this_process().to_json()).encode())
 
 
 class ObjectStorage(Storage):
@@ -133,7 +136,9 @@ class ObjectStorage(Storage):
         """Remove what was never committed, and abort what was never completed. See :meth:`Storage.reclaim`."""
         place, key = self._find(directory)
         owned = owns if owns is not None and place.claims.covers(key) else _nobody_owns
-        found = list(unfinished.remove_versions(place.bucket, place.versions, key, owned))
+        there = list(place.bucket.below(key))
+        found = list(unfinished.remove_probes(place.bucket, key, there))
+        found += unfinished.remove_versions(place.versions, key, owned, there)
         if self._lists_uploads:
             found += unfinished.abort_uploads(directory.parts[1], key, owned, place.sending)
         return [PurePosixPath("/", directory.parts[1], each) for each in found]
@@ -209,6 +214,14 @@ class ObjectStorage(Storage):
                 return found
             if not place.versions.look_again(key, real):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
+
+    def size(self, path: PurePath) -> int:
+        """Return the bytes of all files of a checkpoint: of a directory, one listing knows them."""
+        info = self.info(path)
+        if info.kind != "directory":
+            return super().size(path)
+        place, key = self._find(path)
+        return sum(each.size for each in place.bucket.below(place.versions.real(key)))
 
     def entries(self, directory: PurePath) -> Sequence[Entry]:
         """Return what lies in ``directory``, with what the listing says of it. See :meth:`Storage.entries`."""

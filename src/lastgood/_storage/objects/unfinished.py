@@ -5,38 +5,73 @@ needs a rule for its lifecycle, and Azure's removes them after a week by itself.
 """
 
 import contextlib
+import json
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from typing import Any
 
+from ..base import TEMPORARY_PREFIX
 from . import keys
-from .bucket import Bucket
+from .bucket import Bucket, Object
+from .owner import Owner
 from .versions import COMMIT, Versions, begun, is_version
 
 _LOGGER = logging.getLogger("lastgood")
 # What nobody has claimed may be another process's work under way, for so long.
 _ABANDONED_SECONDS = 24 * 3600.0
+_LONGEST = 4096  # bytes of what a process says of itself
 
 Owns = Callable[[str], bool]
 """Tells whether this process alone saves under a name of the directory."""
 
 
-def remove_versions(bucket: Bucket, versions: Versions, directory: str, owns: Owns) -> Iterator[str]:
-    """Remove the files of directories that were never committed; yield what was removed."""
+def remove_probes(bucket: Bucket, directory: str, found: Iterable[Object]) -> Iterator[str]:
+    """Remove the objects with which dead processes have tried out whether they can write; yield their keys.
+
+    Args:
+        bucket: The bucket.
+        directory: The key below which the run lies.
+        found: The objects below it.
+    """
+    for each in found:
+        if keys.relative(each.key, directory).startswith(TEMPORARY_PREFIX):
+            age = time.time() - each.modified.timestamp()
+            if age > _ABANDONED_SECONDS or _owner(bucket, each.key).is_gone():
+                bucket.delete([each.key])
+                yield each.key
+
+
+def _owner(bucket: Bucket, key: str) -> Owner:
+    """Return the process that an object says it is of."""
+    try:
+        return Owner.from_json(json.loads(bucket.read(key, _LONGEST)[1]))
+    except (FileNotFoundError, ValueError):
+        return Owner.from_json(None)
+
+
+def remove_versions(versions: Versions, directory: str, owns: Owns, found: Iterable[Object]) -> Iterator[str]:
+    """Remove the files of directories that were never committed; yield what was removed.
+
+    Args:
+        versions: The bucket's directories.
+        directory: The key below which the run lies.
+        owns: Tells whether only this process saves under a name of the directory.
+        found: The objects below it.
+    """
     there: dict[str, set[str]] = {}
     committed: set[str] = set()
-    for each in bucket.below(directory):
+    for each in found:
         name, _, rest = keys.relative(each.key, directory).partition("/")
         if rest == COMMIT:
             committed.add(name)
         if is_version(rest.partition("/")[0]):
             there.setdefault(name, set()).add(rest.partition("/")[0])
-    for name, found in there.items():
+    for name, begun_there in there.items():
         current = versions.find(keys.join(directory, name)) if name in committed else None
-        for version in found - {current.name if current else ""}:
+        for version in begun_there - {current.name if current else ""}:
             if owns(name) or time.time() - begun(version) > _ABANDONED_SECONDS:
                 versions.remove(keys.join(directory, name), version)
                 yield f"{keys.join(directory, name)}/{version}"
