@@ -3,6 +3,8 @@
 Each builder returns a compiled, built model with stable names, and data to fit it on.
 """
 
+from importlib.util import find_spec
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -218,6 +220,25 @@ BUILDERS = {
         odd_types,
     )
 }
+
+
+NEEDS = {"vocabulary": "tensorflow"}  # whichever backend there is
+
+
+def there():
+    """Return the names of the builders whose packages are installed."""
+    return [name for name in BUILDERS if name not in NEEDS or find_spec(NEEDS[name])]
+
+
+def parameters():
+    """Return the names of all builders, as parameters of tests that are skipped where a package is missing."""
+    import pytest
+
+    lacking = {name: f"{NEEDS[name]} is not installed" for name in BUILDERS if name not in there()}
+    return [
+        pytest.param(name, marks=pytest.mark.skip(reason=lacking[name])) if name in lacking else name
+        for name in BUILDERS
+    ]
 
 
 def state(model):

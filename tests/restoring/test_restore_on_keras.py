@@ -56,7 +56,7 @@ def test_each_format_is_loaded_into_another_model(tmp_path, name):
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype .* is not available")  # by jax
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-@pytest.mark.parametrize("builder", zoo.BUILDERS)
+@pytest.mark.parametrize("builder", zoo.parameters())
 def test_every_model_is_loaded_as_stock_loads_it(tmp_path, builder, ending):
     model, ours, stock = _trained(builder, seed=7), _trained(builder, seed=8), _trained(builder, seed=9)
     _save(model, tmp_path / f"m{ending}")

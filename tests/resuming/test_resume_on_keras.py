@@ -8,7 +8,6 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from helpers.crashing import CrashAt, CrashError, assert_alike, build, crash, start
 from helpers.kit import TF_KERAS, keras, to_numpy
@@ -408,6 +407,7 @@ def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
 def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, workers):
     if workers and keras.backend.backend() != "torch":
         pytest.skip("workers are forked processes, which jax and TensorFlow do not bear")
+    torch = pytest.importorskip("torch")
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     x, y = data
     asked = []
@@ -437,6 +437,7 @@ def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, w
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
 @pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
 def test_a_loader_whose_position_cannot_be_told_is_drawn_from_again(tmp_path, data):
+    torch = pytest.importorskip("torch")
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     x, y = data
 

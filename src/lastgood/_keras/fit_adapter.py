@@ -211,6 +211,15 @@ class FitAdapter:
         return None
 
     @property
+    def passes(self) -> int:
+        """How many epochs Keras has counted, where it shuffles by that number; 0 elsewhere."""
+        return 0
+
+    def count_passes(self, count: int) -> None:
+        """Have Keras go on counting epochs from a number."""
+        del count
+
+    @property
     def spans_epochs(self) -> bool:
         """Whether the epoch that begins continues with the iterator of the previous epoch."""
         return False

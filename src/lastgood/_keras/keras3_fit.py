@@ -121,6 +121,18 @@ class Keras3Fit(FitAdapter):
         return int(model.steps_per_execution)
 
     @property
+    def passes(self) -> int:
+        """How many epochs Keras has counted; from 3.16 on it shuffles by that, and no longer by NumPy's generator."""
+        counted = getattr(getattr(self.epochs, "data_adapter", None), "_epoch", 0)
+        return counted if isinstance(counted, int) else 0
+
+    def count_passes(self, count: int) -> None:
+        """Have Keras go on counting epochs from a number."""
+        adapter: Any = getattr(self.epochs, "data_adapter", None)
+        if isinstance(getattr(adapter, "_epoch", None), int):
+            adapter._epoch = count
+
+    @property
     def spans_epochs(self) -> bool:
         """Whether the epoch that begins continues with the iterator of the previous epoch."""
         epochs = self.epochs
@@ -162,10 +174,10 @@ class Keras3Fit(FitAdapter):
         adapter, backend = self.epochs.data_adapter, keras.backend.backend()
         if backend == "jax":
             on_jax = adapter.get_jax_iterator
-            adapter.get_jax_iterator = lambda: note(on_jax())
+            adapter.get_jax_iterator = lambda **options: note(on_jax(**options))
         elif backend == "torch":
             on_torch = adapter.get_torch_dataloader
-            adapter.get_torch_dataloader = lambda: self._noted_loader(on_torch(), note)
+            adapter.get_torch_dataloader = lambda **options: self._noted_loader(on_torch(**options), note)
 
     def _noted_loader(self, loader: Any, note: Callable[[Any], Any]) -> Any:
         """Wrap a loader; if Keras has put it around a grain dataset, wrap that dataset, which knows its position."""

@@ -93,4 +93,5 @@ class EpochData:
         ahead = fit.has_made_ahead(begun=begun)  # some draw from their generators when an iterator is made
         generators = self._generators if ahead else source.generator_states(fit.source)
         iterators = self.iterators if fit.iterators is None else fit.iterators
-        return Origin(randomness.capture(), iterators, source.capture(fit.source, generators), ahead)
+        held = source.capture(fit.source, generators)
+        return Origin(randomness.capture(), iterators, held, ahead, passes=fit.passes)

@@ -125,6 +125,7 @@ class Replay(Hooks):
             self._fit.make_iterators(origin.iterators - origin.made_ahead)
         if self._fit.source is not None:
             source.put_back(self._fit.source, origin.source)
+        self._fit.count_passes(origin.passes)
         if origin.made_ahead and self._fit.epochs is not None:
             self._fit.make_ahead()
         self._data.begin_epoch(epoch, origin)

@@ -22,6 +22,7 @@ class Origin:
         source: The state of the data set, if it has one.
         made_ahead: Whether the iterator had been made by then.
         drawn: Batches that earlier epochs drew from the iterator.
+        passes: How many epochs Keras had counted, where it shuffles by that number.
     """
 
     randomness: Mapping[str, Any]
@@ -29,6 +30,7 @@ class Origin:
     source: Any
     made_ahead: bool
     drawn: int = 0
+    passes: int = 0
 
     @classmethod
     def of(cls, saved: Any) -> "Origin":
@@ -38,10 +40,10 @@ class Origin:
             ValueError: It holds none.
         """
         names = {each.name for each in fields(cls)}
-        if not isinstance(saved, dict) or not names - {"drawn"} <= saved.keys() <= names:
+        if not isinstance(saved, dict) or not names - {"drawn", "passes"} <= saved.keys() <= names:
             raise ValueError("the origin of its batches is not what a save puts there")
         origin = cls(**saved)
-        counts = (origin.iterators, origin.drawn)
+        counts = (origin.iterators, origin.drawn, origin.passes)
         sound = all(map(is_count, counts)) and isinstance(origin.made_ahead, bool | np.bool_)
         if not sound or not (origin.source is None or origin.source.keys() == {"own", "generators"}):
             raise ValueError("the origin of its batches is not what a save puts there")

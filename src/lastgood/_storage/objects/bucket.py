@@ -178,14 +178,17 @@ class Bucket:
         Raises:
             OSError: The store failed.
         """
-        if not keys:
-            return
+        if keys:
+            whole(lambda: self._delete(keys))
+
+    def _delete(self, keys: Sequence[str]) -> None:
         with self._request(keys[0]) as obstore:
             try:
                 obstore.delete(self._client, keys)
             except FileNotFoundError:
                 for key in keys:  # somebody else removes them, too
-                    _delete(obstore, self._client, key)
+                    with suppress(FileNotFoundError):
+                        obstore.delete(self._client, key)
 
     def copy(self, key: str, to: str) -> None:
         """Copy an object within the bucket.
@@ -248,8 +251,8 @@ class Bucket:
                 conditional = True
             except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
                 conditional = False
-            _delete(obstore, self._client, key)
-            return conditional
+        self.delete([key])
+        return conditional
 
     @contextmanager
     def _request(self, key: str) -> Iterator[Any]:
@@ -300,11 +303,6 @@ def whole(ask: Callable[[], T]) -> T:
 def part_size(size: int) -> int:
     """Return the length of the parts in which an object of a size is sent."""
     return max(_PART, -(-size // _MOST_PARTS))
-
-
-def _delete(obstore: Any, client: Any, key: str) -> None:
-    with suppress(FileNotFoundError):
-        obstore.delete(client, key)
 
 
 def _tag(text: str | None) -> str:

@@ -1,0 +1,1 @@
+"""What lastgood is tested with: a set of tests in an environment for each combination of versions."""
