@@ -16,9 +16,9 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 	%onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py %threads_on_keras.py \
 	%several_optimizers_on_keras.py %states_of_layers_on_keras.py %automatic_names_on_keras.py, $(ON_KERAS))
 OLDER := tests/scenarios/test_older_checkpoints.py
-ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs
+ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs --ignore=tests/versions
 
-.PHONY: help demo test test-quick test-resume crash buckets systems damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-resume crash buckets systems versions damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,7 +50,7 @@ test: .venv/test.stamp  ## run all tests, one process a backend
 	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
 	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds tests/scenarios/file_systems
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems tests/versions
 	$(QUIET) KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 tests/scenarios/buckets
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/attacks
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/cli tests/docs tests/scenarios/damage $(OLDER)
@@ -64,6 +64,9 @@ buckets: .venv/test.stamp  ## have a store fail at every request of a training i
 
 systems: .venv/test.stamp  ## run what needs no framework, and trainings, as on Windows and macOS, whose parts this machine pretends
 	$(QUIET) LASTGOOD_SYSTEMS=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
+
+versions: .venv/test.stamp  ## a set of tests on each Python of this machine with each release of Keras (an hour and more; VERSIONS="--only nightly" for less)
+	$(BIN)/python tests/versions/matrix.py $(VERSIONS)
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage

@@ -40,7 +40,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imp
 
 def _needs_framework(path):
     """Return True if a file of tests imports a framework, or is about whole programs that do."""
-    return path.name.endswith("_on_keras.py") or path.relative_to(HERE).parts[0] in ("scenarios", "on_tf_keras", "cli")
+    return path.name.endswith("_on_keras.py") or path.relative_to(HERE).parts[0] in (
+        "scenarios",
+        "on_tf_keras",
+        "cli",
+        "versions",
+    )
 
 
 def pytest_ignore_collect(collection_path, config):

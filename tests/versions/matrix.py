@@ -36,6 +36,7 @@ TESTS = [
     "resuming/test_signals_on_keras.py",
     "resuming/test_ends_of_data_on_keras.py",
     "saving",
+    "versions",
 ]
 
 
@@ -92,7 +93,7 @@ def versions(python):
 
 def test(python):
     """Run the tests; return how many passed, failed and were skipped, and the names of those that failed."""
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "LASTGOOD_VERSIONS": "whole"}
     command = [
         python,
         "-m",

@@ -9,6 +9,7 @@ from .choice import adapt, adapter_class, default_generation, fit_around
 from .fit_adapter import FitAdapter
 from .names import AutomaticNames
 from .onlookers import has_code, onlooker
+from .releases import release
 
 __all__ = [
     "AutomaticNames",
@@ -28,4 +29,5 @@ __all__ = [
     "has_code",
     "kind_of",
     "onlooker",
+    "release",
 ]

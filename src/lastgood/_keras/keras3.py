@@ -20,6 +20,7 @@ from . import keras3_kinds, keras3_metrics
 from .adapter import ModelAdapter, SavedState
 from .holdings import once
 from .reach import BackendVariable, Kinds
+from .releases import NEWEST, release
 from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, recorded
 
 
@@ -248,8 +249,14 @@ class Keras3Model(ModelAdapter):
         return 1
 
     def obstacles(self) -> list[str]:
-        """Return nothing: the states of all random generators of Keras 3 are variables."""
-        return []
+        """Return what is said of a Keras that is too new; the states of all random generators are variables."""
+        version, newest = self.version(), ".".join(map(str, NEWEST))
+        if release(version) <= NEWEST:
+            return []
+        return [
+            f"Keras {version} is newer than {newest}, the newest that restarts were tested with, and may keep state "
+            "that lastgood does not know. Try it with lastgood.verify_resume(), or upgrade lastgood."
+        ]
 
     def metric_directions(self) -> dict[str, Mode]:
         """Return how compiled metrics improve, by their name in the logs, for those that specify it."""

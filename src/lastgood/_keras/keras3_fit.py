@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from .._errors import RestoreError
 from .fit_adapter import FitAdapter, frames, lineage
 from .watch import Watch
 
@@ -245,8 +246,17 @@ class Keras3Fit(FitAdapter):
         """Make ``fit`` begin with an epoch, counted from 0.
 
         Return a function that undoes it, since Keras never would.
+
+        Raises:
+            RestoreError: This Keras cannot.
         """
-        before = model._initial_epoch
+        before = getattr(model, "_initial_epoch", None)
+        if not hasattr(model, "_initial_epoch"):
+            raise RestoreError(
+                f"fit() of this Keras, {keras.version()}, cannot be told to begin behind its first epoch. Upgrade "
+                f"lastgood, use the Keras that it was tested with, or call lastgood.restore(model, ...) and "
+                f"fit(initial_epoch={epoch})."
+            )
 
         def undo() -> None:
             model._initial_epoch = before

@@ -17,7 +17,6 @@ _SKIPPED = {
     "_nodes_by_depth",
     "_operations",
     "_operations_by_depth",
-    "_tensor_usage_count",
     "_trainable_variables_indices",
 }
 # Of what each layer has, these lead to variables.

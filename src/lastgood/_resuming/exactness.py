@@ -1,9 +1,9 @@
 """What keeps a restarted run from repeating the one before it bit for bit: said before training, with the remedy."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from .._keras import FitAdapter, ModelAdapter
+from .._keras import FitAdapter, ModelAdapter, release
 
 
 def obstacles(fit: FitAdapter, adapter: ModelAdapter) -> Iterator[str]:
@@ -30,6 +30,22 @@ def obstacles(fit: FitAdapter, adapter: ModelAdapter) -> Iterator[str]:
             "TensorFlow shuffles without a global seed, and in another order after a restart. Call "
             "keras.utils.set_random_seed(...) at the beginning of the script, before data sets are made."
         )
+
+
+def change_of_version(versions: Mapping[str, str], adapter: ModelAdapter) -> str | None:
+    """Return what is to be said where a run goes on with another Keras than it was saved with; None if it does not.
+
+    Args:
+        versions: What the record says of the packages that wrote the checkpoint.
+        adapter: The model.
+    """
+    before, now = versions.get(adapter.generation, ""), adapter.version()
+    if not before or release(before) == release(now):
+        return None
+    return (
+        f"The run was saved with Keras {before}, and this is {now}: each may shuffle and compute in its own way, so "
+        "from here on it may not repeat bit for bit what it would have been."
+    )
 
 
 def _draws_without_seed(fit: FitAdapter) -> bool:

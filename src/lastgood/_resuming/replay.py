@@ -19,6 +19,7 @@ from .._state import callbacks, randomness, source
 from .._state.origin import Origin
 from .drawn_batches import DrawnBatches
 from .epoch_data import EpochData
+from .exactness import change_of_version
 
 
 class Replay(Hooks):
@@ -51,6 +52,8 @@ class Replay(Hooks):
             )
         self._position = found.state["position"]
         self._check_steps()
+        if changed := change_of_version(found.record.versions, adapter):
+            warnings.warn(changed, stacklevel=2)
         found.restore(adapter)
         changes = self._position["batch"] or callbacks.may_load(fit.members)
         self._restored = _digests(adapter) if changes else None

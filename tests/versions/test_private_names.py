@@ -1,0 +1,49 @@
+"""Private names of Keras: each is there, and where one has moved, saves and restarts do without, or say so."""
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import pytest
+
+from versions import private_names
+
+NAMES = private_names.names()
+# `make versions` tries all of them; `make test` the one that has no fallback, and some that are drawn once and for all.
+TRIED = NAMES if os.environ.get("LASTGOOD_VERSIONS") else ["_initial_epoch", *random.Random(0).sample(NAMES, 7)]
+SOURCE = Path(keras.__file__).parent / "src"
+
+
+@pytest.fixture(scope="module")
+def source():
+    """All of Keras, as text."""
+    return "\n".join(path.read_text() for path in SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_there(source, name):
+    assert re.search(rf"\b{name}\b", source), f"Keras {keras.__version__} has no {name} any more"
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory):
+    """What came of a training and a restart with each name gone."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+    command = [sys.executable, private_names.__file__, tmp_path_factory.mktemp("moved"), *TRIED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=600)
+    found = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    return {each["name"]: each for each in found}
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_where_it_has_moved_saves_are_whole_and_no_restart_is_silently_inexact(attempts, name):
+    assert attempts[name]["wrong"] == ""
+
+
+def test_a_fit_that_cannot_be_told_where_to_begin_is_an_error_with_a_remedy(attempts):
+    assert any("initial_epoch=" in each for each in attempts["_initial_epoch"]["told"])
