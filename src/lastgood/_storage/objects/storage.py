@@ -136,9 +136,7 @@ class ObjectStorage(Storage):
         """Remove what was never committed, and abort what was never completed. See :meth:`Storage.reclaim`."""
         place, key = self._find(directory)
         owned = owns if owns is not None and place.claims.covers(key) else _nobody_owns
-        there = list(place.bucket.below(key))
-        found = list(unfinished.remove_probes(place.bucket, key, there))
-        found += unfinished.remove_versions(place.versions, key, owned, there)
+        found = list(unfinished.remove_objects(place.bucket, place.versions, key, owned))
         if self._lists_uploads:
             found += unfinished.abort_uploads(directory.parts[1], key, owned, place.sending)
         return [PurePosixPath("/", directory.parts[1], each) for each in found]

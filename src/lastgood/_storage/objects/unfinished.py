@@ -28,14 +28,22 @@ Owns = Callable[[str], bool]
 """Tells whether this process alone saves under a name of the directory."""
 
 
-def remove_probes(bucket: Bucket, directory: str, found: Iterable[Object]) -> Iterator[str]:
-    """Remove the objects with which dead processes have tried out whether they can write; yield their keys.
+def remove_objects(bucket: Bucket, versions: Versions, directory: str, owns: Owns) -> Iterator[str]:
+    """Remove what dead processes have left below a key, in one listing of it; yield what was removed.
 
     Args:
         bucket: The bucket.
+        versions: Its directories.
         directory: The key below which the run lies.
-        found: The objects below it.
+        owns: Tells whether only this process saves under a name of the directory.
     """
+    found = list(bucket.below(directory))
+    yield from _remove_probes(bucket, directory, found)
+    yield from _remove_versions(versions, directory, owns, found)
+
+
+def _remove_probes(bucket: Bucket, directory: str, found: Iterable[Object]) -> Iterator[str]:
+    """Remove the objects with which dead processes have tried out whether they can write."""
     for each in found:
         if keys.relative(each.key, directory).startswith(TEMPORARY_PREFIX):
             age = time.time() - each.modified.timestamp()
@@ -52,15 +60,8 @@ def _owner(bucket: Bucket, key: str) -> Owner:
         return Owner.from_json(None)
 
 
-def remove_versions(versions: Versions, directory: str, owns: Owns, found: Iterable[Object]) -> Iterator[str]:
-    """Remove the files of directories that were never committed; yield what was removed.
-
-    Args:
-        versions: The bucket's directories.
-        directory: The key below which the run lies.
-        owns: Tells whether only this process saves under a name of the directory.
-        found: The objects below it.
-    """
+def _remove_versions(versions: Versions, directory: str, owns: Owns, found: Iterable[Object]) -> Iterator[str]:
+    """Remove the files of directories that were never committed."""
     there: dict[str, set[str]] = {}
     committed: set[str] = set()
     for each in found:
