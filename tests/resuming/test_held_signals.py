@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from lastgood._resuming.signals import Interruption
+from lastgood._resuming.signals import Interruption, parse_signals
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +56,16 @@ def test_a_handler_that_an_exception_left_behind_is_not_taken_for_the_programs()
     later.hold()
     later.release()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_those_that_are_named_are_held_back_and_no_others():
+    numbers = parse_signals(["SIGUSR1", signal.SIGTERM, "SIGUSR1"])
+    assert numbers == (signal.SIGUSR1, signal.SIGTERM)
+    interruption = Interruption(lambda: None, lambda _: True, numbers)
+    interruption.hold()
+    signal.raise_signal(signal.SIGUSR1)
+    assert interruption.name == "SIGUSR1"
+    interruption.received = None
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    interruption.release()

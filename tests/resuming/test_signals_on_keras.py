@@ -6,12 +6,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from helpers.crashing import CrashAt, build, crash
-from lastgood import ModelCheckpoint
+from lastgood import ArgumentError, ArgumentTypeError, Checkpointer, ModelCheckpoint
+
+ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
     import os, signal, sys, time
@@ -34,7 +37,8 @@ SCRIPT = """
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     WHERE, NUMBER = sys.argv[1], int(sys.argv[2])
-    checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True)
+    signals = sys.argv[4:] or None
+    checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True, signals=signals)
     history = model.fit(x, y, validation_data=(x, y), batch_size=4, epochs=3, verbose=0, callbacks=[checkpoint, Send()])
     np.savez(sys.argv[3], *model.get_weights(), losses=np.array(history.history["loss"] + history.history["val_loss"]))
 """
@@ -80,6 +84,52 @@ def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whol
         assert file.files == list(whole)
         for name in file.files:
             np.testing.assert_array_equal(file[name], whole[name])
+
+
+def test_a_job_on_slurm_is_saved_before_its_end_and_queued_again(tmp_path, whole):
+    """SLURM's own commands are stood in for: one starts the program, and one notes what is queued."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    commands = {"srun": 'exec "$@"', "python": f'exec {sys.executable} "$@"', "scontrol": 'echo "$@" >> queued'}
+    for name, command in commands.items():
+        (bin_ / name).write_text(f"#!/bin/sh\n{command}\n")
+        (bin_ / name).chmod(0o755)
+    (tmp_path / "train.py").write_text(textwrap.dedent(SCRIPT))
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+
+    def job(where):
+        script = [ROOT / "examples" / "slurm.sh", "train.py", where, int(signal.SIGUSR1), f"{where}.npz", "SIGUSR1"]
+        command = ["bash", *map(str, script)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    stopped = job("training")
+    assert stopped.returncode == 128 + signal.SIGUSR1, stopped.stderr
+    assert (tmp_path / "queued").read_text() == "requeue 7\n"
+    resumed = job("nowhere")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch 2, batch 5 of 10" in resumed.stdout
+    assert (tmp_path / "queued").read_text() == "requeue 7\n"
+    with np.load(tmp_path / "nowhere.npz") as file:
+        assert all(np.array_equal(file[name], whole[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("signals", "error", "text"),
+    [
+        ("SIGUSR1", ArgumentTypeError, "must be a list of names"),
+        ([None], ArgumentTypeError, "None in it"),
+        (["USR1"], ArgumentError, "'USR1', which is no signal here. Expected some of: SIGHUP"),
+        (["SIGKILL"], ArgumentError, "'SIGKILL', of which no program is told"),
+    ],
+)
+def test_signals_that_cannot_be_held_back_are_refused(tmp_path, signals, error, text):
+    for make in (lambda **given: ModelCheckpoint(tmp_path / "m.keras", resume=True, **given), Checkpointer):
+        with pytest.raises(error, match=text):
+            make(**({"filepath": tmp_path / "m.keras"} if make is Checkpointer else {}), signals=signals)
+    with pytest.raises(ArgumentError, match="resume=True alone"):
+        ModelCheckpoint(tmp_path / "m.keras", signals=["SIGUSR1"])
 
 
 @pytest.fixture

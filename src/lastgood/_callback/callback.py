@@ -1,12 +1,13 @@
 """The callback's constructor, and what you can ask of it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from .._engine import Background, Engine, OnSave, Settings, moved
+from .._errors import ArgumentError
 from .._policies.retention import KeepPolicy
 from .._policies.schedule import Batches, Epochs, Schedule, parse_schedule, whole_number
 from .._run import Run
@@ -41,6 +42,7 @@ class CheckpointCallback(CheckpointHooks):
         on_error: str = "raise",
         on_save: OnSave | None = None,
         mirror: str | os.PathLike[str] | None = None,
+        signals: Iterable[str | int] | None = None,
         **kwargs: Any,
     ) -> None:
         """Make the callback.
@@ -82,6 +84,8 @@ class CheckpointCallback(CheckpointHooks):
                 while training goes on: for fast saves to a local disk of a machine that may disappear. What
                 ``keep_last`` and the like say is kept there, too. Where copies are slower than saves, those in between
                 are left out; training ends when the newest is there. ``resume`` takes the newest of both.
+            signals: Names of the signals on which to save once more before they do what they would have done, such as
+                ``["SIGUSR1", "SIGTERM"]`` on a cluster that warns so of the end; None stands for SIGTERM and SIGINT.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
         Raises:
@@ -105,7 +109,10 @@ class CheckpointCallback(CheckpointHooks):
             on_error=on_error,
             on_save=on_save,
             mirror=mirror,
+            signals=signals,
         )
+        if signals is not None and not resume:
+            raise ArgumentError("signals takes effect with resume=True alone. Pass that, too.")
         warn_of_deprecated(kwargs, type(self).__name__)
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only

@@ -178,7 +178,8 @@ class CheckpointHooks(StockMethods):
         alike = [each for each in members if isinstance(each, CheckpointHooks) and each.resume] or [self]
         if alike[0] is self:
             engines = [each._engine for each in alike]
-            self._session.resume(adapter, newest_first(engines), self)
+            signals = {number for engine in engines for number in engine.settings.signals}
+            self._session.resume(adapter, newest_first(engines), self, signals)
 
     def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
         """Warn of names that training will not log; those that another callback may add are looked for later."""

@@ -12,6 +12,7 @@ from .._formats import Format, choose_format
 from .._keras import Generation
 from .._policies.naming import Template
 from .._policies.retention import Retention
+from .._resuming import parse_signals
 from .._storage import Storage, as_text, storage_of
 
 OnError = Literal["raise", "warn"]
@@ -38,6 +39,7 @@ class Settings:
         on_error: What to do about a save that failed.
         on_save: Called with each checkpoint that is durable; None for nothing.
         mirror: The directory that checkpoints are copied to, as a path or a URL; None for none.
+        signals: The numbers of the signals that are held back until what they would interrupt is saved.
     """
 
     owner: str
@@ -53,6 +55,7 @@ class Settings:
     on_error: OnError
     on_save: OnSave | None
     mirror: str | None
+    signals: tuple[int, ...]
 
     @classmethod
     def parse(
@@ -73,6 +76,7 @@ class Settings:
         on_error: Any,
         on_save: Any,
         mirror: Any,
+        signals: Any,
     ) -> "Settings":
         """Check the arguments.
 
@@ -92,6 +96,7 @@ class Settings:
             on_error: ``"raise"`` or ``"warn"``.
             on_save: A function that takes a checkpoint, or None.
             mirror: The path or URL of a directory, or None.
+            signals: Names of signals, or None.
 
         Raises:
             ArgumentError: A value cannot work.
@@ -118,6 +123,7 @@ class Settings:
             on_error=parse_on_error(on_error),
             on_save=parse_on_save(on_save),
             mirror=_parse_mirror(mirror, storage, template),
+            signals=parse_signals(signals),
         )
 
 

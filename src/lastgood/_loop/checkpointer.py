@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
@@ -34,9 +34,9 @@ class Checkpointer:
     ...         if checkpointer.should_stop:
     ...             break
 
-    As a context it holds SIGTERM and SIGINT back until the block has ended and all saves are durable. Then the signal
-    does what it would have done. The first call that gets the model checks that it can be saved, as
-    :class:`ModelCheckpoint` does when training begins.
+    As a context it holds signals back, SIGTERM and SIGINT or those that you name, until the block has ended and all
+    saves are durable. Then the signal does what it would have done. The first call that gets the model checks that it
+    can be saved, as :class:`ModelCheckpoint` does when training begins.
 
     Attributes:
         filepath: The template of the paths.
@@ -59,6 +59,7 @@ class Checkpointer:
         on_error: str = "raise",
         on_save: OnSave | None = None,
         mirror: str | os.PathLike[str] | None = None,
+        signals: Iterable[str | int] | None = None,
     ) -> None:
         """Make it.
 
@@ -81,6 +82,7 @@ class Checkpointer:
             on_error: ``"raise"`` raises the error of a save that failed from the next call; ``"warn"`` warns of it.
             on_save: As for :class:`ModelCheckpoint`.
             mirror: As for :class:`ModelCheckpoint`.
+            signals: Names of the signals to hold back, such as ``["SIGUSR1"]``; None stands for SIGTERM and SIGINT.
 
         Raises:
             ArgumentError: A ValueError: an argument's value cannot work.
@@ -103,11 +105,12 @@ class Checkpointer:
             on_error=on_error,
             on_save=on_save,
             mirror=mirror,
+            signals=signals,
         )
         self.filepath = settings.template.text
         self._engine = Engine(settings)
         self._announcer = Announcer(verbose, generation, unit="Step")
-        self._interruption = Interruption(lambda: None, lambda _: True)
+        self._interruption = Interruption(lambda: None, lambda _: True, settings.signals)
         self._begun = self._noted = False
         self._adapted: ModelAdapter | None = None
 
@@ -201,7 +204,7 @@ class Checkpointer:
 
     @property
     def should_stop(self) -> bool:
-        """Whether SIGTERM or SIGINT has come since the ``with`` block began."""
+        """Whether one of ``signals`` has come since the ``with`` block began."""
         return self._interruption.received is not None
 
     @property

@@ -15,7 +15,7 @@ A callback that hooks are called of by hand has a session too, of a ``fit`` of w
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -108,13 +108,20 @@ class FitSession:
             for each in reversed(self._participants):
                 stack.callback(each.leave)
 
-    def resume(self, adapter: ModelAdapter, candidates: Sequence[tuple[Location, Format]], saver: Any) -> None:
+    def resume(
+        self,
+        adapter: ModelAdapter,
+        candidates: Sequence[tuple[Location, Format]],
+        saver: Any,
+        signals: Iterable[int],
+    ) -> None:
         """Continue the run whose checkpoints the candidates are, and hold signals back from now on.
 
         Args:
             adapter: The model.
             candidates: Places and formats, the newest first; none if the run begins.
             saver: The callback that saves when a signal comes.
+            signals: The numbers of the signals to hold back.
 
         Raises:
             RestoreError: There are candidates, and none can be used.
@@ -132,7 +139,9 @@ class FitSession:
         if adapter.workers() > 1:
             return  # one worker that stops by itself would leave the others waiting for it
         self._saver = saver
-        self._interruption = Interruption(self.fit.dispatch_in_turn, lambda frame: is_inside_fit(adapter.model, frame))
+        self._interruption = Interruption(
+            self.fit.dispatch_in_turn, lambda frame: is_inside_fit(adapter.model, frame), signals
+        )
         self._interruption.hold()
 
     def begin_epoch(self, epoch: int) -> None:

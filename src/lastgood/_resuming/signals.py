@@ -1,13 +1,47 @@
-"""SIGTERM and SIGINT while training runs: noted, acted on at the next batch boundary, then let through."""
+"""Signals while training runs: noted, acted on at the next batch boundary, then let through."""
 
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from .._errors import ArgumentError, ArgumentTypeError
+
+_COMMON = (signal.SIGTERM, signal.SIGINT)
+_DEAF = {"SIGKILL", "SIGSTOP"}
+
+
+def parse_signals(values: Any) -> tuple[int, ...]:
+    """Return the numbers of signals: those of preemption and Ctrl-C for None.
+
+    Args:
+        values: Names such as ``"SIGUSR1"``, or numbers; or None.
+
+    Raises:
+        ArgumentError: This system has none of that name, or no program can act on it.
+        ArgumentTypeError: They are no names.
+    """
+    if values is None:
+        return _COMMON
+    if isinstance(values, str | int) or not isinstance(values, Iterable):
+        raise ArgumentTypeError(f"signals must be a list of names such as 'SIGUSR1', got {values!r}.")
+    return tuple(dict.fromkeys(map(_number, values)))
+
+
+def _number(value: Any) -> int:
+    known = signal.Signals.__members__
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ArgumentTypeError(f"signals must be a list of names such as 'SIGUSR1', got {value!r} in it.")
+    try:
+        found = known[value] if isinstance(value, str) else signal.Signals(value)
+    except (KeyError, ValueError):
+        names = ", ".join(name for name in known if name not in _DEAF)
+        raise ArgumentError(f"signals has {value!r}, which is no signal here. Expected some of: {names}.") from None
+    if found.name in _DEAF:
+        raise ArgumentError(f"signals has {found.name!r}, of which no program is told. Leave it out.")
+    return int(found)
 
 
 class Interruption:
@@ -17,14 +51,21 @@ class Interruption:
         received: The signal that came, if one did. A second one is not held back.
     """
 
-    def __init__(self, notify: Callable[[], object], is_training: Callable[[FrameType | None], bool]) -> None:
+    def __init__(
+        self,
+        notify: Callable[[], object],
+        is_training: Callable[[FrameType | None], bool],
+        signals: Iterable[int] = _COMMON,
+    ) -> None:
         """Hold nothing back yet.
 
         Args:
             notify: Called, in the main thread, when a signal has come.
             is_training: Tells by the frame that a signal came in whether training is still running: an exception that
                 ends it calls no hook.
+            signals: The numbers of the signals to hold back.
         """
+        self._signals = tuple(signals)
         self.received: int | None = None
         self._notify = notify
         self._is_training = is_training
@@ -49,7 +90,7 @@ class Interruption:
         if threading.current_thread() is not threading.main_thread():
             return
         self.received = None
-        for number in _SIGNALS:
+        for number in self._signals:
             before = signal.getsignal(number)
             left = getattr(before, "__self__", None)
             if isinstance(left, Interruption):  # of a training that an exception has ended
