@@ -76,7 +76,7 @@ class Settings:
         on_error: Any,
         on_save: Any,
         mirror: Any,
-        signals: Any,
+        signals: Any = None,
     ) -> "Settings":
         """Check the arguments.
 
