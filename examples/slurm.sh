@@ -3,7 +3,7 @@
 #
 # In train.py: ModelCheckpoint("runs/{epoch}.keras", resume=True, signals=["SIGUSR1", "SIGTERM"]). SLURM sends SIGUSR1
 # five minutes before the end; the state is saved, the signal then ends Python, and the job is queued again. A job that
-# is preempted gets SIGTERM, and SLURM queues it again itself. In an array, give each task a filepath of its own:
+# is preempted gets SIGTERM, and a cluster with PreemptMode=REQUEUE queues it again itself. In an array, give each task a filepath of its own:
 # os.environ["SLURM_ARRAY_TASK_ID"] says which one it is.
 #SBATCH --time=04:00:00
 #SBATCH --signal=USR1@300

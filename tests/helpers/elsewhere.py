@@ -32,9 +32,7 @@ def environment(system):
     return {**inherited, "LASTGOOD_ELSEWHERE": system, "PYTHONPATH": path}
 
 
-_REAL = types.SimpleNamespace(
-    **{name: getattr(os, name) for name in ("open", "fsync", "unlink", "remove", "replace", "rename", "mkdir", "rmdir")}
-)
+_REAL = types.SimpleNamespace(**{name: getattr(os, name) for name in ("open", "fsync", "unlink", "replace")})
 _UNIX_ONLY = """
     fork forkpty register_at_fork pread preadv pwrite pwritev posix_fallocate posix_fadvise posix_spawn fchown chown
     lchown getuid geteuid getgid getegid getgroups setuid setgid seteuid setegid getpgid getpgrp setpgid setsid getsid

@@ -226,6 +226,8 @@ def test_a_model_that_its_first_batch_builds(fit, tmp_path):
 
 
 def test_the_steps_of_tensorboard_go_on(fit, tmp_path):
+    pytest.importorskip("tensorflow", reason="Keras writes TensorBoard's files with TensorFlow")
+
     def board():
         return keras.callbacks.TensorBoard(tmp_path / "logs", update_freq=1)
 

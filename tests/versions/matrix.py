@@ -3,7 +3,7 @@
 matrix.py [--only TEXT]
 
 One environment a Python is made in `.venv-versions`; Keras takes turns in it. What came of it is written to
-`results.json`, from which the table in `docs/versions.md` is made.
+`results.json`.
 """
 
 import argparse

@@ -32,8 +32,8 @@ class LocalClaim(Claim):
     def __init__(self, key: str, name: int | None, lock: int | None) -> None:
         """Keep what is held, as descriptors: Python would complain of a socket that only ends with the process."""
         self._key = key
-        self._held = [each for each in (name, lock) if each is not None]
         self._name = name
+        self._lock = lock
         self._users: weakref.WeakSet[Any] = weakref.WeakSet()
 
     @classmethod
@@ -76,11 +76,11 @@ class LocalClaim(Claim):
         if _held.get(self._key) is not self:  # let go already, or the parent's, in a forked child
             return
         del _held[self._key]
-        for descriptor in self._held:
-            os.close(descriptor)
+        self._close_name()
+        if self._lock is not None:
+            os.close(self._lock)
 
-    def _forget(self) -> None:
-        """Leave the name to the parent, in a forked child; locks are not a child's."""
+    def _close_name(self) -> None:
         if self._name is not None:
             os.close(self._name)
 
@@ -128,11 +128,11 @@ def _take_lock(path: Path) -> int | None:
 
 
 def _forget() -> None:
-    """Leave all claims to the parent, in a forked child."""
+    """Leave the names to the parent, in a forked child; the locks are not a child's."""
     global _guard
     _guard = threading.Lock()
     for claim in _held.values():
-        claim._forget()
+        claim._close_name()
     _held.clear()
 
 
