@@ -1,6 +1,7 @@
 # Each target makes what it needs in .venv. PYTHON names the interpreter to make it with.
 PYTHON ?= python3.11
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 QUIET := TF_CPP_MIN_LOG_LEVEL=3
 BACKENDS := jax torch tensorflow
 DAMAGE ?= 3000
@@ -18,24 +19,21 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 OLDER := tests/scenarios/test_older_checkpoints.py
 ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs --ignore=tests/versions
 
-.PHONY: help demo test test-quick test-resume crash buckets systems versions damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade "pip>=25.1"  # the first that knows groups of dependencies
 
-.venv/demo.stamp: .venv/bin/python pyproject.toml requirements/demo.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . -r requirements/demo.txt
+.venv/demo.stamp: .venv/bin/python pyproject.toml
+	$(PIP) -e . --group demo
 	touch $@
 
-.venv/test.stamp: .venv/demo.stamp requirements/test.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/test.txt
-	touch $@
-
-.venv/bench.stamp: .venv/test.stamp requirements/bench.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
+.venv/test.stamp: .venv/demo.stamp
+	$(PIP) --group test
 	touch $@
 
 demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
@@ -68,6 +66,11 @@ systems: .venv/test.stamp  ## run what needs no framework, and trainings, as on 
 versions: .venv/test.stamp  ## a set of tests on each Python of this machine with each release of Keras (an hour and more; VERSIONS="--only nightly" for less)
 	$(BIN)/python tests/versions/matrix.py $(VERSIONS)
 
+dist: .venv/test.stamp  ## build the wheel and the sdist, install them into empty environments, and test them there
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	LASTGOOD_DIST=dist KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/install
+
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/scenarios/damage
@@ -93,20 +96,20 @@ types: .venv/test.stamp  ## check types
 
 check: lint types test  ## all that has to hold before a change lands
 
-bench: .venv/bench.stamp  ## measure what saves cost, against stock Keras, Orbax and the machine (BENCH="--size 0.1" for less)
+bench: .venv/test.stamp  ## measure what saves cost, against stock Keras, Orbax and the machine (BENCH="--size 0.1" for less)
 	$(BIN)/python benchmarks/saves.py $(BENCH)
 
-bench-tf-keras: .venv/bench.stamp  ## measure what saves cost on tf_keras 2, stock and ours
+bench-tf-keras: .venv/test.stamp  ## measure what saves cost on tf_keras 2, stock and ours
 	$(BIN)/python benchmarks/tf_keras_saves.py $(BENCH)
 
 bench-first: .venv/test.stamp  ## measure what the first save costs beside those that follow
 	$(BIN)/python benchmarks/first_save.py $(BENCH)
 
-bench-gpu: .venv/bench.stamp  ## measure what saves cost where jax and torch compute on a GPU (the pinned torch has none: bring your own)
+bench-gpu: .venv/test.stamp  ## measure what saves cost where jax and torch compute on a GPU (the pinned torch has none: bring your own)
 	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --no-scales --name saves-gpu $(BENCH)
 	$(BIN)/python benchmarks/gpu_fetch.py
 
-bench-disk: .venv/bench.stamp  ## measure ways to write a file
+bench-disk: .venv/test.stamp  ## measure ways to write a file
 	$(BIN)/python benchmarks/disk_writes.py
 
 bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch costs a batch

@@ -13,7 +13,7 @@ from lastgood.testing import Fault, faults
 
 
 def _needs(package):
-    return pytest.importorskip(package, reason=f"{package} is not installed: see requirements/test.txt")
+    return pytest.importorskip(package, reason=f"{package} is not installed: see pyproject.toml")
 
 
 def _both(directory, name="{epoch}.keras", **options):

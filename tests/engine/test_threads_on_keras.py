@@ -227,7 +227,7 @@ def test_the_first_saves_of_two_threads_of_a_new_process_import_what_they_need(t
                 f"{{number}}{ending}", save_weights_only={ending != ".keras"}, resume=True, keep_last=1
             )
             model.fit(x, x[:, :number], verbose=0, callbacks=[checkpoint])
-            print(f"saved {number}\n", end="")  # in one piece: the others print, too
+            print(f"saved {{number}}\\n", end="")  # in one piece: the others print, too
 
         gate = threading.Barrier(3)
         threads = [threading.Thread(target=work, args=(number, gate)) for number in (1, 2, 3)]

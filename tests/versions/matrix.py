@@ -2,8 +2,9 @@
 
 matrix.py [--only TEXT]
 
-One environment a Python is made in `.venv-versions`; Keras takes turns in it. What came of it is written to
-`results.json`.
+Two more cells have the lowest version of each dependency that pyproject.toml takes: on jax, and on tf_keras.
+Environments are made in `.venv-versions`, one a Python, in which Keras takes turns. What came of it is written to
+`results.json`, and docs/versions.md shows it.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -23,8 +26,11 @@ RESULTS = HERE / "results.json"
 PYTHONS = ("3.11", "3.12", "3.13")
 KERAS = ("3.12", "3.13", "3.14", "3.15", "nightly")
 NEWEST = ["jax", "h5py", "numpy", "isal", "rich", "typer"]
-TESTING = ["pytest", "pytest-xdist", "hypothesis", "safetensors", "matplotlib", "jinja2", "orbax-checkpoint"]
-NAMES = ("keras", "jax", "numpy", "h5py", "orbax-checkpoint")
+EXTRAS = ["safetensors", "matplotlib", "jinja2", "orbax-checkpoint"]
+TESTING = ["pytest", "pytest-xdist", "hypothesis"]
+SHOWN = ("keras", "jax", "tensorflow-cpu", "tf_keras", "numpy", "h5py", "orbax-checkpoint")
+ON_JAX = {"KERAS_BACKEND": "jax"}
+ON_TF_KERAS = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1"}
 # A few minutes: what the callback does, what is in the files, and whether a restart is exact.
 TESTS = [
     "callback/test_contract_on_keras.py",
@@ -36,15 +42,40 @@ TESTS = [
     "resuming/test_signals_on_keras.py",
     "resuming/test_ends_of_data_on_keras.py",
     "saving",
-    "versions",
+    "versions/test_private_names.py",
 ]
+TESTS_OF_TF_KERAS = ["on_tf_keras", "callback/test_contract_on_keras.py", "resuming/test_resume_on_keras.py"]
 
 
-def lowest():
-    """Return the lowest version of each dependency that pyproject.toml takes, as pip wants it."""
-    text = (ROOT / "pyproject.toml").read_text()
-    listed = re.search(r"^dependencies = (\[.*?\])", text, re.MULTILINE | re.DOTALL)[1]
-    return [f"{name}~={version}.0" for name, version in re.findall(r'"([\w-]+)>=([\d.]+)"', listed)]
+@dataclass
+class Cell:
+    """An environment, and the tests that are run in it."""
+
+    name: str
+    python: str
+    packages: list[str]
+    setting: dict[str, str]
+    tests: list[str]
+
+
+def lowest(*extras):
+    """Return the lowest version of each dependency that pyproject.toml takes, also those of extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"])
+    found = [re.fullmatch(r"([\w-]+)>=([\d.]+)", each) for each in listed]
+    return [f"{each[1]}=={each[2]}" for each in found]
+
+
+def cells():
+    """Yield all cells."""
+    for python in PYTHONS:
+        for keras in KERAS:
+            chosen = ["--pre", "keras-nightly"] if keras == "nightly" else [f"keras=={keras}.*"]
+            yield Cell(f"Python {python}, Keras {keras}", python, chosen, ON_JAX, TESTS)
+    bounds = lowest("jax", "cloud", "orbax", "report", "safetensors", "mlflow")
+    yield Cell(f"Python {PYTHONS[0]}, lowest on jax", PYTHONS[0], bounds, ON_JAX, TESTS)
+    bounds = [*lowest("tf-keras"), "tensorflow-cpu"]
+    yield Cell(f"Python {PYTHONS[0]}, lowest on tf_keras", PYTHONS[0], bounds, ON_TF_KERAS, TESTS_OF_TF_KERAS)
 
 
 def interpreter(version):
@@ -54,63 +85,53 @@ def interpreter(version):
     return next((each for each in found if each and Path(each).exists()), None)
 
 
-def python_of(name, interpreter):
-    """Return the Python of an environment, which is made if need be."""
-    python = ENVIRONMENTS / name / "bin" / "python"
-    if not python.exists():
-        subprocess.run([interpreter, "-m", "venv", python.parents[1]], check=True)
-    return python
-
-
 def install(python, *packages):
     """Install packages."""
     command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
     subprocess.run(command, check=True)
 
 
-def prepare(python, keras):
-    """Have an environment hold a version of Keras, the newest of all else, and the project."""
-    subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "keras", "keras-nightly"], check=True)
-    install(python, "--upgrade", *NEWEST, *TESTING)
-    install(python, "--no-deps", "--editable", ROOT)
-    if keras == "nightly":
-        install(python, "--pre", "--upgrade", "keras-nightly")
+def prepare(cell, interpreter, environments=ENVIRONMENTS):
+    """Have an environment hold what a cell asks for, and the project; return its Python."""
+    own = "lowest" in cell.name
+    python = environments / (re.sub(r"\W+", "-", cell.name) if own else cell.python) / "bin" / "python"
+    if not python.exists():
+        subprocess.run([interpreter, "-m", "venv", python.parents[1]], check=True)
+        install(python, "--upgrade", "pip")
+    if own:
+        install(python, *cell.packages, *TESTING)
     else:
-        install(python, f"keras=={keras}.*")
+        subprocess.run([python, "-m", "pip", "uninstall", "--quiet", "--yes", "keras", "keras-nightly"], check=True)
+        install(python, "--upgrade", *NEWEST, *EXTRAS, *TESTING)
+        install(python, "--upgrade", *cell.packages)
+    install(python, "--no-deps", "--editable", ROOT)
+    return python
 
 
-def versions(python):
+def versions(python, cell):
     """Return the versions that an environment has."""
     script = (
-        "import json, platform; from importlib.metadata import version; import keras; names = {!r}\n"
-        "found = {{'python': platform.python_version(), 'keras': keras.__version__}}\n"
-        "print(json.dumps(found | {{name: version(name) for name in names}}))"
-    ).format([name for name in NAMES if name != "keras"])
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+        "import json, platform\nfrom importlib.metadata import PackageNotFoundError, version\n"
+        "found = {'python': platform.python_version()}\n"
+        f"for name in {SHOWN}:\n"
+        "    try:\n        found[name] = version(name)\n"
+        "    except PackageNotFoundError:\n        pass\n"
+        "import keras\nfound['keras'] = keras.__version__\nprint(json.dumps(found))"
+    )
+    environment = {**os.environ, **cell.setting, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run([python, "-c", script], env=environment, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test(python):
+def run_tests(python, cell):
     """Run the tests; return how many passed, failed and were skipped, and the names of those that failed."""
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "TF_CPP_MIN_LOG_LEVEL": "3", "LASTGOOD_VERSIONS": "whole"}
-    command = [
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "2",
-        "-p",
-        "no:cacheprovider",
-        *(ROOT / "tests" / each for each in TESTS),
-    ]
+    environment = {**os.environ, **cell.setting, "TF_CPP_MIN_LOG_LEVEL": "3", "LASTGOOD_VERSIONS": "whole"}
+    tests = (ROOT / "tests" / each for each in cell.tests)
+    command = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests]
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    counts = {
-        what: int((re.search(rf"(\d+) {what}", done.stdout.splitlines()[-1]) or [0, 0])[1])
-        for what in ("passed", "failed", "skipped")
-    }
+    last = (done.stdout.splitlines() or [""])[-1]
+    counts = {what: int((re.search(rf"(\d+) {what}", last) or [0, 0])[1]) for what in ("passed", "failed", "skipped")}
     errors = len(re.findall(r"^ERROR ", done.stdout, re.MULTILINE))
     wrong = re.findall(r"^(?:FAILED|ERROR) tests/(\S+)", done.stdout, re.MULTILINE)
     if done.returncode and not wrong:
@@ -118,44 +139,30 @@ def test(python):
     return {**counts, "failed": counts["failed"] + errors, "wrong": wrong, "seconds": round(time.monotonic() - began)}
 
 
+def record(results, name, cell):
+    """Write down what came of a cell, and print it."""
+    results[name] = cell
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    told = f"{name}: {cell['passed']} passed, {cell['failed']} failed, {cell['seconds']} s"
+    print(told, *cell["wrong"], sep="\n  ", flush=True)
+
+
 def main():
-    """Run all cells, print what came of each, and write it down."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run all cells."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cells whose name has this in it")
     arguments = parser.parse_args()
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for version in PYTHONS:
-        found = interpreter(version)
-        for keras in KERAS:
-            name = f"Python {version}, Keras {keras}"
-            if arguments.only not in name:
-                continue
-            if found is None:
-                print(f"{name}: this machine has no Python {version}", flush=True)
-                continue
-            python = python_of(version, found)
-            prepare(python, keras)
-            record(results, name, python)
-    name = f"Python {PYTHONS[0]}, lowest"
-    if arguments.only in name:
-        python = python_of("lowest", interpreter(PYTHONS[0]))
-        install(python, *lowest(), *TESTING, "jax")
-        install(python, "--no-deps", "--editable", ROOT)
-        record(results, name, python)
+    for cell in cells():
+        if arguments.only not in cell.name:
+            continue
+        found = interpreter(cell.python)
+        if found is None:
+            print(f"{cell.name}: this machine has no Python {cell.python}", flush=True)
+            continue
+        python = prepare(cell, found)
+        record(results, cell.name, {"versions": versions(python, cell), **run_tests(python, cell)})
     sys.exit(any(cell["failed"] for cell in results.values()))
-
-
-def record(results, name, python):
-    """Test an environment, and write down what came of it."""
-    results[name] = {"versions": versions(python), **test(python)}
-    cell = results[name]
-    print(
-        f"{name}: {cell['passed']} passed, {cell['failed']} failed, {cell['seconds']} s",
-        *cell["wrong"],
-        sep="\n  ",
-        flush=True,
-    )
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
