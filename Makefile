@@ -7,17 +7,20 @@ BACKENDS := jax torch tensorflow
 DAMAGE ?= 3000
 # Tests that need a backend. The others run without one, and check that they import none.
 ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenarios/*')
-# What these are about does not depend on the backend, and is tried on jax alone.
-ON_ONE := $(filter %two_faces_on_keras.py %schedules_on_keras.py %copies_on_keras.py %mirror_on_keras.py %/test_urls_on_keras.py \
-	%/test_names_on_keras.py %working_directory_on_keras.py %on_save_on_keras.py %other_packages_on_keras.py, \
-	$(ON_KERAS))
 # Those that are run on tf_keras 2, too.
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
 	%checkpointer_on_keras.py %signals_on_keras.py %permissions_on_keras.py %long_names_on_keras.py \
 	%onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py %threads_on_keras.py \
 	%several_optimizers_on_keras.py %states_of_layers_on_keras.py %automatic_names_on_keras.py, $(ON_KERAS))
-OLDER := tests/scenarios/test_older_checkpoints.py
-ELSEWHERE := --ignore=tests/scenarios --ignore=tests/on_tf_keras --ignore=tests/cli --ignore=tests/docs --ignore=tests/versions
+# What needs no framework, and what is tried with one backend beside those: whole programs, and what crosses rooms.
+NO_KERAS := $(filter-out tests/scenarios tests/on_tf_keras tests/cli tests/docs tests/versions tests/helpers tests/conftest.py \
+	tests/__pycache__, $(wildcard tests/*))
+ON_JAX := tests/cli tests/docs tests/versions $(addprefix tests/scenarios/, attacks crowds damage environments file_systems install \
+	systems test_older_checkpoints.py)
+ON_TORCH := tests/scenarios/buckets
+ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_older_checkpoints.py
+ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
+PYTEST := $(BIN)/python -m pytest -n 2
 
 .PHONY: help demo test test-quick test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
@@ -39,20 +42,13 @@ help:  ## show the targets
 demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
 	KERAS_BACKEND=jax $(BIN)/python examples/digits.py
 
-test: .venv/test.stamp  ## run all tests, one process a backend
-	env -u KERAS_BACKEND $(BIN)/python -m pytest tests $(ELSEWHERE)
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 $(ON_KERAS)
-	set -e; for backend in $(filter-out jax, $(BACKENDS)); do echo "== $$backend"; \
-		$(QUIET) KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 $(filter-out $(ON_ONE), $(ON_KERAS)); done
-	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/on_tf_keras $(ON_BOTH)
-	$(BIN)/python -m pytest -n 2 tests/scenarios/resume
-	$(QUIET) $(BIN)/python -m pytest -n 2 tests/scenarios/crash
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/crowds tests/scenarios/file_systems
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems tests/versions
-	$(QUIET) KERAS_BACKEND=torch $(BIN)/python -m pytest -n 2 tests/scenarios/buckets
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/attacks
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/cli tests/docs tests/scenarios/damage $(OLDER)
-	$(QUIET) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 tests/scenarios/damage $(OLDER)
+test: .venv/test.stamp  ## run all tests: those without a framework, then those of each backend
+	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)
+	$(QUIET) KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
+	$(QUIET) KERAS_BACKEND=torch $(PYTEST) $(ON_KERAS) $(ON_TORCH)
+	$(QUIET) KERAS_BACKEND=tensorflow $(PYTEST) $(ON_KERAS)
+	$(QUIET) KERAS_BACKEND=tensorflow TF_USE_LEGACY_KERAS=1 $(PYTEST) $(ON_BOTH) $(ON_TF_KERAS)
+	$(QUIET) env -u KERAS_BACKEND $(PYTEST) $(ON_ANY)
 
 crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
 	$(QUIET) $(BIN)/python tests/scenarios/crash/matrix.py --peers
@@ -79,8 +75,8 @@ test-resume: .venv/test.stamp  ## kill and restart trainings in every combinatio
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
-	env -u KERAS_BACKEND $(BIN)/python -m pytest tests $(ELSEWHERE)
-	$(QUIET) KERAS_BACKEND=jax $(BIN)/python -m pytest $(ON_KERAS)
+	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)
+	$(QUIET) KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS)
 
 soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test runs a part of it)
 	set -e; for backend in $(BACKENDS); do echo "== $$backend"; \

@@ -28,6 +28,11 @@ pytest_plugins = ["helpers.fixtures"] if ON_KERAS else []
 settings.register_profile("lastgood", deadline=None)
 settings.load_profile("lastgood")
 
+# All child processes leave out what Keras imports and no test of them needs.
+_lean = str(HERE / "helpers" / "lean")
+if _lean not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_lean, os.environ.get("PYTHONPATH")]))
+
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imported; so do all processes of the tests
     _compiled = tempfile.TemporaryDirectory(prefix="lastgood-jax-")
     atexit.register(_compiled.cleanup)
@@ -55,6 +60,15 @@ def pytest_ignore_collect(collection_path, config):
 
 def _on_keras(path):
     return path.name.endswith("_on_keras.py")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out what does not depend on the backend, on all of them but one."""
+    if os.environ.get("KERAS_BACKEND") in (None, "jax") or os.environ.get("TF_USE_LEGACY_KERAS") == "1":
+        return
+    left_out = [item for item in items if item.get_closest_marker("on_one")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)

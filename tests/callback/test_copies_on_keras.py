@@ -10,6 +10,8 @@ import lastgood
 from helpers.kit import keras, to_numpy
 from lastgood import ArgumentError, ModelCheckpoint
 
+pytestmark = pytest.mark.on_one
+
 
 def _first_weights(model):
     return np.array(to_numpy(model.weights[0]))

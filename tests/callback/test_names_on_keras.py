@@ -7,6 +7,8 @@ import pytest
 from helpers.kit import keras
 from lastgood import ModelCheckpoint
 
+pytestmark = pytest.mark.on_one
+
 ODD = ["my metric", "p@5", "top-5", "rouge(l)", "f1_é", "准确率", "val_my f1"]
 
 

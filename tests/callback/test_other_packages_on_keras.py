@@ -11,6 +11,8 @@ from helpers.kit import keras
 from lastgood import ModelCheckpoint
 from lastgood.testing import Fault, faults
 
+pytestmark = pytest.mark.on_one
+
 
 def _needs(package):
     return pytest.importorskip(package, reason=f"{package} is not installed: see pyproject.toml")

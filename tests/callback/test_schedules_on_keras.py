@@ -6,6 +6,8 @@ import lastgood
 from helpers.crashing import CrashAt, assert_alike, build, crash, start
 from lastgood import Epochs, ModelCheckpoint, Schedule, open_run
 
+pytestmark = pytest.mark.on_one
+
 
 def epochs(directory):
     return [each.epoch for each in open_run(directory).checkpoints]

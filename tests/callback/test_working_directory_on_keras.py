@@ -10,6 +10,8 @@ from helpers.kit import keras
 from lastgood import ModelCheckpoint
 from lastgood.testing import Fault, faults
 
+pytestmark = pytest.mark.on_one
+
 
 class Moves(keras.callbacks.Callback):
     """Changes to another directory when the first epoch is over, as a job does that goes to its output directory."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers import children
+
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README.zh-CN.md")
 FORMS = ("TensorFlow checkpoint", "SavedModel", ".h5 model", ".keras", ".weights.h5")  # of tf_keras, in its table
@@ -30,7 +32,7 @@ def test_both_readmes_have_the_same_blocks_and_sections():
 
 @pytest.mark.parametrize("code", [code for language, code in BLOCKS if language == "python"])
 def test_python_block_runs(code, tmp_path):
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = children.run(["-c", code], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 

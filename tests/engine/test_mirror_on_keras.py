@@ -14,6 +14,8 @@ from lastgood._storage import LocalStorage
 from lastgood.testing import Fault, FaultyStorage
 from scenarios.buckets.proxy import Plan
 
+pytestmark = pytest.mark.on_one
+
 ENDINGS = {".keras": False, ".weights.h5": True, "": True}
 
 

@@ -5,12 +5,12 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import textwrap
 
 import numpy as np
 import pytest
 
+from helpers import children
 from helpers.kit import keras
 from lastgood import ModelCheckpoint, SaveError
 from lastgood._storage import LOCAL
@@ -134,8 +134,7 @@ _KILLED = """
 
 def test_leftovers_of_a_killed_training_are_gone_at_the_next_start(fit, make_model, tmp_path, names):
     target = tmp_path / "{epoch}" / "m.keras"
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(_KILLED), str(target)]
-    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert children.run(["-W", "ignore", "-c", textwrap.dedent(_KILLED), target]).returncode == -signal.SIGKILL
     left = names(tmp_path / "1")
     assert len(left) == 2
     assert all(name.startswith(".lastgood-tmp-") for name in left)

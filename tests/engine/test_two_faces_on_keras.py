@@ -38,7 +38,10 @@ ONLY_WRONG_FOR_KERAS_3 = [
     ("m.keras", True, "holds a whole model"),
 ] * (not TF_KERAS)
 
-pytestmark = pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '")  # a loop says nothing of what it will log
+pytestmark = [
+    pytest.mark.on_one,
+    pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '"),  # a loop says nothing of what it will log
+]
 
 
 def build(width=3):

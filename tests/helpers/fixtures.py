@@ -1,13 +1,13 @@
 """Fixtures of the tests on a Keras: a small model, its data, a silent ``fit``, and stock Keras to load checkpoints."""
 
 import json
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from helpers import children
 
 with warnings.catch_warnings():  # what the backends warn of while they are imported does not concern the tests
     warnings.simplefilter("ignore")
@@ -77,14 +77,8 @@ def load_in_stock(tmp_path_factory):
         tmp_path = tmp_path_factory.mktemp("stock")
         results = [str(tmp_path / f"r{i}.npz") for i in range(len(jobs))]
         jobs = [{"path": str(p), "builder": b, "result": r} for (p, b), r in zip(jobs, results, strict=True)]
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", str(TESTS / "helpers" / "stock_loader.py")],
-            input=json.dumps(jobs),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=500,
-        )
+        loader = TESTS / "helpers" / "stock_loader.py"
+        done = children.run(["-W", "ignore", loader], input=json.dumps(jobs), timeout=500)
         assert done.returncode == 0, done.stderr[-3000:]
         return [_result(Path(result)) for result in results]
 

@@ -1,12 +1,11 @@
 """Each format, loaded by stock tf_keras in a process that has nothing of lastgood in it."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from helpers import children
 from lastgood import ModelCheckpoint
 
 MODELS, WEIGHTS = ("m.keras", "m.h5", "m.hdf5", "saved"), ("w.weights.h5", "w.h5", "w.hdf5", "w.keras", "w.ckpt", "w")
@@ -41,8 +40,7 @@ def test_stock_tf_keras_finds_every_number_in_each_format(fit, make_model, tmp_p
             fit(model, [ModelCheckpoint(tmp_path / name, save_weights_only=weights_only)])
             trained[str(tmp_path / name)] = model
             jobs.append((str(tmp_path / name), weights_only))
-    command = [sys.executable, "-W", "ignore", "-c", LOADER]
-    done = subprocess.run(command, input=json.dumps(jobs), capture_output=True, text=True, timeout=200, check=False)
+    done = children.run(["-W", "ignore", "-c", LOADER], input=json.dumps(jobs))
     assert done.returncode == 0, done.stderr[-3000:]
     for path, (weights, optimizer) in json.loads(done.stdout.splitlines()[-1]).items():
         model = trained[path]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import children
 from helpers.crashing import CrashAt, build, crash
 from lastgood import ArgumentError, ArgumentTypeError, Checkpointer, ModelCheckpoint
 
@@ -46,8 +47,7 @@ SCRIPT = """
 
 def run(directory, *arguments):
     """Train in a process of its own."""
-    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=120, check=False)
+    return children.run(["-c", textwrap.dedent(SCRIPT), *arguments], cwd=directory)
 
 
 @pytest.fixture(scope="module")

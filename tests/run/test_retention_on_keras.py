@@ -1,14 +1,13 @@
 """What survives of the checkpoints of a training, and when they are made."""
 
 import itertools
-import subprocess
-import sys
 import textwrap
 import time
 from datetime import timedelta
 
 import pytest
 
+from helpers import children
 from helpers.crashing import CrashAt, build, crash, start
 from helpers.kit import keras
 from lastgood import Budget, ModelCheckpoint, open_run
@@ -212,8 +211,9 @@ def other_process(*trainings):
                 else:
                     print([str(each.message) for each in caught if "Another training" in str(each.message)])
     """
-    command = [sys.executable, "-c", textwrap.dedent(script), repr([(str(path), given) for path, given in trainings])]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout.splitlines()
+    done = children.run(["-c", textwrap.dedent(script), [(str(path), given) for path, given in trainings]])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_a_second_process_with_the_same_template_is_told_before_it_trains(fit, tmp_path):

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 import lastgood
-from helpers import counting, zoo
+from helpers import children, counting, zoo
 from helpers.kit import keras
 from helpers.memory import resident
 from lastgood import ModelCheckpoint, SaveError
@@ -359,8 +359,7 @@ def _run(tmp_path, code, *, seconds=0.4, status=0):
     """Run a script that trains on a disk that takes its time; return what it printed."""
     head = SLOW.replace("SECONDS", str(seconds))
     script = textwrap.dedent(head) + textwrap.dedent(code)
-    command = [sys.executable, "-W", "ignore", "-c", script, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = children.run(["-W", "ignore", "-c", script, tmp_path])
     assert done.returncode == status, done.stderr[-2000:]
     return done.stdout + done.stderr
 

@@ -97,7 +97,11 @@ def _take_name(name: str) -> int | None:
     """
     if not SYSTEM.has_names:
         user = os.getuid() if hasattr(os, "getuid") else "claims"  # one directory each, where all share /tmp
-        return _take_lock(Path(tempfile.gettempdir(), f"lastgood-{user}", f"{name}.lock"))
+        try:
+            shared = tempfile.gettempdir()
+        except FileNotFoundError:
+            return None
+        return _take_lock(Path(shared, f"lastgood-{user}", f"{name}.lock"))
     try:
         return SYSTEM.take_name(name)
     except BlockingIOError as error:

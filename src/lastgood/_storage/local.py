@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, Literal
 
+from .._errors import ArgumentError
 from . import groups, mounts, placing, tokens
 from .base import TEMPORARY_PREFIX, Claim, Entry, Info, Kind, Stage, Storage, file_path
 from .claims import LocalClaim
@@ -35,8 +36,19 @@ class LocalStorage(Storage):
         self._limits: dict[tuple[int, bool], list[str]] = {}
 
     def parse(self, text: str) -> Path:
-        """Return a path; ``~/`` at its beginning stands for the home directory."""
-        return SYSTEM.whole(Path(text).expanduser() if text == "~" or text.startswith("~/") else Path(text))
+        """Return a path; ``~/`` at its beginning stands for the home directory.
+
+        Raises:
+            ArgumentError: The user has no home directory.
+        """
+        path = Path(text)
+        if text == "~" or text.startswith("~/"):
+            try:
+                path = path.expanduser()
+            except RuntimeError as error:
+                told = f"{text!r} begins in a home directory, and this user has none"
+                raise ArgumentError(f"{told}. Pass a path without '~', or set HOME.") from error
+        return SYSTEM.whole(path)
 
     def text_of(self, path: PurePath) -> str:
         """Return a path as text, with slashes on every system."""

@@ -82,6 +82,7 @@ def power_disk(kind, where):
         yield disk
     finally:
         unmount(root)
+        root.rmdir()
         image.unlink()
 
 

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import lastgood
+from helpers import children
 from scenarios.file_systems.mounts import MOUNTS, CannotMountError, mounted
 
 # What is said of some before training; of the others nothing is.
@@ -25,14 +24,8 @@ JOB = Path(__file__).with_name("job.py")
 
 def train(directory, kill_at=0, *, files=False):
     """Train in a process; return its exit status, and what it said, if it came to its end."""
-    done = subprocess.run(
-        [sys.executable, str(JOB), str(directory), str(kill_at), *(["files"] if files else [])],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
-    )
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    done = children.run([JOB, directory, kill_at, *(["files"] if files else [])], env=environment)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr[-3000:]
     return done.returncode, json.loads(done.stdout.splitlines()[-1]) if done.stdout else None
 

@@ -2,11 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+
+from helpers import children
 
 CHILD = Path(__file__).with_name("child.py")
 
@@ -17,8 +17,7 @@ def train(directory, backend, **given):
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # a user's restart compiles anew
     if backend == "tf_keras":
         environment |= {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1"}
-    command = [sys.executable, str(CHILD), str(directory), json.dumps(given)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
+    done = children.run([CHILD, directory, json.dumps(given)], env=environment)
     return done.returncode, done.stdout + done.stderr
 
 

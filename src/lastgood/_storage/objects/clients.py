@@ -87,9 +87,8 @@ def _aws(endpoint: str | None) -> dict[str, Any]:
 
 def _session() -> Any:
     """Return boto3's session where a profile may say more than the environment; None where there is none."""
-    own = Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")).expanduser()
-    config = Path(os.environ.get("AWS_CONFIG_FILE", "~/.aws/config")).expanduser()
-    if not (os.environ.get("AWS_PROFILE") or own.exists() or config.exists()):
+    files = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
+    if not (os.environ.get("AWS_PROFILE") or any(_is_there(os.environ.get(*each)) for each in files.items())):
         return None
     try:
         import boto3
@@ -98,6 +97,13 @@ def _session() -> Any:
             raise MissingExtraError.for_feature("AWS_PROFILE", "boto3", "cloud") from error
         return None
     return boto3.Session()
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except RuntimeError:  # a container's user may have no home
+        return False
 
 
 def _azure() -> dict[str, str]:

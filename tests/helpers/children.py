@@ -1,0 +1,127 @@
+"""Child processes that run Python, and need not import Keras: each is forked from a process that has.
+
+``run`` does what :func:`subprocess.run` does with ``sys.executable``. A child is a process of its own in all that tests
+look at: it ends as a script ends, is killed as one, and finds its own directory, environment, arguments and streams.
+"""
+
+import atexit
+import contextlib
+import gc
+import importlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import types
+import warnings
+from pathlib import Path
+
+# What of an environment is looked at when Keras and its backend are imported.
+_LOOKED_AT = ("CUDA", "JAX", "KERAS", "LASTGOOD", "OMP", "PYTHON", "TF", "XLA")
+_parents = {}
+
+
+def run(arguments, *, cwd=None, env=None, input="", timeout=300):
+    """Run Python with arguments: ``-W ignore`` or nothing, then ``-c`` and a script, or its path; return how it ended.
+
+    Raises:
+        subprocess.TimeoutExpired: It took too long, and was killed.
+    """
+    arguments, env = [str(each) for each in arguments], dict(os.environ if env is None else env)
+    parent = _parent_for(env)
+    with tempfile.TemporaryDirectory() as directory:
+        streams = [str(Path(directory, name)) for name in ("stdout", "stderr")]
+        task = {"arguments": arguments, "cwd": str(cwd or Path.cwd()), "env": env, "streams": streams, "input": input}
+        parent.stdin.write(json.dumps({**task, "timeout": timeout}) + "\n")
+        parent.stdin.flush()
+        answer = parent.stdout.readline()
+        said = [Path(stream).read_text(errors="replace") if Path(stream).exists() else "" for stream in streams]
+    if not answer:
+        raise RuntimeError("the process that forks children has ended")
+    if (status := json.loads(answer)) is None:
+        raise subprocess.TimeoutExpired(arguments, timeout, *said)
+    return subprocess.CompletedProcess(arguments, status, *said)
+
+
+def _parent_for(env):
+    """Return the process from which children with an environment are forked."""
+    seen = {name: value for name, value in env.items() if name.startswith(_LOOKED_AT)}
+    key = json.dumps(seen, sort_keys=True)
+    if key not in _parents:
+        command = [sys.executable, "-u", __file__]
+        _parents[key] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        atexit.register(_parents[key].kill)
+    return _parents[key]
+
+
+def _serve():
+    """Fork a child for each task that comes in, and wait for it; return the task in the child."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what an import prints is no answer
+    for name in ("helpers.kit", "tensorflow", "h5py", "optree"):  # TensorFlow is what Keras imports in a first `fit`
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()  # else each child, when it ends, looks through all that was imported
+    for line in iter(sys.stdin.readline, ""):
+        task = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            answers.close()
+            return task
+        print(json.dumps(_wait(pid, task["timeout"])), file=answers, flush=True)
+    return None
+
+
+def _wait(pid, seconds):
+    """Return the exit status of a child; None if it took too long and was killed."""
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            return None
+        time.sleep(0.005)
+
+
+def _become(task):
+    """Be the process that a task asks for; return its code, and the module to run it in."""
+    for number, path in enumerate(task["streams"], 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
+    with tempfile.TemporaryFile() as file:
+        file.write(task["input"].encode())
+        file.seek(0)
+        os.dup2(file.fileno(), 0)
+    sys.stdin = os.fdopen(0)
+    sys.stdout.reconfigure(line_buffering=False, write_through=False)
+    os.environ.clear()
+    os.environ.update(task["env"])
+    os.chdir(task["cwd"])
+    random.seed()
+    sys.modules["numpy"].random.seed()
+    script, *arguments = task["arguments"]
+    if script == "-W":
+        action, script, *arguments = arguments
+        warnings.simplefilter(action)
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if script == "-c":
+        source, *arguments = arguments
+        sys.path[0] = ""
+    else:
+        source, sys.path[0], main.__file__ = Path(script).read_text(), str(Path(script).resolve().parent), script
+    sys.argv = [script, *arguments]
+    return compile(source, main.__dict__.get("__file__", "<string>"), "exec"), main
+
+
+if __name__ == "__main__":
+    sys.path.insert(1, str(Path(__file__).parents[1]))
+    _task = _serve()
+    if _task is not None:
+        del sys.path[1]
+        _code, _main = _become(_task)
+        exec(_code, _main.__dict__)

@@ -1,0 +1,45 @@
+"""The tables that docs/versions.md shows of what `make versions` has found."""
+
+import json
+import re
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("results.json")
+# What is shown beside Keras's own version: in the first table of each Python, in the second of each cell.
+BESIDE = ("jax", "tensorflow-cpu", "tf_keras", "numpy", "h5py", "orbax-checkpoint")
+
+
+def table():
+    """Return the tables as lines of Markdown: a row a Python, a column a release of Keras; then the lowest versions."""
+    found = json.loads(RESULTS.read_text())
+    grid = {}
+    for name, cell in found.items():
+        python, of = re.fullmatch(r"Python ([\d.]+), (.*)", name).groups()
+        grid.setdefault(of, {})[python] = cell
+    releases = [of for of in grid if of.startswith("Keras")]
+    yield "| passed, skipped | " + " | ".join(_release(grid[of]) for of in releases) + " | beside it |"
+    yield "|---" * (len(releases) + 2) + "|"
+    for python in grid[releases[0]]:
+        cells = [grid[of][python] for of in releases]
+        yield f"| Python {python} | {' | '.join(map(_cell, cells))} | {_beside(cells[-1]['versions'])} |"
+    yield ""
+    yield "| the lowest versions | passed, skipped | which |"
+    yield "|---|---|---|"
+    for of in (of for of in grid if of not in releases):
+        for python, cell in grid[of].items():
+            versions = cell["versions"]
+            yield f"| Python {python}, {of} | {_cell(cell)} | Keras {versions['keras']}, {_beside(versions)} |"
+
+
+def _release(cells):
+    """Return how a column of Keras is headed: by its version, which all Pythons have had."""
+    return "Keras " + " and ".join(sorted({cell["versions"]["keras"] for cell in cells.values()}))
+
+
+def _beside(versions):
+    return ", ".join(f"{name} {versions[name]}" for name in BESIDE if name in versions)
+
+
+def _cell(cell):
+    failed = f", **{cell['failed']} failed**" if cell["failed"] else ""
+    return f"{cell['passed']}, {cell['skipped']}{failed}"
