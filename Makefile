@@ -20,9 +20,9 @@ ON_JAX := tests/cli tests/docs tests/versions $(addprefix tests/scenarios/, atta
 ON_TORCH := tests/scenarios/buckets
 ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_older_checkpoints.py
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
-PYTEST := $(BIN)/python -m pytest -n 2
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: help demo test test-quick test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo test test-quick test-backends test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,10 @@ damage: .venv/test.stamp  ## damage checkpoints of every format in every region,
 
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
+
+test-backends: .venv/test.stamp  ## run all tests of a backend on each (make test runs a part of those that do not depend on it)
+	set -e; for backend in $(BACKENDS); do \
+		$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=$$backend $(PYTEST) $(ON_KERAS); done
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)

@@ -37,7 +37,10 @@ class FixedLogs(keras.callbacks.Callback):
         logs.update({name: series[epoch] for name, series in self.values.items()})
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+pytestmark = [
+    pytest.mark.any_backend,
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
+]
 
 
 def _weights(model):

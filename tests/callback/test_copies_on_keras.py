@@ -10,7 +10,7 @@ import lastgood
 from helpers.kit import keras, to_numpy
 from lastgood import ArgumentError, ModelCheckpoint
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 
 def _first_weights(model):

@@ -11,6 +11,8 @@ import pytest
 from helpers.kit import keras
 from lastgood import ModelCheckpoint
 
+pytestmark = pytest.mark.any_backend
+
 SUITE = Path(stock.__file__).with_name("model_checkpoint_test.py")
 _DEVIATING_TEST = "test_model_checkpoint_options"
 

@@ -7,7 +7,7 @@ import pytest
 from helpers.kit import keras
 from lastgood import ModelCheckpoint
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 ODD = ["my metric", "p@5", "top-5", "rouge(l)", "f1_é", "准确率", "val_my f1"]
 

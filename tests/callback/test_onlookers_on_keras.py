@@ -11,6 +11,8 @@ from helpers.kit import keras
 from lastgood import ArgumentError, ModelCheckpoint
 from lastgood.testing import Fault, faults
 
+pytestmark = pytest.mark.any_backend
+
 SLOW = 0.3
 
 

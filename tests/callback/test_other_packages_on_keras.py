@@ -11,7 +11,7 @@ from helpers.kit import keras
 from lastgood import ModelCheckpoint
 from lastgood.testing import Fault, faults
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 
 def _needs(package):

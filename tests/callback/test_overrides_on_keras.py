@@ -14,7 +14,10 @@ X = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
 Y = X[:, :1]
 STOCK = keras.callbacks.ModelCheckpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
+pytestmark = [
+    pytest.mark.any_backend,
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
+]
 
 
 def net(width, name):

@@ -6,7 +6,7 @@ import lastgood
 from helpers.crashing import CrashAt, assert_alike, build, crash, start
 from lastgood import Epochs, ModelCheckpoint, Schedule, open_run
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 
 def epochs(directory):

@@ -10,7 +10,7 @@ from helpers.kit import keras
 from lastgood import ModelCheckpoint
 from lastgood.testing import Fault, faults
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 
 class Moves(keras.callbacks.Callback):

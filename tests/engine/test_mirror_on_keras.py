@@ -14,7 +14,7 @@ from lastgood._storage import LocalStorage
 from lastgood.testing import Fault, FaultyStorage
 from scenarios.buckets.proxy import Plan
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 ENDINGS = {".keras": False, ".weights.h5": True, "": True}
 

@@ -11,7 +11,7 @@ from helpers.kit import keras
 from lastgood import ArgumentTypeError, Checkpointer, ModelCheckpoint
 from lastgood.testing import Fault, faults
 
-pytestmark = pytest.mark.on_one
+pytestmark = pytest.mark.any_backend
 
 X, Y = np.ones((4, 4), "float32"), np.ones((4, 1), "float32")
 

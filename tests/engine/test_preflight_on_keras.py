@@ -15,6 +15,8 @@ from helpers.kit import keras
 from lastgood import ModelCheckpoint, SaveError
 from lastgood._storage import LOCAL
 
+pytestmark = pytest.mark.any_backend
+
 
 class Begun(keras.callbacks.Callback):
     """Notes whether an epoch began."""

@@ -9,6 +9,8 @@ from helpers.kit import keras
 from lastgood import ModelCheckpoint, open_run
 from scenarios.buckets.proxy import Plan
 
+pytestmark = pytest.mark.any_backend
+
 ENDINGS = {".keras": False, ".weights.h5": True}
 BATCHES = 10  # an epoch
 

@@ -15,6 +15,8 @@ from helpers import counting
 from helpers.kit import keras, to_numpy
 from lastgood import Checkpointer, ModelCheckpoint
 
+pytestmark = pytest.mark.any_backend
+
 PATIENCE = 120
 NUMBERS = (150_000, 100_000)  # of each training's model: one is no other's
 DATA = np.zeros((40, 4), "float32")

@@ -39,7 +39,7 @@ ONLY_WRONG_FOR_KERAS_3 = [
 ] * (not TF_KERAS)
 
 pytestmark = [
-    pytest.mark.on_one,
+    pytest.mark.any_backend,
     pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '"),  # a loop says nothing of what it will log
 ]
 

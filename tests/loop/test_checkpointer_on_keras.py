@@ -1,11 +1,14 @@
 """Training loops of one's own: restore, and Checkpointer."""
 
 import numpy as np
+import pytest
 
 import lastgood
 from helpers.crashing import build, start
 from helpers.kit import keras, to_numpy
 from lastgood import ModelCheckpoint
+
+pytestmark = pytest.mark.any_backend
 
 
 def test_restore_puts_everything_back_that_a_model_has(fit, tmp_path):

@@ -9,6 +9,8 @@ from helpers.crashing import build
 from helpers.kit import TF_KERAS, keras
 from lastgood import ModelCheckpoint
 
+pytestmark = pytest.mark.any_backend
+
 # With the letter that fills them up: what a name is made of, and whether it is one of weights.
 ENDINGS = {".keras": False, ".weights.h5": True}
 ENDINGS |= {".data-00000-of-00002": True} if TF_KERAS else {"": False}

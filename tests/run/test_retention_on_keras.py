@@ -13,6 +13,8 @@ from helpers.kit import keras
 from lastgood import Budget, ModelCheckpoint, open_run
 from lastgood.testing import Fault, faults
 
+pytestmark = pytest.mark.any_backend
+
 
 def steps(directory):
     return [each.step for each in open_run(directory).checkpoints]

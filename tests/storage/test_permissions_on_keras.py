@@ -9,6 +9,8 @@ import pytest
 from helpers.kit import TF_KERAS, keras
 from lastgood import ModelCheckpoint, SaveError
 
+pytestmark = pytest.mark.any_backend
+
 FORMATS = {"m.keras": False, "m.weights.h5": True, "m.h5": False}
 if TF_KERAS:
     FORMATS |= {"group": True, "saved_model": False}

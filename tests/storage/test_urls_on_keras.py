@@ -13,7 +13,7 @@ from helpers.kit import keras, to_numpy
 from lastgood import Checkpointer, ModelCheckpoint, open_run
 
 pytestmark = [
-    pytest.mark.on_one,
+    pytest.mark.any_backend,
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
 ]
 

@@ -12,6 +12,8 @@ from helpers.kit import keras
 from lastgood import Checkpointer, ModelCheckpoint, SaveError, open_run
 from lastgood.testing import Crash, Fault, faults
 
+pytestmark = pytest.mark.any_backend
+
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
