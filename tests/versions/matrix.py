@@ -81,7 +81,7 @@ def cells():
 def interpreter(version):
     """Return the path of a Python; None if this machine has none of that version."""
     managed = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(f"{version}.*/bin"))
-    found = [shutil.which(f"python{version}"), *(str(each / f"python{version}") for each in managed)]
+    found = [*(str(each / f"python{version}") for each in managed), shutil.which(f"python{version}")]
     return next((each for each in found if each and Path(each).exists()), None)
 
 
