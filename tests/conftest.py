@@ -43,6 +43,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imp
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
+# What is compiled here runs for milliseconds. A user's restart is compiled as ever, in `scenarios/resume`.
+if os.environ.get("KERAS_BACKEND") == "jax":
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 
 def _needs_framework(path):

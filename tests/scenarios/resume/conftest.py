@@ -14,7 +14,8 @@ CHILD = Path(__file__).with_name("child.py")
 def train(directory, backend, **given):
     """Run the script; return (exit status, its output)."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)  # a user's restart compiles anew
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS"):  # a user's restart compiles anew, and all of it
+        environment.pop(name, None)
     if backend == "tf_keras":
         environment |= {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1"}
     done = children.run([CHILD, directory, json.dumps(given)], env=environment)
