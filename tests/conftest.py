@@ -33,7 +33,7 @@ settings.load_profile("lastgood")
 # All child processes leave out what Keras imports and no test of them needs.
 _lean = str(HERE / "helpers" / "lean")
 if _lean not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [_lean, os.environ.get("PYTHONPATH")]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _lean]))
 
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imported; so do all processes of the tests
     _compiled = tempfile.TemporaryDirectory(prefix="lastgood-jax-")

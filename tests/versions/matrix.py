@@ -37,11 +37,12 @@ TESTS = [
     "callback/test_schedules_on_keras.py",
     "formats/test_formats_on_keras.py",
     "loop",
-    "restoring",
+    "restoring/test_restore_on_keras.py",
+    "restoring/test_automatic_names_on_keras.py",
     "resuming/test_resume_on_keras.py",
     "resuming/test_signals_on_keras.py",
     "resuming/test_ends_of_data_on_keras.py",
-    "saving",
+    "saving/test_saves_on_keras.py",
     "versions/test_private_names.py",
 ]
 TESTS_OF_TF_KERAS = ["on_tf_keras", "callback/test_contract_on_keras.py", "resuming/test_resume_on_keras.py"]

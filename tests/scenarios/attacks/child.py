@@ -13,6 +13,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
+with contextlib.suppress(ImportError):
+    import matplotlib.figure  # noqa: F401 - it makes directories of its own, which nobody is to be blamed for
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import lastgood
 from lastgood._cli.app import main
