@@ -20,7 +20,7 @@ ON_JAX := tests/cli tests/docs tests/versions $(addprefix tests/scenarios/, atta
 ON_TORCH := tests/scenarios/buckets
 ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_older_checkpoints.py
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 
 .PHONY: help demo test test-quick test-backends test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 

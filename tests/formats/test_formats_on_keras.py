@@ -15,8 +15,6 @@ from lastgood._formats import choose_format
 from lastgood._policies.naming import Template
 from lastgood._storage import locate
 
-pytestmark = pytest.mark.xdist_group("zoo")  # one process trains all models, and saves them
-
 # path, weights only, what stock saving makes the same of
 FORMATS = {
     "m.keras": (False, lambda model, path: model.save(path)),

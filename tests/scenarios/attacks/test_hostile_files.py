@@ -9,8 +9,6 @@ import pytest
 from scenarios.attacks import corpus
 from scenarios.attacks.referee import MEGABYTES, SECONDS, Referee
 
-pytestmark = pytest.mark.xdist_group("attacks")  # all are tried at once, in processes of their own
-
 WANTED = {True: ("done",), False: ("refused",), None: ("done", "refused")}
 
 

@@ -6,8 +6,6 @@ import pytest
 from helpers.kit import keras
 from lastgood import open_run
 
-pytestmark = pytest.mark.xdist_group("crowd")  # each makes a crowd of its own, and one is enough at a time
-
 PROCESSES = 8
 
 

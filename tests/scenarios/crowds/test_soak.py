@@ -5,8 +5,6 @@ import statistics
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("soak")  # one process looks at what is left
-
 SAVES = int(os.environ.get("LASTGOOD_SOAK", "500"))
 MEGABYTE = 1_000_000
 

@@ -19,8 +19,6 @@ from lastgood._storage import LocalStorage
 from lastgood._storage.positioned import LocalFile
 from lastgood._storage.stages import LocalStage
 
-pytestmark = pytest.mark.xdist_group("ten thousand")  # they are made once
-
 MANY = 10_000
 WHOLE = "LASTGOOD_SOAK" in os.environ
 

@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("install")  # what is built is built once
-
 ROOT = Path(__file__).parents[3]
 WHOLE = os.environ.get("LASTGOOD_DIST")  # the folder of what was built; all is tried then
 OURS = ("KERAS", "LASTGOOD", "MAKE", "PYTEST", "PYTHON", "TF_")  # how the names of the tests' own settings begin
