@@ -30,11 +30,6 @@ pytest_plugins = ["helpers.fixtures"] if ON_KERAS else []
 settings.register_profile("lastgood", deadline=None)
 settings.load_profile("lastgood")
 
-# All child processes leave out what Keras imports and no test of them needs.
-_lean = str(HERE / "helpers" / "lean")
-if _lean not in os.environ.get("PYTHONPATH", "").split(os.pathsep):
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), _lean]))
-
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imported; so do all processes of the tests
     _compiled = tempfile.TemporaryDirectory(prefix="lastgood-jax-")
     atexit.register(_compiled.cleanup)
@@ -56,6 +51,13 @@ def _needs_framework(path):
         "cli",
         "versions",
     )
+
+
+def pytest_configure(config):
+    """Have all child processes, but pytest's workers, leave out what Keras imports and they have no use for."""
+    if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
+        lean = str(HERE / "helpers" / "lean")
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), lean]))
 
 
 def pytest_ignore_collect(collection_path, config):
