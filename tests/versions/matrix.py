@@ -4,7 +4,7 @@ matrix.py [--only TEXT]
 
 Two more cells have the lowest version of each dependency that pyproject.toml takes: on jax, and on tf_keras.
 Environments are made in `.venv-versions`, one a Python, in which Keras takes turns. What came of it is written to
-`results.json`, and docs/versions.md shows it.
+`results.json`, and printed as tables.
 """
 
 import argparse
@@ -19,10 +19,11 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from versions import table
+
+ROOT = Path(__file__).parents[2]
 ENVIRONMENTS = ROOT / ".venv-versions"
-RESULTS = HERE / "results.json"
 PYTHONS = ("3.11", "3.12", "3.13")
 KERAS = ("3.12", "3.13", "3.14", "3.15", "nightly")
 NEWEST = ["jax", "h5py", "numpy", "isal", "rich", "typer"]
@@ -143,7 +144,7 @@ def run_tests(python, cell):
 def record(results, name, cell):
     """Write down what came of a cell, and print it."""
     results[name] = cell
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    table.RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     told = f"{name}: {cell['passed']} passed, {cell['failed']} failed, {cell['seconds']} s"
     print(told, *cell["wrong"], sep="\n  ", flush=True)
 
@@ -153,7 +154,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="cells whose name has this in it")
     arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = json.loads(table.RESULTS.read_text()) if table.RESULTS.exists() else {}
     for cell in cells():
         if arguments.only not in cell.name:
             continue
@@ -163,6 +164,7 @@ def main():
             continue
         python = prepare(cell, found)
         record(results, cell.name, {"versions": versions(python, cell), **run_tests(python, cell)})
+    print(*table.table(), sep="\n")
     sys.exit(any(cell["failed"] for cell in results.values()))
 
 
