@@ -9,9 +9,10 @@ import pytest
 
 import lastgood
 from helpers import zoo
-from helpers.kit import READS_DIRECTORIES, keras
+from helpers.kit import keras
 from lastgood import ArgumentError, MissingExtraError, ModelCheckpoint
 from lastgood._formats import choose_format
+from lastgood._keras.keras3 import Keras3Model
 from lastgood._policies.naming import Template
 from lastgood._storage import locate
 
@@ -81,7 +82,7 @@ def _save_in_every_format(builder, root):
     refused = {name: error for name, error in refused.items() if error}
     if "bfloat16" in {v.dtype for v in model.variables}:
         refused |= dict.fromkeys(("m.h5", "w.hdf5"), ArgumentError)  # stock writes these, and cannot read them again
-    if not READS_DIRECTORIES or any(0 in v.shape for v in model.variables):
+    if not Keras3Model.reads_orbax() or any(0 in v.shape for v in model.variables):
         refused["orbax"] = ArgumentError  # Orbax refuses an empty array only when it writes
     good = [name for name in FORMATS if name not in refused]
     callbacks = [ModelCheckpoint(root / "ours" / name, save_weights_only=FORMATS[name][0]) for name in good]
@@ -210,7 +211,7 @@ def test_a_relative_directory_keeps_the_assets(tmp_path, monkeypatch):
     assert loaded.lookup.get_vocabulary() == model.lookup.get_vocabulary()
 
 
-@pytest.mark.skipif(not READS_DIRECTORIES, reason="this release of Keras loads no weights from a directory")
+@pytest.mark.skipif(not Keras3Model.reads_orbax(), reason="this release of Keras loads no weights from a directory")
 def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_path):
     class Twins(keras.Model):
         def __init__(self):

@@ -1,11 +1,9 @@
 """The Keras that a test session is about: Keras 3 or, with TensorFlow's own switch, tf_keras 2."""
 
-import importlib.util
+import importlib
 import os
 
 TF_KERAS = os.environ.get("TF_USE_LEGACY_KERAS") == "1"
-READS_DIRECTORIES = importlib.util.find_spec("keras.src.saving.orbax_util") is not None
-"""Whether this release of Keras 3 loads weights from a directory."""
 keras = importlib.import_module("tf_keras" if TF_KERAS else "keras")
 
 if TF_KERAS:  # else Dropout draws from a state that nothing can see, and lastgood says so

@@ -129,7 +129,7 @@ def run_tests(python, cell):
     """Run the tests; return how many passed, failed and were skipped, and the names of those that failed."""
     environment = {**os.environ, **cell.setting, "TF_CPP_MIN_LOG_LEVEL": "3", "LASTGOOD_VERSIONS": "whole"}
     tests = (ROOT / "tests" / each for each in cell.tests)
-    command = [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *tests]
+    command = [python, "-m", "pytest", "-q", "-n", "2", "--dist", "loadscope", "-p", "no:cacheprovider", *tests]
     began = time.monotonic()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     last = (done.stdout.splitlines() or [""])[-1]

@@ -21,9 +21,10 @@ def table():
         return
     yield "| passed, skipped | " + " | ".join(_release(grid[of]) for of in releases) + " | beside it |"
     yield "|---" * (len(releases) + 2) + "|"
-    for python in grid[releases[0]]:
-        cells = [grid[of][python] for of in releases]
-        yield f"| Python {python} | {' | '.join(map(_cell, cells))} | {_beside(cells[-1]['versions'])} |"
+    for python in sorted({python for of in releases for python in grid[of]}):
+        cells = [grid[of].get(python) for of in releases]
+        newest = next(cell for cell in reversed(cells) if cell)
+        yield f"| Python {python} | {' | '.join(map(_cell, cells))} | {_beside(newest['versions'])} |"
     yield ""
     yield "| the lowest versions | passed, skipped | which |"
     yield "|---|---|---|"
@@ -43,5 +44,7 @@ def _beside(versions):
 
 
 def _cell(cell):
+    if cell is None:
+        return "not run"
     failed = f", **{cell['failed']} failed**" if cell["failed"] else ""
     return f"{cell['passed']}, {cell['skipped']}{failed}"
