@@ -21,6 +21,7 @@ ORDER = [
     ("_errors", "the exception tree"),
     ("_threads", "work beside work"),
     ("_json", "JSON of anybody's, within bounds"),
+    ("_group", "processes that train one model: which of them this is, and how they agree"),
     ("_record", "what a checkpoint says of itself"),
     ("_moment", "where training is when a hook is called"),
     ("_policies", "when to save, what is best, what to keep, what a path is called: no effects"),

@@ -11,6 +11,7 @@ LastgoodError
 ├── StoreError               (OSError)            a bucket that refused a request, or could not be reached
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
 │   └── CorruptCheckpointError                    its bytes are not those that were written
+├── GroupError               (RuntimeError)       another process of this training has failed
 ├── NotExactError            (AssertionError)     a training that does not go on exactly after a restart
 └── MissingExtraError        (ImportError)        a package of the user's choice that is not installed
 """
@@ -120,6 +121,10 @@ class CorruptCheckpointError(RestoreError):
             f"Error loading file from {self.path}. Reason: it is damaged in {region}{more}. "
             "Nothing was loaded. Use an older checkpoint."
         )
+
+
+class GroupError(LastgoodError, RuntimeError):
+    """Another process of the same training has failed, or does not answer; the message says which, and why."""
 
 
 class NotExactError(LastgoodError, AssertionError):

@@ -83,7 +83,7 @@ def test_pins_count_for_the_copies_too(fit, tmp_path, elsewhere):
 
     class Pin(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            checkpoint._engine.wait_for_copies()
+            checkpoint._engine.wait(copies=True)
             if epoch == 0:
                 checkpoint.run.pin(f"{tmp_path}/run/01.keras")
 
@@ -122,7 +122,7 @@ def test_a_copy_that_fails_is_warned_of_and_the_next_one_is_made(fit, tmp_path, 
 
     class Wait(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            checkpoint._engine.wait_for_copies()
+            checkpoint._engine.wait(copies=True)
 
     with pytest.warns(UserWarning, match=r"Could not copy the checkpoint '.*01\.keras' to .*No space left.*is saved"):
         fit(build(), [checkpoint, Wait()], epochs=2)
@@ -137,7 +137,7 @@ def test_a_loop_of_ones_own_has_copies_too(tmp_path, elsewhere):
             progress = checkpointer.restore(model)
             for step in range(progress.step + 1 if progress else 1, last + 1):
                 checkpointer.save(model, step=step)
-                checkpointer._engine.wait_for_copies()
+                checkpointer._engine.wait(copies=True)
         shutil.rmtree(tmp_path / "run")
     assert progress.path == f"{elsewhere}/2.weights.h5"
     assert steps(elsewhere) == [1, 2, 3, 4]

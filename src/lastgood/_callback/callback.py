@@ -43,6 +43,7 @@ class CheckpointCallback(CheckpointHooks):
         on_save: OnSave | None = None,
         mirror: str | os.PathLike[str] | None = None,
         signals: Iterable[str | int] | None = None,
+        timeout: float = 120.0,
         **kwargs: Any,
     ) -> None:
         """Make the callback.
@@ -86,6 +87,8 @@ class CheckpointCallback(CheckpointHooks):
                 are left out; training ends when the newest is there. ``resume`` takes the newest of both.
             signals: Names of the signals on which to save once more before they do what they would have done, such as
                 ``["SIGUSR1", "SIGTERM"]`` on a cluster that warns so of the end; None stands for SIGTERM and SIGINT.
+            timeout: How many seconds the processes of a training of several wait for one another at a save, before it
+                fails on all of them.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
         Raises:
@@ -110,6 +113,7 @@ class CheckpointCallback(CheckpointHooks):
             on_save=on_save,
             mirror=mirror,
             signals=signals,
+            timeout=timeout,
         )
         if signals is not None and not resume:
             raise ArgumentError("signals takes effect with resume=True alone. Pass that, too.")

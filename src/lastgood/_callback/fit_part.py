@@ -1,12 +1,13 @@
 """A callback's part in a running ``fit``: where training is, who may look at its files, and how it leaves."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from .._bytes.training_block import Training
 from .._engine import Announcer, Engine
+from .._formats import to_bytes
 from .._keras import FitAdapter, Generation, Hooks, ModelAdapter, adapt, adapter_class
 from .._moment import Hook, Moment
 from .._policies.schedule import Schedule
@@ -77,6 +78,9 @@ class FitPart(Hooks):
         with self._ending(stopped=None):
             self._engine.wait()
             self._saves.report(on_error="tell")  # the exception that ends training comes first
+            deferred = self._engine.council.take_deferred()
+            if deferred is not None:
+                self._announcer.failed(deferred, "tell", self._epoch + 1)
 
     @contextmanager
     def _ending(self, *, stopped: bool | None) -> Iterator[None]:
@@ -143,7 +147,22 @@ class FitPart(Hooks):
         """Return the batches of an epoch; None where Keras does not know them yet."""
         return (getattr(self, "params", None) or {}).get("steps")
 
-    def _training(self, adapter: ModelAdapter, moment: Moment) -> Training:
-        """Return what makes the training state of a save at a moment."""
+    def _training(self, adapter: ModelAdapter, moment: Moment, others: Sequence[bytes] = ()) -> Training:
+        """Return what makes the training state of a save at a moment.
+
+        Args:
+            adapter: The model.
+            moment: The moment.
+            others: What the other processes have of their own.
+        """
         session = self._session
-        return lambda unsaved: session.block(adapter, unsaved, moment, self)
+        return lambda unsaved: session.block(adapter, unsaved, moment, self, others)
+
+    def _hand_in(self, moment: Moment) -> bytes:
+        """Return what this process has of its own, for a save of the chief's."""
+        adapter = self._adapter()
+        return to_bytes(adapter, self._session.own_block(adapter, moment, self))
+
+    def _act(self, action: Callable[[], object], moment: Moment, *, verdict: bool = False) -> None:
+        """Have the one process that saves do what may save at a moment. See :meth:`Council.act`."""
+        self._engine.council.act(action, lambda: self._hand_in(moment), verdict=verdict)

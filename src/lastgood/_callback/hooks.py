@@ -1,19 +1,24 @@
 """Which hook of ``fit`` does what, for every Keras. What is decided, saved and said is elsewhere."""
 
+import contextlib
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._engine import newest_first, show_progress
+from .._group import Meeting
 from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
 from .._restoring import load_into
 from .._resuming import FitSession
+from .._storage import locate
 from .last_hook import LastHook
 from .names import MissingNames
 from .stock_methods import StockMethods
 
+# How many times as long as for a save processes wait for one another when training begins: a checkpoint is read then.
+_PATIENCE = 10
 # Hooks in which a callback may put a metric of its own into the logs.
 _LOGGING_HOOKS = ("on_train_batch_end", "on_test_end", "on_epoch_end")
 
@@ -44,7 +49,14 @@ class CheckpointHooks(StockMethods):
             raise
 
     def _begin(self) -> None:
-        self._saves.best_only, self._announcer.verbose = self.save_best_only, self.verbose  # you may set them until now
+        council = self._engine.council
+        council.join(self._adapter())
+        self._saves.best_only = self.save_best_only  # you may set this and the next until now
+        self._announcer.verbose = self.verbose if council.group.is_chief else 0
+        with council.meeting(patience=_PATIENCE) as meeting, _silent(unless=council.group.is_chief):
+            self._begin_with(meeting)
+
+    def _begin_with(self, meeting: Meeting) -> None:
         fit, adapter = self._session.fit, self._adapter()
         self._begun = False
         self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
@@ -54,10 +66,10 @@ class CheckpointHooks(StockMethods):
         self._engine.begin(adapter, training, at_once=self._may_save_at_once(fit))
         if "batch" in self._schedule.hooks and not fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
-        if self.load_weights_on_restart and (newest := self._engine.series.newest()):
-            load_into(adapter, newest, self._engine.settings.format)
+        if self.load_weights_on_restart:
+            self._load_newest(adapter, meeting)
         if self.resume:
-            self._resume(adapter)
+            self._resume(adapter, meeting)
         if self.save_last and fit.members:
             fit.append(as_callback(LastHook, self.generation)(self._end))
         self._saves.mark_in(fit.members)
@@ -128,13 +140,21 @@ class CheckpointHooks(StockMethods):
         """End training; with ``save_last`` all other callbacks have ended theirs by now."""
         stopped = bool(getattr(self.model, "stop_training", False)) if self._begun else None
         with self._ending(stopped=stopped):
-            if self.save_last and self._begun:
-                restored = self._session.fit.has_restored_weights
-                self._saves.save_last(self._moment("end", None, logs), restored=restored)
-            show_progress(self._engine.under_way, enabled=self.verbose >= 1)
-            self._engine.wait()
-            self._engine.wait_for_copies()
-            self._saves.report()
+            moment = self._moment("end", None, logs)
+            if self._begun:
+                self._act(lambda: self._complete_saves(moment), moment, verdict=True)
+            else:
+                self._complete_saves(moment)
+            self._saves.best.value = self._engine.council.share(self._saves.best.value)
+
+    def _complete_saves(self, moment: Moment) -> None:
+        """Return when all saves are durable, and what training ends with is saved if that is wanted."""
+        if self.save_last and self._begun:
+            self._saves.save_last(moment, restored=self._session.fit.has_restored_weights)
+        show_progress(self._engine.under_way, enabled=self.verbose >= 1)
+        self._engine.wait(copies=True)
+        self._saves.report()
+        self._engine.council.raise_deferred()
 
     # What they share
 
@@ -146,7 +166,7 @@ class CheckpointHooks(StockMethods):
 
     def _ask(self, moment: Moment) -> None:
         """Save if the schedule says so, and let it know what that cost."""
-        if moment.hook not in self._schedule.hooks or not self._schedule.due(moment):
+        if moment.hook not in self._schedule.hooks or not self._engine.council.is_due(self._schedule, moment):
             return
         started = time.monotonic()
         self._save_due(moment)
@@ -161,12 +181,19 @@ class CheckpointHooks(StockMethods):
         if not session.may_stop(self):
             return
         try:
-            self._saves.save_interrupted(moment)
+            self._act(lambda: self._saves.save_interrupted(moment), moment, verdict=True)
             self._engine.keeper.note("signal", name=session.signal)
         finally:
             session.let_through()
 
-    def _resume(self, adapter: ModelAdapter) -> None:
+    def _load_newest(self, adapter: ModelAdapter, meeting: Meeting) -> None:
+        """Load the weights of the newest checkpoint, if there is one: of the one that the chief sees."""
+        newest = self._engine.series.newest() if meeting.is_chief else None
+        path = meeting.tell(None if newest is None else str(newest))
+        if path is not None:
+            load_into(adapter, newest or locate(path), self._engine.settings.format)
+
+    def _resume(self, adapter: ModelAdapter, meeting: Meeting) -> None:
         """Continue from the newest checkpoint of all callbacks that resume; the first of them does so for all."""
         if self._engine.settings.format.own_save(adapter) is not None:
             warnings.warn(
@@ -179,7 +206,7 @@ class CheckpointHooks(StockMethods):
         if alike[0] is self:
             engines = [each._engine for each in alike]
             signals = {number for engine in engines for number in engine.settings.signals}
-            self._session.resume(adapter, newest_first(engines), self, signals)
+            self._session.resume(adapter, lambda: newest_first(engines), self, signals, meeting)
 
     def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
         """Warn of names that training will not log; those that another callback may add are looked for later."""
@@ -190,3 +217,12 @@ class CheckpointHooks(StockMethods):
         alone = len(others) < len(members) and not any(onlooker(others, hook) for hook in _LOGGING_HOOKS)
         later = [] if self.save_best_only else ranked
         return MissingNames(names, later, adapter.log_names(), may_be_added=not alone)
+
+
+@contextlib.contextmanager
+def _silent(*, unless: bool) -> Iterator[None]:
+    """Have nothing be warned of in the block, if another process says the same."""
+    with warnings.catch_warnings() if not unless else contextlib.nullcontext():
+        if not unless:
+            warnings.simplefilter("ignore")
+        yield

@@ -1,7 +1,7 @@
 """The saves of one callback: which a metric allows, what is said of them, and what becomes of them."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .._bytes.training_block import Training
@@ -31,7 +31,7 @@ class Saves:
         *,
         best_only: bool,
         adapter: Callable[[], ModelAdapter],
-        training: Callable[[ModelAdapter, Moment], Training],
+        training: Callable[[ModelAdapter, Moment, Sequence[bytes]], Training],
     ) -> None:
         """Save nothing yet.
 
@@ -101,20 +101,20 @@ class Saves:
         """
         self.best.expect(best, under_way=self._engine.under_way is not None)
         adapter = self._adapter()
+        others = self._engine.council.collect()
         try:
-            self._engine.save(moment, adapter, path, self._training(adapter, moment), best=best)
+            self._engine.save(moment, adapter, path, self._training(adapter, moment, others), best=best)
             self.last_place = moment.place
         except Exception as error:  # noqa: BLE001 - it is raised, or warned of
             self.best.coming = self.best.value
-            self._announcer.failed(error, self._engine.settings.on_error, moment.epoch)
+            self._failed(error, None, moment.epoch)
         self.report()
 
     def save_interrupted(self, moment: Moment) -> None:
         """Save beside the saves that are due, unless that has been saved, and wait until all are durable."""
         if self.last_place != moment.place:
             self.save(moment, str(self._engine.series.beside("interrupted")))
-        self._engine.wait()
-        self._engine.wait_for_copies()
+        self._engine.wait(copies=True)
         self.report()
 
     def save_last(self, moment: Moment, *, restored: bool) -> None:
@@ -158,8 +158,18 @@ class Saves:
                 self._marks.mark(save.path, save.record, int(save.costs["size"]))
                 self._announcer.finished(save, save.record.epoch)
             else:
-                self._announcer.failed(save.error, on_error or self._engine.settings.on_error, save.record.epoch)
+                self._failed(save.error, on_error, save.record.epoch)
         for text in self._engine.copy_failures():
             warnings.warn(text, stacklevel=3)
         for save, error in self._engine.user_errors():
-            self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.epoch)
+            if not self._defers(error, on_error):
+                self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.epoch)
+
+    def _failed(self, error: BaseException, on_error: str | None, epoch: int) -> None:
+        if not self._defers(error, on_error):
+            self._announcer.failed(error, on_error or self._engine.settings.on_error, epoch)
+
+    def _defers(self, error: BaseException, on_error: str | None) -> bool:
+        """Return True if an error is raised later: where several processes train, none leaves the others behind."""
+        raises = on_error is None and self._engine.settings.on_error == "raise"
+        return raises and isinstance(error, Exception) and self._engine.council.defer(error)

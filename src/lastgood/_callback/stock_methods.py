@@ -36,9 +36,13 @@ class StockMethods(FitPart):
             batch: The index of the batch; None at an epoch's end.
             logs: The logs of the hook.
         """
-        filepath = os.fspath(self._get_file_path(epoch, batch, logs))
-        if self._should_save_model(epoch, batch, logs, filepath):
-            self._saves.save(self._asked(batch, logs), filepath, best=self._saves.take_improvement())
+        moment = self._asked(batch, logs)
+        self._act(lambda: self._save_if_allowed(moment, (epoch, batch, logs)), moment)
+
+    def _save_if_allowed(self, moment: Moment, asked: tuple[int, int | None, Mapping[str, Any] | None]) -> None:
+        filepath = os.fspath(self._get_file_path(*asked))
+        if self._should_save_model(*asked, filepath):
+            self._saves.save(moment, filepath, best=self._saves.take_improvement())
             if self._due is None:
                 self._finish_if_seen("on_epoch_end")
 

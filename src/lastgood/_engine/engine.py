@@ -21,6 +21,7 @@ from .._run import Keeper, Run, Series, by_age
 from .._saving import Save, Saver, SaveStats, environment, record_of
 from .._storage import Location
 from . import preflight
+from .council import Council
 from .mirror import Copy, mirrors
 from .settings import Settings
 
@@ -33,6 +34,7 @@ class Engine:
         series: The checkpoints that the template makes.
         keeper: What is kept of the run beside them.
         mirrors: Their copies elsewhere.
+        council: What the processes of a training decide as one.
         last: The save that was begun last, if it has not failed.
     """
 
@@ -42,6 +44,7 @@ class Engine:
         self.series = Series(settings.template, settings.format, settings.storage)
         self.keeper = Keeper(self.series, settings.retention)
         self.mirrors = mirrors(settings, self.series, self.keeper.run)
+        self.council = Council(settings.timeout)
         self.last: Save | None = None
         self._saver = Saver(
             settings.format, self._note_commit, self._call_user, background=settings.background is not False
@@ -79,7 +82,11 @@ class Engine:
         """
         settings = self.settings
         self._follow_directory()
-        self.keeper.publishes = self._saver.publishes = adapter.is_chief()
+        self.keeper.publishes = self._saver.publishes = adapter.is_chief() and self.council.group.is_chief
+        if not self.council.group.is_chief:
+            settings.format.check_model(adapter)
+            adapter.build_optimizer()
+            return
         preflight.check_target(self.series)
         settings.format.check_model(adapter)
         self._claim()
@@ -90,7 +97,9 @@ class Engine:
             preflight.warn_of_limits(self.series)
         for mirror in self.mirrors:
             preflight.check_mirror(mirror, publishes=self.keeper.publishes, refuse=self._refuses)
-        self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
+        adapter.build_optimizer()  # by all processes
+        with adapter.undistributed():
+            self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
         self.last = None
 
     @property
@@ -169,7 +178,8 @@ class Engine:
         if self.settings.retention.prunes:
             self._mode = self.direction(adapter).mode
         save = Save(path, self.series.at(path), self.record(moment, adapter), best)
-        self._saver.save(adapter, save, training)
+        with adapter.undistributed():
+            self._saver.save(adapter, save, training)
         self.last = save
         return save
 
@@ -189,11 +199,10 @@ class Engine:
 
     def _call_user(self, save: Save) -> None:
         """Call ``on_save`` with a save that is durable; runs in the writer's thread, and the next save waits for it."""
-        on_save = self.settings.on_save
-        if on_save is None or not self.keeper.publishes:
+        if self.settings.on_save is None or not self.keeper.publishes:
             return
         try:
-            on_save(self.keeper.checkpoint(save.at, save.record, save.stats.size if save.stats else save.size))
+            self.settings.on_save(self.keeper.checkpoint(save.at, save.record, int(save.costs["size"])))
         except Exception as error:  # noqa: BLE001 - code of the user's; it is reported at the next hook
             self._user_errors.append((save, error))
 
@@ -237,15 +246,12 @@ class Engine:
         """Return when all saves have ended."""
         self._saver.wait()
 
-    def wait(self) -> None:
-        """Return when all saves have ended, and ``on_save`` has been called for each."""
+    def wait(self, *, copies: bool = False) -> None:
+        """Return when all saves have ended and ``on_save`` was called for each; if asked for, when mirrors have all."""
         self._saver.wait()
         if self.settings.on_save is not None:
             self._saver.wait_for_calls()
-
-    def wait_for_copies(self) -> None:
-        """Return when the mirrors have what they are to have."""
-        for mirror in self.mirrors:
+        for mirror in self.mirrors if copies else ():
             mirror.wait()
 
     def copy_failures(self) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The arguments that a callback and a loop of your own share, checked."""
 
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -10,10 +11,13 @@ from .._checkpoint import Checkpoint
 from .._errors import ArgumentError, ArgumentTypeError
 from .._formats import Format, choose_format
 from .._keras import Generation
+from .._moment import as_scalar
 from .._policies.naming import Template
 from .._policies.retention import Retention
 from .._resuming import parse_signals
 from .._storage import Storage, as_text, storage_of
+
+_TIMEOUT = 120.0
 
 OnError = Literal["raise", "warn"]
 Background = bool | Literal["auto"]
@@ -40,6 +44,7 @@ class Settings:
         on_save: Called with each checkpoint that is durable; None for nothing.
         mirror: The directory that checkpoints are copied to, as a path or a URL; None for none.
         signals: The numbers of the signals that are held back until what they would interrupt is saved.
+        timeout: How many seconds processes that train together wait for one another.
     """
 
     owner: str
@@ -56,6 +61,7 @@ class Settings:
     on_save: OnSave | None
     mirror: str | None
     signals: tuple[int, ...]
+    timeout: float
 
     @classmethod
     def parse(
@@ -77,6 +83,7 @@ class Settings:
         on_save: Any,
         mirror: Any,
         signals: Any = None,
+        timeout: Any = _TIMEOUT,
     ) -> "Settings":
         """Check the arguments.
 
@@ -97,6 +104,7 @@ class Settings:
             on_save: A function that takes a checkpoint, or None.
             mirror: The path or URL of a directory, or None.
             signals: Names of signals, or None.
+            timeout: Seconds.
 
         Raises:
             ArgumentError: A value cannot work.
@@ -124,6 +132,7 @@ class Settings:
             on_save=parse_on_save(on_save),
             mirror=_parse_mirror(mirror, storage, template),
             signals=parse_signals(signals),
+            timeout=_parse_timeout(timeout),
         )
 
 
@@ -201,6 +210,18 @@ def parse_on_save(value: Any) -> OnSave | None:
         found: OnSave | None = value
         return found
     raise ArgumentTypeError(f"on_save must be a function that takes a lastgood.Checkpoint, got {value!r}.")
+
+
+def _parse_timeout(value: Any) -> float:
+    """Return a number of seconds.
+
+    Raises:
+        ArgumentError: It is none above 0.
+    """
+    seconds = as_scalar(value)
+    if seconds is None or isinstance(value, bool) or not 0 < seconds < math.inf:
+        raise ArgumentError(f"Unrecognized timeout: {value!r}. Expected a number of seconds above 0.")
+    return seconds
 
 
 def parse_on_error(value: Any) -> OnError:

@@ -14,6 +14,7 @@ from .._bytes import directory_record
 from .._bytes.training_block import Training
 from .._errors import ArgumentError, MissingExtraError, RestoreError
 from .._keras import AutomaticNames, ModelAdapter, kind_of
+from .._keras.state_tree import state_tree, variables_by_path
 from .._record import Record
 from .._storage import Location, Report, Stage
 from .._storage.base import Kind
@@ -88,7 +89,7 @@ class OrbaxDirectory(DirectoryFormat):
             MissingExtraError: Orbax is not installed.
         """
         ocp = _orbax()
-        tree = _keras3(adapter).state_tree()
+        tree = state_tree(_keras3(adapter), adapter.to_numpy)
         content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
 
         def write(stage: Stage, report: Report) -> None:
@@ -164,7 +165,7 @@ def _likes(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> 
     from orbax.checkpoint import v1 as ocp
 
     saved = dict(_described(ocp.checkpointables_metadata(path).metadata["pytree"]))
-    there = {name: (tuple(v.shape), adapter.dtype_of(v)) for name, v in adapter.variables_by_path().items()}
+    there = {name: (tuple(v.shape), adapter.dtype_of(v)) for name, v in variables_by_path(adapter).items()}
     likes = _paired(adapter.automatic_names(), there, saved)
     fitting = {name: like for name, like in likes.items() if _fits(there[name], saved[like])}
     weights = {weight.path for weight in adapter.model.weights}
@@ -234,7 +235,7 @@ def _fill(adapter: "Keras3Model", path: Path, likes: Mapping[str, str]) -> None:
     from orbax.checkpoint import v1 as ocp
 
     arrays = dict(_leaves(ocp.load_checkpointables(path)["pytree"]))
-    for name, variable in adapter.variables_by_path().items():
+    for name, variable in variables_by_path(adapter).items():
         if name in likes:
             variable.assign(arrays[likes[name]])
 

@@ -7,6 +7,7 @@ import math
 import operator
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -157,13 +158,25 @@ class ModelAdapter(Holdings):
 
     # Training
 
-    @abstractmethod
     def is_chief(self) -> bool:
-        """Return True if, of all processes that train this model, this one's checkpoints become visible."""
+        """Return True if, of all workers of a strategy of TensorFlow's, this one's checkpoints become visible."""
+        return True
 
-    @abstractmethod
     def workers(self) -> int:
-        """Return how many processes train this model in step."""
+        """Return how many workers such a strategy has."""
+        return 1
+
+    def spans_processes(self) -> bool:
+        """Return True if a step of this model's training is computed by several processes that lastgood can group."""
+        return False
+
+    def undistributed(self) -> AbstractContextManager[None]:
+        """Have Keras lay out no variable over processes in the block, which one process alone goes through."""
+        return nullcontext()
+
+    def split_variables(self) -> list[Any]:
+        """Return the variables of which other processes hold parts."""
+        return []
 
     @abstractmethod
     def obstacles(self) -> list[str]:

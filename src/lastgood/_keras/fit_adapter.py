@@ -115,6 +115,10 @@ class FitAdapter:
                 self._watch.method(self.callbacks, hook)
         self._watch_steps(self._watch, model, self.epochs, "train_function")
 
+    def before_steps(self, model: Any, call: Callable[[], None]) -> None:
+        """Call something before each training step, until :meth:`unwatch`."""
+        del model, call
+
     def watch_validation(self, model: Any) -> None:
         """Follow the validation that begins, too."""
         if self._watch is not None:
@@ -122,9 +126,9 @@ class FitAdapter:
 
     def unwatch(self) -> None:
         """Leave a ``fit`` as it was."""
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.end()
+        if self._watch:
+            self._watch.end()
+        self._watch = None
 
     def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
         """Have the steps of an epoch, and the drawing of its batches, be watched for exceptions.

@@ -7,7 +7,7 @@ has moved it. Read from Keras 3.15.1.
 import contextlib
 import importlib.util
 import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import h5py
@@ -19,6 +19,7 @@ from .._policies.monitor import Mode
 from . import keras3_kinds, keras3_metrics
 from .adapter import ModelAdapter, SavedState
 from .holdings import once
+from .processes import is_split, span_processes, undistributed
 from .reach import BackendVariable, Kinds
 from .releases import NEWEST, release
 from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, recorded
@@ -138,35 +139,6 @@ class Keras3Model(ModelAdapter):
         state = self.saved_state(assets=False) if self.model.built and optimizer else None
         return self.left_out(optimizer=optimizer) if state is None else state.lacks(self.state_variables())
 
-    def state_tree(self) -> dict[str, Any]:
-        """Return weights and optimizer state as the tree of arrays that ``load_weights`` takes from an Orbax directory.
-
-        The tree consists of nested dictionaries. The variables' paths are its keys, so no two paths may be the same.
-        """
-        return {kind: self._nested(variables) for kind, variables in self._variables_by_kind().items()}
-
-    def variables_by_path(self) -> dict[str, Any]:
-        """Return the variable of each array in the tree of :meth:`state_tree`, by its path there."""
-        kinds = self._variables_by_kind()
-        return {f"{kind}/{v.path}": v for kind, variables in kinds.items() for v in variables}
-
-    def _variables_by_kind(self) -> dict[str, Sequence[Any]]:
-        return {
-            "trainable_variables": self.model.trainable_variables,
-            "non_trainable_variables": self.model.non_trainable_variables,
-            "optimizer_variables": self.optimizer_variables(),
-        }
-
-    def _nested(self, variables: Iterable[Any]) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
-        for variable in variables:
-            *parents, leaf = variable.path.split("/")
-            branch = tree
-            for name in parents:
-                branch = branch.setdefault(name, {})
-            branch[leaf] = self.to_numpy(variable)
-        return tree
-
     def saved_state(self, *, assets: bool) -> SavedState | None:
         """Return what stock saving would write of a built model; None if this Keras does not show it.
 
@@ -186,7 +158,8 @@ class Keras3Model(ModelAdapter):
 
         # Optimizers would turn each variable into a new array, which takes seconds.
         variables_of = {keras.optimizers.Optimizer: operator.attrgetter("variables")}
-        return recorded(_save_state, self.model, Weights(), Assets if assets else None, variables_of)
+        with self.undistributed():
+            return recorded(_save_state, self.model, Weights(), Assets if assets else None, variables_of)
 
     def serialized(self) -> tuple[bytes, bytes] | None:
         """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if this Keras does not show them."""
@@ -240,13 +213,20 @@ class Keras3Model(ModelAdapter):
         else:
             save_weights_to_hdf5_group(file, self.model)
 
-    def is_chief(self) -> bool:
-        """Return True: Keras 3 does not distinguish its processes."""
-        return True
+    def spans_processes(self) -> bool:
+        """Return True if ``keras.distribution`` has laid the variables on devices of several processes."""
+        return self.backend() == "jax" and span_processes(map(self.tensor_of, self.weights()))
 
-    def workers(self) -> int:
-        """Return 1: Keras 3 does not count its processes."""
-        return 1
+    def undistributed(self) -> contextlib.AbstractContextManager[None]:
+        """Have Keras lay out no variable over processes in the block, which one process alone goes through.
+
+        To find out which attributes to save, it makes an optimizer; its variables would wait for those of the others.
+        """
+        return undistributed() if self.spans_processes() else contextlib.nullcontext()
+
+    def split_variables(self) -> list[Any]:
+        """Return the variables of which other processes hold parts."""
+        return [each for each in self.state_variables() if is_split(self.tensor_of(each))]
 
     def obstacles(self) -> list[str]:
         """Return what is said of a Keras that is too new; the states of all random generators are variables."""

@@ -226,6 +226,11 @@ class Keras3Fit(FitAdapter):
         self.callbacks._async_train = self.callbacks._async_test = False
         return True
 
+    def before_steps(self, model: Any, call: Callable[[], None]) -> None:
+        """Call something before each training step, until :meth:`unwatch`."""
+        if self._watch is not None:
+            self._watch.before(model, "train_function", call)
+
     def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
         """Watch the block around an epoch's steps; on torch, where there is none, all that is called for a step."""
         if epochs is None:

@@ -50,6 +50,19 @@ class Watch:
 
         self._wrap(owner, name, wrap)
 
+    def before(self, owner: Any, name: str, call: Callable[[], None]) -> None:
+        """Call something before each call of a method, whose exceptions do not count: data end by one."""
+
+        def wrap(inner: Any) -> Any:
+            @wraps(inner)
+            def watched(*args: Any, **kwargs: Any) -> Any:
+                call()
+                return inner(*args, **kwargs)
+
+            return watched
+
+        self._wrap(owner, name, wrap)
+
     def context(self, owner: Any, name: str) -> None:
         """Wrap a method that returns a context manager: exceptions that leave the block count."""
 

@@ -250,8 +250,7 @@ class Checkpointer:
         """Wait until all saves are durable, and let a signal through that has come."""
         try:
             show_progress(self._engine.under_way, enabled=self._announcer.verbose >= 1)
-            self._engine.wait()
-            self._engine.wait_for_copies()
+            self._engine.wait(copies=True)
             self._report(on_error="warn" if error is not None else None)  # the block's own error comes first
             self._engine.keeper.settle()
         finally:

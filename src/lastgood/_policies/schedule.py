@@ -25,9 +25,14 @@ class Schedule(ABC):
     Attributes:
         hooks: The hooks at which it wants to be asked: ``"batch"``, ``"epoch"``. One that does not ask for batches
             costs them nothing.
+        is_the_same_everywhere: Whether it counts batches or epochs alone, so that each of several processes that train
+            together may ask its own. Else the first of them asks for all.
+        is_paced: Whether a save that is due may as well come a few batches later.
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("batch", "epoch")
+    is_the_same_everywhere: ClassVar[bool] = False
+    is_paced: ClassVar[bool] = False
 
     @abstractmethod
     def due(self, moment: Moment) -> bool:
@@ -75,6 +80,7 @@ class Epochs(Schedule):
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("epoch",)
+    is_the_same_everywhere = True
 
     def __init__(self, every: int = 1) -> None:
         """Begin without having seen an epoch."""
@@ -113,6 +119,7 @@ class Batches(Schedule):
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("batch",)
+    is_the_same_everywhere = True
 
     def __init__(self, every: int) -> None:
         """Begin without having seen a batch."""
@@ -160,6 +167,7 @@ class Interval(Schedule):
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("batch",)
+    is_paced = True
 
     def __init__(self, span: timedelta) -> None:
         """Begin before training has begun."""
@@ -203,6 +211,7 @@ class Budget(Schedule):
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("batch",)
+    is_paced = True
 
     def __init__(self, overhead: float = 0.01) -> None:
         """Begin without having seen a batch."""

@@ -15,7 +15,7 @@ A callback that hooks are called of by hand has a session too, of a ``fit`` of w
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,16 +23,18 @@ from typing import Any, Protocol
 from .._bytes.training_block import TrainingBlock, UnpackableError
 from .._errors import ArgumentError
 from .._formats import Format
+from .._group import Meeting
 from .._keras import FitAdapter, ModelAdapter, as_callback
 from .._keras.fit_adapter import is_inside_fit
 from .._moment import Moment
 from .._record import Record
-from .._restoring import newest_intact
+from .._restoring import find_together
 from .._state import callbacks, randomness
 from .._state.model import metrics_now, state_of, states_now
 from .._storage import Location
 from .epoch_data import EpochData
 from .exactness import obstacles
+from .preemption import Preemption
 from .replay import Replay
 from .signals import Interruption
 
@@ -79,7 +81,7 @@ class FitSession:
         self._participants: list[Participant] = []
         self._saver: Any = None
         self._replay: Replay | None = None
-        self._interruption: Interruption | None = None
+        self._interruption: Interruption | Preemption | None = None
         self._before_validation: _BeforeValidation | None = None
 
     @classmethod
@@ -111,17 +113,19 @@ class FitSession:
     def resume(
         self,
         adapter: ModelAdapter,
-        candidates: Sequence[tuple[Location, Format]],
+        candidates: Callable[[], Sequence[tuple[Location, Format]]],
         saver: Any,
         signals: Iterable[int],
+        meeting: Meeting,
     ) -> None:
         """Continue the run whose checkpoints the candidates are, and hold signals back from now on.
 
         Args:
             adapter: The model.
-            candidates: Places and formats, the newest first; none if the run begins.
+            candidates: Returns places and formats, the newest first; none if the run begins.
             saver: The callback that saves when a signal comes.
             signals: The numbers of the signals to hold back.
+            meeting: Of the processes that train together.
 
         Raises:
             RestoreError: There are candidates, and none can be used.
@@ -129,20 +133,31 @@ class FitSession:
         """
         for text in obstacles(self.fit, adapter):
             warnings.warn(f"A restart of this training will not be exact: {text}", stacklevel=4)
-        found = newest_intact(candidates)
+        found = find_together(candidates, meeting)
         if found is not None and self.fit.callbacks is None:
             raise ArgumentError("resume=True works inside model.fit(). In a loop of your own, use a Checkpointer.")
         if found is not None:
             self.fit.build(adapter.model)
             self._replay = as_callback(Replay, adapter.generation)(self.fit, self.data, found, adapter)
+            self._replay.speaks = meeting.is_chief
             self.record, self.resumed = found.record, str(found.at)
         if adapter.workers() > 1:
             return  # one worker that stops by itself would leave the others waiting for it
         self._saver = saver
+        if meeting.size > 1:
+            self._follow_preemption(adapter.model, meeting)
+            return
         self._interruption = Interruption(
             self.fit.dispatch_in_turn, lambda frame: is_inside_fit(adapter.model, frame), signals
         )
         self._interruption.hold()
+
+    def _follow_preemption(self, model: Any, meeting: Meeting) -> None:
+        """Have all processes save at one step when one of them is to end; no signal is held back by itself."""
+        if meeting.preempted is not None:
+            leaves_last = meeting.is_chief  # the messages are kept by it
+            self._interruption = Preemption(meeting.preempted, self.fit.dispatch_in_turn, leaves_last=leaves_last)
+            self.fit.before_steps(model, self._interruption.before_step)
 
     def begin_epoch(self, epoch: int) -> None:
         """Note where the batches of an epoch, counted from 0, begin; the first after a restart begins where it did."""
@@ -168,7 +183,9 @@ class FitSession:
         if self._replay is not None:
             self._replay.check_drawn()
 
-    def block(self, adapter: ModelAdapter, unsaved: Sequence[Any], moment: Moment, saver: Any) -> TrainingBlock:
+    def block(
+        self, adapter: ModelAdapter, unsaved: Sequence[Any], moment: Moment, saver: Any, others: Sequence[bytes] = ()
+    ) -> TrainingBlock:
         """Return what a save holds besides the weights.
 
         Args:
@@ -176,34 +193,38 @@ class FitSession:
             unsaved: The variables that are not saved as weights or optimizer state.
             moment: When it is. In a validation, what that has overwritten is taken from before it.
             saver: The callback that saves.
+            others: What the other processes have of their own, in order.
         """
         before = self._before_validation if moment.hook == "validation" else None
+        tree = {**state_of(adapter, unsaved), **self._own(adapter.model, moment, saver, before)}
+        if before:
+            earlier = {entry["path"]: entry for entry in before.states}
+            tree["unlisted"] = [earlier.get(entry["path"], entry) for entry in tree["unlisted"]]
+            tree["metrics"] = before.metrics
+        if others:
+            tree["processes"] = list(others)
+        return _packed(tree)
+
+    def own_block(self, adapter: ModelAdapter, moment: Moment, saver: Any) -> TrainingBlock:
+        """Return what another process than the one that saves has of its own. See :meth:`block`."""
+        before = self._before_validation if moment.hook == "validation" else None
+        return _packed(self._own(adapter.model, moment, saver, before))
+
+    def _own(self, model: Any, moment: Moment, saver: Any, before: _BeforeValidation | None) -> dict[str, Any]:
         members = self.fit.members
         seen_by = next((i for i, member in enumerate(members) if member is saver), -1)
         if moment.hook == "end":  # all have seen the last epoch's end, and a restart calls it for none of them again
             seen_by = len(members) - 1
-        tree = {
-            **state_of(adapter, unsaved),
+        return {
             "position": self.data.position(moment.epoch - 1, moment.batch),
             "randomness": before.randomness if before else randomness.capture(),
             "callbacks": callbacks.take(members),
             "saver": seen_by,
             "logs": dict(moment.metrics),
             "hook": moment.hook if moment.hook in ("batch", "validation") else "epoch",
-            "stopped": bool(getattr(adapter.model, "stop_training", False)),
+            "stopped": bool(getattr(model, "stop_training", False)),
             "data": self.fit.kind,
         }
-        if before:
-            earlier = {entry["path"]: entry for entry in before.states}
-            tree["unlisted"] = [earlier.get(entry["path"], entry) for entry in tree["unlisted"]]
-            tree["metrics"] = before.metrics
-        try:
-            return TrainingBlock(tree)
-        except UnpackableError:
-            packable = [
-                entry | {"state": callbacks.packable(entry["class"], entry["state"])} for entry in tree["callbacks"]
-            ]
-            return TrainingBlock(tree | {"callbacks": packable})
 
     @property
     def signal(self) -> str | None:
@@ -229,3 +250,14 @@ class FitSession:
         interruption, self._interruption = self._interruption, None
         if interruption is not None:
             interruption.deliver(hold=False)
+
+
+def _packed(tree: dict[str, Any]) -> TrainingBlock:
+    """Return a tree as a block; what a callback's state has that no block holds is left out."""
+    try:
+        return TrainingBlock(tree)
+    except UnpackableError:
+        packable = [
+            entry | {"state": callbacks.packable(entry["class"], entry["state"])} for entry in tree["callbacks"]
+        ]
+        return TrainingBlock(tree | {"callbacks": packable})

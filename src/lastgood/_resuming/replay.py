@@ -29,7 +29,10 @@ class Replay(Hooks):
 
     Attributes:
         drawing: Whether batches are being drawn that were computed before.
+        speaks: Whether it says where training continues: of several processes, one does.
     """
+
+    speaks = True
 
     def __init__(self, fit: FitAdapter, data: EpochData, found: Found, adapter: ModelAdapter) -> None:
         """Restore the model, and have this called after all other callbacks.
@@ -89,7 +92,8 @@ class Replay(Hooks):
             origin = self._position["origin"]
             self._fit.go_on_from(origin["iterators"], made_ahead=origin["made_ahead"])
         self._undo = self._fit.start_at(model, max(epochs, 1) if finished else self._position["epoch"])
-        print(self._describe(finished=finished, stopped=stopped))  # said whatever verbose is: it happens once
+        if self.speaks:  # whatever verbose is: it happens once
+            print(self._describe(finished=finished, stopped=stopped))
 
     def _replay(self, hook: str, index: int) -> None:
         """Call a hook of the callbacks that had not seen it when the one before them saved.

@@ -78,8 +78,16 @@ def live_bytes(tensor: Any) -> None:
 
 
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
-    """Give a variable a value whose memory nobody else has: jax need not copy it."""
-    variable.assign(jax.device_put(array))
+    """Give a variable a value whose memory nobody else has: jax need not copy it.
+
+    Where its devices are of several processes, each puts its part in place: Keras would have all send what they have,
+    to compare.
+    """
+    value = variable.value
+    if getattr(value, "is_fully_addressable", True):
+        variable.assign(jax.device_put(array))
+    else:
+        variable.assign(jax.make_array_from_callback(array.shape, value.sharding, lambda part: array[part]))
 
 
 class _PinnedPool:

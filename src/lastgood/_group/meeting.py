@@ -1,0 +1,147 @@
+"""One meeting of the processes of a training: the chief tells, the others answer."""
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .._errors import GroupError
+from .mailbox import Mailbox
+
+_WELL, _FAILED = b"+", b"-"
+_LEAST_SECONDS = 0.001
+
+
+class Meeting:
+    """What is said in one meeting. Each process comes to its ``tell`` and ``collect`` in the same order.
+
+    Attributes:
+        rank: Which process this is, counted from 0.
+        size: How many there are.
+        preempted: See :class:`Group`.
+    """
+
+    preempted: Callable[[], bool] | None = None
+
+    def __init__(
+        self, rank: int, size: int, mailbox: Mailbox | None, name: str, seconds: float, read: list[str]
+    ) -> None:
+        """Say nothing yet.
+
+        Args:
+            rank: Which process this is.
+            size: How many there are.
+            mailbox: Where messages lie; None if there is one process.
+            name: The meeting's name, the same on all.
+            seconds: How long one waits for another.
+            read: Names of the chief's messages of meetings before, to be removed when all have answered in this one.
+        """
+        self.rank, self.size, self._mailbox = rank, size, mailbox
+        self._name, self._seconds = name, seconds
+        self._read, self._old = read, list(read)
+        self._told = self._answers = 0
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process is the one that decides."""
+        return self.rank == 0
+
+    def tell(self, value: Any = None) -> Any:
+        """Return the chief's ``value`` on all processes.
+
+        Args:
+            value: Plain values; that of the others is not looked at.
+
+        Raises:
+            GroupError: The chief has failed, or says nothing.
+        """
+        if self._mailbox is None:
+            return value
+        name = self._next_word()
+        if self.rank == 0:
+            self._put_word(name, json.dumps({"value": value}).encode())
+            return value
+        message = self._mailbox.take(name, self._seconds)
+        if message is None:
+            raise GroupError(
+                f"Process 0 of {self.size} has not answered for {self._seconds:g} s, and decides when to save. Look at "
+                "what it has printed."
+            )
+        word = json.loads(message)
+        if "failed" in word:
+            raise GroupError(word["failed"])
+        return word["value"]
+
+    def collect(self, value: bytes = b"") -> list[bytes]:
+        """Return the ``value`` of each process, in order, to the chief; the others do not wait, and get none.
+
+        Raises:
+            GroupError: At the chief: one of them has failed, or says nothing.
+        """
+        if self._mailbox is None:
+            return [value]
+        count, self._answers = self._answers, self._answers + 1
+        if self.rank:
+            self._mailbox.put(f"{self._name}/{self.rank}/{count}", _WELL + value)
+            return []
+        found, until = [value], time.monotonic() + self._seconds
+        for rank in range(1, self.size):
+            name = f"{self._name}/{rank}/{count}"
+            message = self._mailbox.take(name, max(_LEAST_SECONDS, until - time.monotonic()))
+            if message is None:
+                raise GroupError(
+                    f"Process {rank} of {self.size} has not answered for {self._seconds:g} s. Look at what it has "
+                    "printed."
+                )
+            self._mailbox.drop(name)
+            if message[:1] == _FAILED:
+                raise GroupError(message[1:].decode())
+            found.append(message[1:])
+        self._forget()
+        return found
+
+    def conclude(self) -> None:
+        """Return when all processes have come to this place.
+
+        Raises:
+            GroupError: One of them has failed, or does not come.
+        """
+        try:
+            self.collect()
+        except GroupError as error:
+            self.fail(error)
+            raise
+        self.tell()
+
+    def fail(self, error: BaseException) -> None:
+        """Have the others hear that this process has failed."""
+        if self._mailbox is None:
+            return
+        text = str(error) if isinstance(error, GroupError) else _described(error, self.rank, self.size)
+        if self.rank == 0:
+            self._put_word(self._next_word(), json.dumps({"failed": text}).encode())
+        elif not isinstance(error, GroupError):  # what the chief has said it knows
+            self._mailbox.put(f"{self._name}/{self.rank}/{self._answers}", _FAILED + text.encode())
+
+    def _next_word(self) -> str:
+        count, self._told = self._told, self._told + 1
+        return f"{self._name}/0/{count}"
+
+    def _put_word(self, name: str, message: bytes) -> None:
+        if self._mailbox is not None:
+            self._mailbox.put(name, message)
+            self._read.append(name)
+
+    def _forget(self) -> None:
+        """Remove the chief's words of earlier meetings: who has answered in this one has read them."""
+        for name in self._old:
+            self._read.remove(name)
+            if self._mailbox is not None:
+                self._mailbox.drop(name)
+        self._old = []
+
+
+def _described(error: BaseException, rank: int, size: int) -> str:
+    """Return who has failed, and why."""
+    return f"Process {rank} of {size}, on {socket.gethostname()}, has failed: {type(error).__name__}: {error}"

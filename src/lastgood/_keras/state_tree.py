@@ -1,0 +1,42 @@
+"""The state of a model of Keras 3 as the tree that its ``load_weights`` takes from an Orbax directory."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .adapter import ModelAdapter
+
+
+def state_tree(adapter: ModelAdapter, value_of: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return weights and optimizer state as nested dictionaries.
+
+    The variables' paths are its keys, so no two paths may be the same.
+
+    Args:
+        adapter: The model.
+        value_of: Returns what stands for a variable in the tree.
+    """
+    return {kind: _nested(variables, value_of) for kind, variables in _by_kind(adapter).items()}
+
+
+def variables_by_path(adapter: ModelAdapter) -> dict[str, Any]:
+    """Return the variable of each array in the tree, by its path there."""
+    return {f"{kind}/{v.path}": v for kind, variables in _by_kind(adapter).items() for v in variables}
+
+
+def _by_kind(adapter: ModelAdapter) -> dict[str, Sequence[Any]]:
+    return {
+        "trainable_variables": adapter.model.trainable_variables,
+        "non_trainable_variables": adapter.model.non_trainable_variables,
+        "optimizer_variables": adapter.optimizer_variables(),
+    }
+
+
+def _nested(variables: Sequence[Any], value_of: Callable[[Any], Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for variable in variables:
+        *parents, leaf = variable.path.split("/")
+        branch = tree
+        for name in parents:
+            branch = branch.setdefault(name, {})
+        branch[leaf] = value_of(variable)
+    return tree

@@ -1,0 +1,38 @@
+"""Starts the processes of a training, and says how each ended."""
+
+import json
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from helpers import children
+
+JOB = Path(__file__).with_name("job.py")
+
+
+def free_port():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return listening.getsockname()[1]
+
+
+def start(given, rank, size, port, timeout):
+    task = {"kind": "data_parallel", **given, **given.get(f"process {rank}", {}), "rank": rank, "size": size}
+    environment = {**os.environ, "LASTGOOD_TEST_RANK": str(rank), "JAX_PLATFORMS": "cpu"}  # a forking process each
+    return children.run([JOB, json.dumps({**task, "port": port})], env=environment, timeout=timeout)
+
+
+def run(given, size=2, *, timeout=120):
+    """Run a training of so many processes; return how each ended, in order."""
+    port = free_port()
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(lambda rank: start(given, rank, size, port, timeout), range(size)))
+
+
+def results(given, size=2):
+    """Run a training that ends well; return what each process has printed last."""
+    ended = run(given, size)
+    for each in ended:
+        assert each.returncode == 0, each.stderr[-3000:]
+    return [json.loads(each.stdout.splitlines()[-1]) for each in ended]

@@ -1,0 +1,118 @@
+"""One process of a training of several: job.py '{"rank": 0, "size": 2, "port": 12345, "path": "...", ...}'.
+
+Prints, as JSON in the last line, the weights, the step, the best value and the history.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from datetime import timedelta
+
+GIVEN = json.loads(sys.argv[1])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={GIVEN.get('devices', 2)}"
+
+import jax  # noqa: E402 - the flags come first
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import lastgood  # noqa: E402
+
+RANK, SIZE = GIVEN["rank"], GIVEN["size"]
+
+
+class Blow(keras.callbacks.Callback):
+    """Does to this process, after so many batches, what the task says."""
+
+    async_safe = True
+
+    def __init__(self, checkpoint):
+        super().__init__()
+        self.checkpoint = checkpoint
+        self.done = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done += 1
+        if self.done == GIVEN.get("die_after"):
+            self.checkpoint.wait()
+            time.sleep(GIVEN.get("lags", 0))
+            os._exit(9)
+        if self.done == GIVEN.get("term_after") and GIVEN.get("whom", 0) == RANK:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def distribution():
+    if GIVEN["kind"] == "data_parallel":
+        return keras.distribution.DataParallel(auto_shard_dataset=False)
+    count = len(jax.devices())
+    mesh = keras.distribution.DeviceMesh(tuple(GIVEN["mesh"]), ["batch", "model"], jax.devices()[:count])
+    layout = keras.distribution.LayoutMap(mesh)
+    layout["wide/kernel"] = (None, "model")
+    layout["wide/bias"] = ("model",)
+    layout["narrow/kernel"] = ("model", None)
+    return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
+
+
+def model():
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, name="wide"),
+        keras.layers.Dropout(0.2),
+        keras.layers.Dense(1, name="narrow"),
+    ]
+    made = keras.Sequential(layers)
+    made.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    return made
+
+
+def save_freq():
+    seconds = GIVEN.get("seconds")
+    return GIVEN.get("save_freq", "epoch") if seconds is None else timedelta(seconds=seconds)
+
+
+def main():
+    if SIZE > 1:
+        keras.distribution.initialize(f"127.0.0.1:{GIVEN['port']}", SIZE, RANK)
+    keras.utils.set_random_seed(GIVEN.get("seed", 0))
+    np.random.seed(GIVEN.get("seed", 0) + GIVEN.get("apart", 0) * RANK)  # each shuffles its rows in an order of its own
+    keras.distribution.set_distribution(distribution())
+    trained = model()
+    rows = np.random.default_rng(1).normal(size=(64, 4)).astype("float32")
+    share = 64 // SIZE
+    x = rows[RANK * share : (RANK + 1) * share]
+    checkpoint = lastgood.ModelCheckpoint(
+        GIVEN["path"],
+        save_freq=save_freq(),
+        monitor="loss",
+        verbose=1,
+        timeout=GIVEN.get("timeout", 60),
+        **GIVEN.get("arguments", {}),
+    )
+    y = x.sum(axis=1, keepdims=True)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        history = trained.fit(
+            x, y, 16 // SIZE, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, Blow(checkpoint)]
+        )
+    found = {
+        "weights": [np.asarray(each).tolist() for each in map(whole, trained.weights)],
+        "step": int(trained.optimizer.iterations.value),
+        "best": checkpoint.best,
+        "history": history.history,
+        "warnings": [str(each.message) for each in said if issubclass(each.category, UserWarning)],
+    }
+    print("\n" + json.dumps(found))
+
+
+def whole(variable):
+    value = variable.value
+    if value.is_fully_addressable or value.is_fully_replicated:
+        return value
+    from jax.experimental import multihost_utils
+
+    return multihost_utils.process_allgather(value, tiled=True)
+
+
+main()

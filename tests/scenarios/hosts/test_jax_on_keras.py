@@ -1,0 +1,89 @@
+"""Two processes of two devices each that train one model by jax, on loopback: one decides and saves, all go on."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from . import harness
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes is of jax")
+
+
+def trained(results):
+    """Return what a training has come to, without what it has said."""
+    return [{name: value for name, value in each.items() if name != "warnings"} for each in results]
+
+
+def names(path):
+    return sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
+
+
+def test_one_process_saves_what_all_have_and_stock_loads_it(tmp_path):
+    first, second = harness.run({"path": str(tmp_path / "{epoch}.keras")})
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr[-2000:]
+    assert names(tmp_path) == ["1.keras", "2.keras", "3.keras"]
+    assert first.stdout.count("saving model to") == 6
+    assert "saving model to" not in second.stdout
+    loaded = keras.saving.load_model(tmp_path / "3.keras")
+    for mine, theirs in zip(loaded.weights, json.loads(second.stdout.splitlines()[-1])["weights"], strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
+
+
+@pytest.mark.parametrize("name", ["{epoch}-{batch}.keras", "last.weights.h5", "at{epoch}-{batch}"])
+def test_killed_twice_in_an_epoch_they_end_as_if_never_killed(tmp_path, name):
+    given = {"save_freq": 3, "apart": 1, "arguments": {"resume": True, "save_weights_only": "weights" in name}}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / name)})
+    cut = {**given, "path": str(tmp_path / "b" / name), "lags": 0.2}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+    again = harness.run({**cut, "die_after": 4, "seed": 5})
+    assert [each.returncode for each in again] == [9, 9]
+    assert "resumed from" in again[0].stdout
+    assert "resumed from" not in again[1].stdout
+    assert trained(harness.results({**cut, "seed": 7})) == trained(whole)
+
+
+def test_the_metric_and_the_clock_are_the_chiefs(tmp_path):
+    best = harness.results({"path": str(tmp_path / "best.keras"), "arguments": {"save_best_only": True}})
+    assert best[0]["best"] == best[1]["best"] == min(best[0]["history"]["loss"])
+    harness.results({"path": str(tmp_path / "timed-{epoch}-{batch}.keras"), "seconds": 0.01, "epochs": 5})
+    assert len(names(tmp_path)) >= 3
+
+
+def test_a_signal_to_one_process_saves_on_all_and_ends_all(tmp_path):
+    given = {"save_freq": 100, "apart": 1, "epochs": 40, "arguments": {"resume": True}}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}.keras")})
+    cut = {**given, "path": str(tmp_path / "b" / "{epoch}.keras"), "term_after": 6, "whom": 1}
+    ended = harness.run(cut)
+    assert [each.returncode for each in ended] == [-15, -15], ended[0].stderr[-2000:]
+    assert len(names(tmp_path / "b")) == 1
+    assert trained(harness.results({**cut, "term_after": None})) == trained(whole)
+
+
+def test_what_keeps_one_process_from_beginning_ends_all(tmp_path):
+    (tmp_path / "file").write_text("")
+    first, second = harness.run({"path": str(tmp_path / "file" / "{epoch}.keras")})
+    assert "SaveError" in first.stderr
+    assert "GroupError: Process 0 of 2" in second.stderr
+    assert "SaveError" in second.stderr
+
+
+def test_a_save_that_fails_ends_training_on_all(tmp_path):
+    (tmp_path / "2.keras").mkdir()  # a directory stands where a file is to go
+    first, second = harness.run({"path": str(tmp_path / "{epoch}.keras")})
+    assert "TargetIsDirectoryError" in first.stderr
+    assert "GroupError: Process 0 of 2" in second.stderr
+
+
+def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
+    given = {"save_freq": 3, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras"), "arguments": {"resume": True}}
+    harness.run({**given, "die_after": 7})
+    (alone,) = harness.results(given, size=1)
+    assert alone["step"] == 12
+    assert any("2 processes, and 1 continue" in text for text in alone["warnings"])
+    apart = {**given, "apart": 1, "path": str(tmp_path / "b" / "{epoch}-{batch}.keras")}
+    harness.run({**apart, "die_after": 7})
+    (refused,) = harness.run(apart, size=1)
+    assert "RestoreError" in refused.stderr
+    assert "Start 2 processes" in refused.stderr
