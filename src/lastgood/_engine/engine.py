@@ -18,7 +18,7 @@ from .._moment import Moment
 from .._policies.monitor import Direction, Mode, resolve_direction
 from .._record import Record
 from .._run import Keeper, Run, Series, by_age
-from .._saving import Save, Saver, SaveStats, environment, record_of
+from .._saving import Save, Saver, SaveStats, beginning, record_of
 from .._storage import Location
 from . import preflight
 from .mirror import Copy, mirrors
@@ -111,7 +111,7 @@ class Engine:
     def change(self, settings: Settings) -> None:
         """Take other settings from the next save on."""
         self._saver.wait()
-        self.settings, self._direction = settings, None
+        self.settings, self._direction, self.keeper.ranking = settings, None, {}
         self._saver.format = settings.format
         self._move(replace(self.series, template=settings.template, format=settings.format, storage=settings.storage))
 
@@ -127,9 +127,11 @@ class Engine:
             if claimed:
                 self._claim()
 
-    def note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:
+    def note_begin(self, adapter: ModelAdapter, resumed: str | None, **fit: Any) -> None:
         """Note in the journal that training begins; by now a restart has said which run it continues."""
-        self.keeper.note("begin", resumed=resumed, environment=environment(adapter))
+        if self.keeper.is_kept:
+            settings = {**self.settings.described(), **fit.pop("settings", {})}
+            self.keeper.note("begin", resumed=resumed, **beginning(adapter, settings, fit))
 
     def end(self, *, stopped: bool | None) -> None:
         """Note that training has ended, and leave the paths to others.
@@ -207,7 +209,9 @@ class Engine:
         if self._direction is None:
             settings = self.settings
             self._direction = resolve_direction(settings.monitor, settings.mode, adapter.metric_directions())
-            if self._direction.guessed:
+            if not self._direction.guessed:
+                self.keeper.ranking = {"monitor": settings.monitor, "mode": self._direction.mode}
+            else:
                 warnings.warn(
                     f"{settings.owner} takes less '{settings.monitor}' to be better, since nothing says otherwise. "
                     "Pass mode='min' or mode='max'.",
