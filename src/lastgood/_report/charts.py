@@ -59,7 +59,7 @@ def size_chart(story: Story) -> str:
     steps = [cost.step for cost in story.costs]
     axes[0].plot(steps, [cost.size / 1e6 for cost in story.costs], ".-", color=COLORS[0], label="each checkpoint")
     kept = [cost.kept / 1e6 for cost in story.costs]
-    axes[0].plot(steps, kept, ".-", color=COLORS[1], label="all that are kept")
+    axes[0].plot(steps, kept, ".-", color=COLORS[1], label="all together")
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("MB", color=INK, fontsize=10)
     _legend(axes[0])

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from .story import Story
 from .values import duration, number, size, when
 
-_NO_END = "no end noted"
+_NO_END = "no end recorded"
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def state(story: Story) -> str:
     """Return how a run's newest start has ended, as far as that is known."""
     if story.start is None:
         return ""
-    return story.start.ending or f"{_NO_END}; last heard of at {when(story.start.last)}"
+    return story.start.ending or f"{_NO_END}; last event at {when(story.start.last)}"
 
 
 def trained(story: Story) -> str:

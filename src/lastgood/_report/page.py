@@ -70,7 +70,7 @@ def render_glance(story: Story) -> str:
     rows = _rows(story)
     shown = [row for i, row in enumerate(rows) if i < _AT_A_GLANCE or row["marks"]]
     left = len(rows) - len(shown)
-    said = "The newest first." if not left else f"The newest, the best and the pinned; {left} more are not shown."
+    said = "Newest first" if not left else f"The newest, the best and the pinned; {left} more are not shown"
     metrics = [name for name in sorted(story.curves) if name in {story.monitor, *story.families().get("loss", ())}]
     return _fill("glance.html", story=story, charts=_metric_charts(story, 2), metrics=metrics, rows=shown, said=said)
 
@@ -151,15 +151,14 @@ def _cost_charts(story: Story) -> list[dict[str, Any]]:
     if not costs:
         return []
     held = sum(cost.held for cost in costs)
-    share = f", {held / story.trained:.1%} of the time that is known" if story.trained > held else ""
+    share = f", {held / story.trained:.1%} of its time" if story.trained > held else ""
     seconds = f"{len(costs)} saves. Training waited {duration(held)} for them in all{share}."
-    most, last = max(cost.kept for cost in costs), costs[-1]
     sizes = (
-        f"The last checkpoint has {size(last.size)}, the largest {size(max(cost.size for cost in costs))}. "
-        f"All that were kept at a time had {size(most)} at most, and {size(last.kept)} at the end."
+        f"The last checkpoint takes {size(costs[-1].size)}, the largest {size(max(cost.size for cost in costs))}. "
+        f"Together, the checkpoints took up to {size(max(cost.kept for cost in costs))}."
     )
     return [
-        _chart("Seconds of each save", charts.cost_chart(story), seconds),
+        _chart("Time of each save", charts.cost_chart(story), seconds),
         _chart("Size", charts.size_chart(story), sizes),
     ]
 
@@ -171,7 +170,7 @@ def _compared_charts(stories: Mapping[str, Story]) -> list[dict[str, Any]]:
         told = _told_of_several(stories, name)
         drawn.append(_chart(name, charts.comparing_chart(stories, name), told))
         if name == monitor and any(story.elapsed.keys() & story.curves.get(name, {}) for story in stories.values()):
-            told = f"The same over the time that training took, without the time between starts. {_told_times(stories)}"
+            told = f"Over training time; the time between starts is left out. {_told_times(stories)}"
             drawn.append(_chart(f"{name} by time", charts.comparing_chart(stories, name, over_time=True), told))
     return drawn
 

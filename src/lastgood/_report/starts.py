@@ -88,7 +88,7 @@ class Start:
     def all_facts(self) -> dict[str, str]:
         """Return all that is known of it but its time."""
         where = {"host": self.host} if self.host else {}
-        return {**where, **self.code, **self.environment, **self.training, **self.asked()}
+        return {**self.asked(), **self.training, **where, **self.code, **self.environment}
 
 
 class Starts:

@@ -51,7 +51,7 @@ def number(value: float | None) -> str:
 
 def size(bytes_: float) -> str:
     """Return a number of bytes for people."""
-    if bytes_ < 1e5:
+    if bytes_ < 1e6:
         return f"{bytes_ / 1e3:,.1f} kB"
     return f"{bytes_ / 1e6:,.1f} MB" if bytes_ < 1e9 else f"{bytes_ / 1e9:,.2f} GB"
 
