@@ -132,9 +132,7 @@ def test_the_size_of_all_that_are_kept_goes_up_and_down(tmp_path):
 def test_a_start_says_what_has_changed_since_the_one_before(tmp_path):
     first = {"host": "a", "settings": {"keep_last": 3, "resume": True}, "environment": {"keras": "3.15"}}
     second = {"host": "a", "settings": {"keep_last": 5, "resume": True}, "environment": {"keras": "3.16", "jax": "1"}}
-    story = write(
-        tmp_path, ("begin", {"at": 1.0, **first}), ("begin", {"at": 2.0, **second}), ("begin", {"at": 3.0})
-    )
+    story = write(tmp_path, ("begin", {"at": 1.0, **first}), ("begin", {"at": 2.0, **second}), ("begin", {"at": 3.0}))
     assert [changes for _, changes in story.starts.changes()] == [
         [],
         ["keep_last: 3 → 5", "keras: 3.15 → 3.16"],
