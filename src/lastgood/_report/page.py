@@ -63,9 +63,9 @@ def render(story: Story) -> str:
 
 
 def render_glance(story: Story) -> str:
-    """Return the essential of a run's story: how it stands, its monitored metric, its newest checkpoints and the best.
+    """Return the essential of a run's story: how it stands, its curves, its newest checkpoints and the best.
 
-    Of other metrics, those of one more measure are drawn, and none is listed.
+    Of the metrics, it has the monitored one and the loss.
     """
     rows = _rows(story)
     shown = [row for i, row in enumerate(rows) if i < _AT_A_GLANCE or row["marks"]]

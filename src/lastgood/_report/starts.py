@@ -110,8 +110,9 @@ class Starts:
         if latest is not None and latest.is_also_of(event):
             latest.add(event)
         else:
+            before_it = 0.0 if latest is None else latest.before + latest.lasted
             latest = Start.of(event)
-            latest.before = sum(start.lasted for start in self.all)
+            latest.before = before_it
             self.all.append(latest)
         self._current[key] = latest
         return killed

@@ -189,6 +189,7 @@ class _Teller:
     def __init__(self, story: Story) -> None:
         self._story = story
         self._sizes: dict[str, int] = {}  # of the checkpoints that are there by now
+        self._kept = 0  # the sum of them
         self._epoch: tuple[Start, int, float] | None = None  # the last epoch, and when it ended
 
     def tell(self, event: Mapping[str, Any]) -> None:
@@ -217,7 +218,7 @@ class _Teller:
                 self._hear(event)
             case "prune":
                 self._story.pruned.append(count(event["step"]))
-                self._sizes.pop(event["path"], None)
+                self._kept -= self._sizes.pop(event["path"], 0)
 
     def _happen(self, event: Mapping[str, Any], what: str) -> None:
         self._story.happenings.append(Happening(seconds(event["at"]), what))
@@ -249,9 +250,10 @@ class _Teller:
         costs = event["costs"]
         held, durable = costs["wait"] + costs["snapshot"], costs["write"] + costs["fsync"]
         step, size = count(event["step"]), count(costs["size"])
-        self._sizes[str(event.get("path"))] = size
-        kept = sum(self._sizes.values())
-        self._story.costs.append(Cost(step, size, seconds(held), seconds(durable), kept))
+        path = str(event.get("path"))
+        self._kept += size - self._sizes.get(path, 0)
+        self._sizes[path] = size
+        self._story.costs.append(Cost(step, size, seconds(held), seconds(durable), self._kept))
 
 
 def monitored(events: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:
