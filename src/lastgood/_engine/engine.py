@@ -209,14 +209,14 @@ class Engine:
         if self._direction is None:
             settings = self.settings
             self._direction = resolve_direction(settings.monitor, settings.mode, adapter.metric_directions())
-            if not self._direction.guessed:
-                self.keeper.ranking = {"monitor": settings.monitor, "mode": self._direction.mode}
-            else:
+            if self._direction.guessed:
                 warnings.warn(
                     f"{settings.owner} takes less '{settings.monitor}' to be better, since nothing says otherwise. "
                     "Pass mode='min' or mode='max'.",
                     stacklevel=3,
                 )
+            else:
+                self.keeper.ranking = {"monitor": settings.monitor, "mode": self._direction.mode}
         return self._direction
 
     def attach_late(self, metrics: Mapping[str, float], step: int) -> None:
