@@ -5,7 +5,6 @@ ended saves <- Engine.ended <- next hook, or next call
 """
 
 import contextlib
-import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -210,11 +209,7 @@ class Engine:
             settings = self.settings
             self._direction = resolve_direction(settings.monitor, settings.mode, adapter.metric_directions())
             if self._direction.guessed:
-                warnings.warn(
-                    f"{settings.owner} takes less '{settings.monitor}' to be better, since nothing says otherwise. "
-                    "Pass mode='min' or mode='max'.",
-                    stacklevel=3,
-                )
+                preflight.warn_of_guess(settings.owner, settings.monitor)
             else:
                 self.keeper.ranking = {"monitor": settings.monitor, "mode": self._direction.mode}
         return self._direction
