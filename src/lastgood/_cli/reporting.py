@@ -17,7 +17,7 @@ from . import output
 def report(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="The directory that checkpoints are saved in; several are compared."),
+        typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in; several are compared."),
     ],
     to: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page.")] = Path("report.html"),
     png: Annotated[Path | None, typer.Option(help="Where to write the curves as a picture.")] = None,
