@@ -1,7 +1,10 @@
 """The report, as a browser shows it: offline, in light and in dark, and on a phone."""
 
 import json
+import platform
+import re
 import shutil
+import socket
 
 import pytest
 
@@ -66,22 +69,55 @@ def test_curves_checkpoints_and_the_course_are_there(report, page):
     assert report.stat().st_size < 2_000_000
     shown = page(report)
     assert shown.locator("h1").inner_text() == "digits"
-    assert shown.locator("figure svg").count() == 3  # the losses, what saves cost, and how large they are
+    assert shown.locator("figure svg").count() == 3  # the losses, what saves took, and how large they are
     assert shown.locator("figure svg").first.bounding_box()["height"] > 100
     assert "val_loss goes from 0.9 at step 10 to 0.8 at step 60" in shown.locator("figcaption").first.inner_text()
-    rows = shown.locator("tbody tr")
-    assert [rows.nth(i).locator("td").first.inner_text() for i in range(rows.count())] == [
-        "06.keras",
-        "05.keras",
-        "04.keras",
-        "02.keras",
-    ]
+    rows = shown.locator("table.checkpoints tbody tr")
+    assert rows.locator("th").all_inner_texts() == ["06.keras", "05.keras", "04.keras", "02.keras"]
     assert "best" in rows.nth(2).inner_text()
     assert "pinned" in rows.nth(3).inner_text()
     text = shown.locator("main").inner_text()
     assert "2 more were pruned" in text
     assert "training began" in text
     assert "resumed from" in text
+
+
+def test_what_a_person_looks_for_is_there(report, page):
+    shown = page(report)
+    names, values = shown.locator("dl.summary dt"), shown.locator("dl.summary dd")
+    summary = dict(zip(names.all_inner_texts(), values.all_inner_texts(), strict=True))
+    assert summary["Best val_loss"].splitlines() == ["0.4", "step 40, epoch 4: 04.keras"]
+    assert summary["Newest checkpoint"].startswith("06.keras")
+    assert summary["State"].startswith("ended")
+    assert summary["Starts"].startswith("2")
+    assert re.match(r"[\d.]+ s\none epoch: [\d.]+ s", summary["Trained for"])
+    assert summary["Where"].startswith(socket.gethostname())
+    starts = shown.locator("table.starts tbody tr")
+    ends = [starts.nth(i).locator("td").all_inner_texts() for i in range(starts.count())]
+    assert [(cells[0], cells[1], cells[-1]) for cells in ends] == [
+        ("04.keras", "ended", "epochs: 4 → 6"),
+        ("(fresh start)", "ended", ""),
+    ]
+    text = shown.locator("main").inner_text()
+    for setting in ("keep_best\n2", "keep_last\n3", "resume\nyes", "optimizer learning rate\n0.125", "epochs\n6"):
+        assert setting in text
+    assert f"python\n{platform.python_version()}" in text
+
+
+def test_headings_and_tables_are_named(report, page):
+    shown = page(report)
+    assert shown.locator("h1").count() == 1
+    assert shown.locator("h2").all_inner_texts() == [
+        "Metrics",
+        "Checkpoints",
+        "Starts and restarts",
+        "Cost and size of saves",
+        "Settings",
+        "Code and environment",
+        "Timeline (UTC)",
+    ]
+    assert shown.locator("table").count() == shown.locator("table > caption").count() == 2
+    assert shown.locator("tbody tr").count() == shown.locator("tbody tr > th[scope=row]").count()
 
 
 def test_what_is_drawn_is_told_to_those_who_do_not_see_it(report, page):
@@ -124,7 +160,122 @@ def test_a_run_without_metrics_or_a_journal_has_a_report(run, command, tmp_path,
     assert "No checkpoint has metrics." in page(tmp_path / "report.html").locator("main").inner_text()
 
 
-def test_a_notebook_shows_it(trained):
+def test_a_run_of_an_older_version_has_a_report(run, command, tmp_path, page):
+    journal = run / ".lastgood" / "journal.jsonl"
+    events = map(json.loads, journal.read_text().splitlines())
+    newer = ("host", "process", "code", "settings", "training", "monitor", "mode")
+    older = [{name: value for name, value in event.items() if name not in newer} for event in events]
+    journal.write_text("".join(f"{json.dumps(event)}\n" for event in older))
+    command("report", "digits", "-o", "report.html")
+    shown = page(tmp_path / "report.html")
+    assert "Settings" not in shown.locator("h2").all_inner_texts()
+    assert shown.locator("table.starts tbody tr").count() == 2
+    assert "Where" not in shown.locator("dl.summary dt").all_inner_texts()
+
+
+def test_a_notebook_shows_the_essential(trained, page, tmp_path):
     shown = open_run(trained)._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
-    assert "06.keras" in shown
+    (tmp_path / "cell.html").write_text(f"<!DOCTYPE html><link rel=icon href=data:,>{shown}", encoding="utf-8")
+    frame = page(tmp_path / "cell.html", viewport={"width": 390, "height": 844}).frame_locator("iframe")
+    assert frame.locator("h2").all_inner_texts() == ["Metrics", "Checkpoints"]
+    assert frame.locator("figure svg").count() == 1
+    assert "06.keras" in frame.locator("table.checkpoints").inner_text()
+    assert "Best val_loss" in frame.locator("dl.summary").inner_text()
+    assert frame.locator("html").evaluate("each => each.scrollWidth <= each.clientWidth")
+
+
+# Runs beside each other
+
+
+@pytest.fixture
+def compared(run, faster, command, tmp_path):
+    shutil.copytree(faster, tmp_path / "faster")
+    told = command("report", "digits", "faster", "-o", "compared.html", "--png", "curves.png")
+    assert [line.partition(":")[0] for line in told.splitlines()] == ["wrote compared.html", "wrote curves.png"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    return tmp_path / "compared.html"
+
+
+def table(shown, name):
+    """Return the rows of a table by their names."""
+    rows = shown.locator(f"[aria-label='{name}'] tbody tr")
+    names = [" ".join(name.split()) for name in rows.locator("th").all_text_contents()]
+    return {name: rows.nth(i).locator("td").all_inner_texts() for i, name in enumerate(names)}
+
+
+def test_runs_are_compared(compared, page):
+    shown = page(compared)
+    assert shown.locator("h1").inner_text() == "2 runs compared"
+    charts = shown.locator("figure h3").all_inner_texts()
+    assert charts == ["val_loss", "val_loss by time", "loss"]
+    told = shown.locator("figcaption").first.inner_text()
+    assert "digits goes from 0.9 at step 10 to 0.8 at step 60" in told
+    assert "faster goes from 0.45 at step 10 to 0.2 at step 40" in told
+    best = table(shown, "Table of best checkpoints")
+    assert best["checkpoint"] == ["04.keras", "04.keras"]
+    assert best["val_loss"] == ["0.4", "0.2 (best)"]
+    assert (best["step"], best["epoch"]) == (["40", "40"], ["4", "4"])
+    times = table(shown, "Table of times and restarts")
+    assert (times["starts"], times["state"]) == (["2", "1"], ["ended", "ended"])
+    assert all(re.fullmatch(r"[\d.]+ s", cell) for cell in times["trained for"])
+    settings = table(shown, "Table of settings, code and environment")
+    assert settings["≠ differs: keep_last"] == ["3", "1"]
+    assert [name for name in settings if "differs: " in name] == [
+        f"≠ differs: {name}" for name in ("filepath", "keep_last", "epochs", "optimizer learning rate")
+    ]
+
+
+def test_what_is_alike_can_be_hidden(compared, page):
+    shown = page(compared)
+    rows = shown.locator("table.settings tbody tr")
+    assert rows.count() > rows.locator("visible=true").count() - 1 > 4
+    shown.get_by_label("Show only what differs").check()
+    visible = [i for i in range(rows.count()) if rows.nth(i).is_visible()]
+    assert len(visible) == 4
+    assert rows.nth(visible[1]).locator("td").all_inner_texts() == ["3", "1"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_a_comparison_fits_in_light_and_dark(compared, page, scheme, width):
+    shown = page(compared, color_scheme=scheme, viewport={"width": width, "height": 844})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    lines = shown.evaluate("[...document.querySelectorAll('svg.key line')].map(e => getComputedStyle(e).stroke)")
+    assert len(set(lines)) == 2
+    assert shown.locator("table").count() == shown.locator("table > caption").count() == 3
+    for i in range(shown.locator("[role=img]").count()):
+        assert shown.locator("[role=img]").nth(i).get_attribute("aria-label")
+
+
+def test_more_runs_than_there_are_colors(run, command, tmp_path, page):
+    names = [f"{'long-' * 12}{i}" for i in range(9)]
+    for name in names:
+        shutil.copytree(run, tmp_path / name)
+    command("report", *names, "-o", "report.html")
+    shown = page(tmp_path / "report.html", viewport={"width": 390, "height": 844})
+    assert shown.evaluate("document.documentElement.scrollWidth") <= 390
+    looks = shown.evaluate(
+        "[...document.querySelectorAll('dl svg.key line')].map(e => e.getAttribute('stroke') + e.getAttribute("
+        "'stroke-dasharray'))"
+    )
+    assert len(set(looks)) == 9
+
+
+def test_runs_are_compared_by_the_metric_that_is_asked_for(compared, command, tmp_path, page):
+    command("report", "digits", "faster", "--monitor", "loss", "--mode", "max", "-o", "other.html")
+    shown = page(tmp_path / "other.html")
+    assert "By loss (higher is better)" in shown.locator("main").inner_text()
+    assert table(shown, "Table of best checkpoints")["loss"] == ["0.4 (best)", "0.25"]
+
+
+def test_a_run_without_a_journal_beside_one_with_it(compared, run, command, tmp_path, page):
+    shutil.rmtree(run / ".lastgood")
+    command("report", "digits", "faster", "-o", "other.html")
+    shown = page(tmp_path / "other.html")
+    assert table(shown, "Table of times and restarts")["state"] == ["", "ended"]
+
+
+def test_a_run_is_not_compared_with_itself_or_with_nothing(run, command):
+    assert "is given twice" in command("report", "digits", "./digits", status=2)
+    assert "There is no directory 'nothing'" in command("report", "digits", "nothing", status=2)

@@ -1,5 +1,8 @@
 """What the report tells, from what the journal holds."""
 
+import pytest
+
+from lastgood._report.comparison import labels, overview, side_by_side, state, trained
 from lastgood._run import Run
 from lastgood._run.run import story_of
 
@@ -19,20 +22,27 @@ def test_crashes_restarts_and_signals_are_on_the_time_line(tmp_path):
         ("begin", {"at": 3.0, "resumed": "t/1.keras"}),
         ("signal", {"at": 4.0, "name": "SIGTERM"}),
         ("end", {"at": 5.0, "stopped": False}),
-        ("begin", {"at": 6.0, "resumed": "t/2.keras"}),
+        ("begin", {"at": 6.0, "resumed": "t/2.keras", "environment": {"keras": "3.16.0"}}),
         ("end", {"at": 7.0, "stopped": True}),
     )
     assert [(each.at, each.what) for each in story.happenings] == [
         (1.0, "training began"),
         (2.0, "training began"),
-        (3.0, "found that training had ended without a word"),
+        (3.0, "training was found to have ended without notice"),
         (3.0, "resumed from t/1.keras"),
         (4.0, "SIGTERM came; the state was saved"),
         (5.0, "training ended"),
         (6.0, "resumed from t/2.keras"),
         (7.0, "training was stopped by a callback"),
     ]
-    assert story.environment == {"keras": "3.15.1"}
+    assert [(each.began, each.last, each.resumed, each.ending) for each in story.starts.all] == [
+        (1.0, 1.0, "", "ended without notice"),
+        (2.0, 2.0, "", ""),
+        (3.0, 5.0, "1.keras", "ended at SIGTERM"),
+        (6.0, 7.0, "2.keras", "stopped by a callback"),
+    ]
+    assert story.environment == {"keras": "3.16.0"}
+    assert (state(story), trained(story)) == ("stopped by a callback", "at least 3 s")
 
 
 def test_curves_are_of_epochs_and_of_saves_and_what_is_damaged_is_passed_over(tmp_path):
@@ -50,3 +60,111 @@ def test_curves_are_of_epochs_and_of_saves_and_what_is_damaged_is_passed_over(tm
     assert story.families() == {"loss": ["loss", "val_loss"]}
     assert [(cost.step, cost.size, cost.held, cost.durable) for cost in story.costs] == [(20, 10, 3.0, 7.0)]
     assert story.pruned == [20]
+
+
+def test_an_older_journal_tells_of_fewer_things(tmp_path):
+    story = write(tmp_path, ("begin", {"at": 1.0, "resumed": None}), ("end", {"at": 3.0, "stopped": False}))
+    assert (story.settings, story.place, story.environment) == ({}, {}, {})
+    assert [row.cells for row in overview([story]) if row.name in ("state", "trained for", "starts")] == [
+        ["ended"],
+        ["2 s"],
+        ["1"],
+    ]
+    nothing = write(tmp_path / "empty")
+    assert (state(nothing), trained(nothing), nothing.monitor) == ("", "", "val_loss")
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [], {"a": []}, {"a": None}, {"a": {"b": 1}}])
+def test_what_a_journal_says_of_a_start_need_not_be_what_it_should_be(tmp_path, value):
+    named = dict.fromkeys(("environment", "host", "process", "code", "settings", "training"), value)
+    story = write(tmp_path, ("begin", {"at": 1.0, "resumed": None, **named}))
+    assert len(story.starts.all) == 1
+    assert (story.settings, story.environment) == ({}, {})
+
+
+def test_callbacks_of_one_fit_are_one_start_and_those_of_another_process_are_not(tmp_path):
+    def begin(at, template, process):
+        return "begin", {"at": at, "template": template, "run": template, "process": process, "host": "h"}
+
+    story = write(
+        tmp_path,
+        begin(1.0, "a", 10),
+        begin(1.1, "b", 10),
+        ("epoch", {"at": 3.0, "run": "b", "template": "b", "epoch": 1, "step": 1, "metrics": {}}),
+        begin(9.0, "a", 11),
+        begin(9.1, "b", 11),
+        begin(9.2, "c", 12),
+    )
+    assert [list(start.settings) for start in story.starts.all] == [["a", "b"], ["a", "b"], ["c"]]
+    assert [start.lasted for start in story.starts.all] == [2.0, 0.0, 0.0]
+
+
+def test_time_between_starts_is_no_training(tmp_path):
+    def epoch(at, number):
+        return "epoch", {"at": at, "epoch": number, "step": number * 10, "metrics": {"loss": 1.0}}
+
+    story = write(
+        tmp_path,
+        ("begin", {"at": 100.0, "resumed": None}),
+        epoch(105.0, 1),
+        epoch(107.0, 2),
+        ("begin", {"at": 1000.0, "resumed": "1.keras"}),
+        epoch(1006.0, 2),
+        epoch(1009.0, 3),
+        epoch(1013.0, 4),
+    )
+    assert story.elapsed == {10: 5.0, 20: 7.0 + 6.0, 30: 7.0 + 9.0, 40: 7.0 + 13.0}
+    assert story.epoch_seconds == 3.0  # of 2, 3 and 4: the first of a start compiles
+    assert (story.trained, trained(story)) == (20.0, "at least 20 s")
+
+
+def test_the_size_of_all_that_are_kept_goes_up_and_down(tmp_path):
+    def save(path, size):
+        costs = {"size": size, "wait": 0, "snapshot": 0, "write": 0, "fsync": 0}
+        return "save", {"path": path, "step": 1, "metrics": {}, "costs": costs}
+
+    story = write(
+        tmp_path, save("a", 10), save("b", 20), ("prune", {"path": "a", "step": 1}), save("c", 5), save("c", 6)
+    )
+    assert [(cost.size, cost.kept) for cost in story.costs] == [(10, 10), (20, 30), (5, 25), (6, 26)]
+
+
+def test_a_start_says_what_has_changed_since_the_one_before(tmp_path):
+    first = {"host": "a", "settings": {"keep_last": 3, "resume": True}, "environment": {"keras": "3.15"}}
+    second = {"host": "a", "settings": {"keep_last": 5, "resume": True}, "environment": {"keras": "3.16", "jax": "1"}}
+    story = write(tmp_path, ("begin", {"at": 1.0, **first}), ("begin", {"at": 2.0, **second}), ("begin", {"at": 3.0}))
+    assert [changes for _, changes in story.starts.changes()] == [
+        [],
+        ["keep_last: 3 → 5", "keras: 3.15 → 3.16"],
+        [],
+    ]
+
+
+def test_a_run_is_ranked_by_what_it_has_monitored_itself(tmp_path):
+    asked = {"settings": {"monitor": "val_accuracy", "mode": "auto"}}
+    story = write(tmp_path / "named", ("begin", {"at": 1.0, **asked}))
+    assert (story.monitor, story.mode) == ("val_accuracy", "max")
+    unknown = {"settings": {"monitor": "val_iou", "mode": "auto"}}
+    story = write(tmp_path / "unknown", ("begin", {"at": 1.0, **unknown}))
+    assert story.monitor == "val_loss"  # its way is not known, so no checkpoint is called the best by it
+    saved = {"step": 1, "metrics": {}, "costs": {}, "monitor": "val_iou", "mode": "max"}
+    story = write(tmp_path / "known", ("begin", {"at": 1.0, **unknown}), ("save", saved))
+    assert (story.monitor, story.mode) == ("val_iou", "max")
+    asked_for = story_of(Run(tmp_path / "known"), "loss")
+    assert (asked_for.monitor, asked_for.mode) == ("loss", "min")
+
+
+def test_runs_are_called_by_what_tells_them_apart():
+    assert labels(["runs/a", "runs/b"]) == ["a", "b"]
+    assert labels(["x/run", "s3://bucket/y/run"]) == ["x/run", "y/run"]
+    assert labels(["C:\\runs\\a", "b"]) == ["a", "b"]
+    assert labels(["/", "/"]) == ["/ (1)", "/ (2)"]
+
+
+def test_rows_that_differ_are_known():
+    rows = side_by_side([{"a": "1", "b": "2"}, {"a": "1", "c": "3"}])
+    assert [(row.name, row.cells, row.differs) for row in rows] == [
+        ("a", ["1", "1"], False),
+        ("b", ["2", ""], True),
+        ("c", ["", "3"], True),
+    ]

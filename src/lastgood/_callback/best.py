@@ -11,13 +11,14 @@ class Best:
     """The best value of the saves so far. Only training's thread changes it, when a save has succeeded.
 
     Attributes:
+        threshold: The value that the first save had to beat; None if there was none.
         value: The best value; None before the first.
         coming: What it will be when the saves under way are durable.
     """
 
     def __init__(self, value: float | None) -> None:
         """Begin with the value that the first save has to beat."""
-        self.value = self.coming = value
+        self.threshold = self.value = self.coming = value
 
     def judge(self, moment: Moment, monitor: str, mode: Mode) -> tuple[Verdict, float | None]:
         """Compare a moment's value with the best. See :func:`lastgood._policies.monitor.judge`."""

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._engine import newest_first, show_progress
+from .._engine import described, newest_first, show_progress
 from .._group import Meeting
 from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
@@ -26,8 +26,10 @@ _LOGGING_HOOKS = ("on_train_batch_end", "on_test_end", "on_epoch_end")
 class CheckpointHooks(StockMethods):
     """The hooks of the callback, each of which reads as what happens there."""
 
+    save_freq: Any
     save_last: bool
     resume: bool
+    period: int
     load_weights_on_restart: bool
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -79,7 +81,7 @@ class CheckpointHooks(StockMethods):
         self._saves.report()
         if not self._begun:  # by now a restart has said which run it continues
             self._begun = True
-            self._engine.note_begin(self._adapter(), self._session.resumed)
+            self._engine.note_begin(self._adapter(), self._session.resumed, **self._described())
             self._continue_steps()
         self._epoch = epoch
         self._schedule.begin(time.monotonic())
@@ -157,6 +159,21 @@ class CheckpointHooks(StockMethods):
         self._engine.council.raise_deferred()
 
     # What they share
+
+    def _described(self) -> dict[str, Any]:
+        """Return what the journal says of this ``fit`` beside what the engine knows."""
+        params = getattr(self, "params", None) or {}
+        settings = described(
+            save_best_only=self.save_best_only,
+            save_freq=self.save_freq,
+            period=self.period if self.period > 1 else None,
+            initial_value_threshold=self._saves.best.threshold,
+            save_last=self.save_last,
+            resume=self.resume,
+            load_weights_on_restart=self.load_weights_on_restart or None,
+            verbose=self.verbose,
+        )
+        return {"settings": settings, **described(epochs=params.get("epochs"), batches=params.get("steps"))}
 
     def _may_save_at_once(self, fit: FitAdapter) -> bool:
         """Return True if a save may come with the first step of training."""

@@ -1,40 +1,74 @@
-"""``report``: a run as a page."""
+"""``report``: a run as a page, or several beside each other."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .._errors import SaveError
+from .._errors import ArgumentError, SaveError
 from .._report import charts, page
+from .._report.comparison import labels, metrics_of
 from .._report.story import Story
 from .._run.run import open_run, story_of
 from .._storage import LOCAL
 from . import output
-from .listing import Directory, Mode, Monitor
 
 
 def report(
-    run: Directory,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in; several are compared."),
+    ],
     to: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page.")] = Path("report.html"),
     png: Annotated[Path | None, typer.Option(help="Where to write the curves as a picture.")] = None,
-    monitor: Monitor = "val_loss",
-    mode: Mode = "auto",
+    monitor: Annotated[
+        str | None, typer.Option(help="The metric that says which is best.", show_default="the run's own")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(help="How it improves: min, max, or auto, by its name.", show_default="the run's own"),
+    ] = None,
     json: output.AsJson = False,
 ) -> None:
-    """Write a page about a run that needs nothing else to be looked at: curves, checkpoints, what saves cost."""
-    story = story_of(open_run(run), monitor, mode)
-    page.write_report(story, to)
+    """Write a page about a run that needs nothing else to be looked at: curves, checkpoints, starts, settings.
+
+    Of several runs, it shows the curves over each other, the best checkpoints, and where the settings differ.
+    """
+    stories = _stories(runs, monitor, mode)
+    if len(stories) == 1:
+        page.write_report(next(iter(stories.values())), to)
+    else:
+        page.write_comparison(stories, to)
     written = [str(to)]
     if png is not None:
-        _write_picture(story, png)
+        _write_picture(stories, png)
         written.append(str(png))
     output.write_done("wrote", *written, as_json=json)
 
 
-def _write_picture(story: Story, path: Path) -> None:
+def _stories(runs: list[str], monitor: str | None, mode: str | None) -> dict[str, Story]:
+    """Return what there is to tell of each run, by what to call it; the first says by what they are ranked.
+
+    Raises:
+        ArgumentError: There is no such directory, or it is given twice.
+    """
+    opened = [open_run(run) for run in runs]
+    places = [str(run.directory) for run in opened]
+    if twice := {place for place in places if places.count(place) > 1}:
+        raise ArgumentError(f"The run {min(twice)!r} is given twice. Pass the directories of different runs.")
+    first = story_of(opened[0], monitor, mode)
+    others = (story_of(run, first.monitor, first.mode) for run in opened[1:])
+    return dict(zip(labels(places), (first, *others), strict=True))
+
+
+def _write_picture(stories: dict[str, Story], path: Path) -> None:
+    several, story = len(stories) > 1, next(iter(stories.values()))
     try:
         with LOCAL.stage(path, path.suffix) as stage:
-            charts.picture(story, stage.path)
+            if several:
+                names = metrics_of(stories.values(), story.monitor)
+                charts.comparing_picture(stories, names, stage.path)
+            else:
+                charts.picture(story, stage.path)
     except OSError as error:
         raise SaveError.during("write the picture", path, error) from error

@@ -3,6 +3,16 @@
 from .announcer import Announcer
 from .engine import Engine, newest_first
 from .progress import show_progress
-from .settings import Background, OnSave, Settings, moved
+from .settings import Background, OnSave, Settings, described, moved
 
-__all__ = ["Announcer", "Background", "Engine", "OnSave", "Settings", "moved", "newest_first", "show_progress"]
+__all__ = [
+    "Announcer",
+    "Background",
+    "Engine",
+    "OnSave",
+    "Settings",
+    "described",
+    "moved",
+    "newest_first",
+    "show_progress",
+]

@@ -5,7 +5,6 @@ ended saves <- Engine.ended <- next hook, or next call
 """
 
 import contextlib
-import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from .._moment import Moment
 from .._policies.monitor import Direction, Mode, resolve_direction
 from .._record import Record
 from .._run import Keeper, Run, Series, by_age
-from .._saving import Save, Saver, SaveStats, environment, record_of
+from .._saving import Save, Saver, SaveStats, beginning, record_of
 from .._storage import Location
 from . import preflight
 from .council import Council
@@ -120,7 +119,7 @@ class Engine:
     def change(self, settings: Settings) -> None:
         """Take other settings from the next save on."""
         self._saver.wait()
-        self.settings, self._direction = settings, None
+        self.settings, self._direction, self.keeper.ranking = settings, None, {}
         self._saver.format = settings.format
         self._move(replace(self.series, template=settings.template, format=settings.format, storage=settings.storage))
 
@@ -136,9 +135,11 @@ class Engine:
             if claimed:
                 self._claim()
 
-    def note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:
+    def note_begin(self, adapter: ModelAdapter, resumed: str | None, **fit: Any) -> None:
         """Note in the journal that training begins; by now a restart has said which run it continues."""
-        self.keeper.note("begin", resumed=resumed, environment=environment(adapter))
+        if self.keeper.is_kept:
+            settings = {**self.settings.described(), **fit.pop("settings", {})}
+            self.keeper.note("begin", resumed=resumed, **beginning(adapter, settings, fit))
 
     def end(self, *, stopped: bool | None) -> None:
         """Note that training has ended, and leave the paths to others.
@@ -217,11 +218,9 @@ class Engine:
             settings = self.settings
             self._direction = resolve_direction(settings.monitor, settings.mode, adapter.metric_directions())
             if self._direction.guessed:
-                warnings.warn(
-                    f"{settings.owner} takes less '{settings.monitor}' to be better, since nothing says otherwise. "
-                    "Pass mode='min' or mode='max'.",
-                    stacklevel=3,
-                )
+                preflight.warn_of_guess(settings.owner, settings.monitor)
+            else:
+                self.keeper.ranking = {"monitor": settings.monitor, "mode": self._direction.mode}
         return self._direction
 
     def attach_late(self, metrics: Mapping[str, float], step: int) -> None:

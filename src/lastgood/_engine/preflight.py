@@ -105,6 +105,14 @@ def warn_of_limits(series: Series) -> None:
         )
 
 
+def warn_of_guess(owner: str, monitor: str) -> None:
+    """Warn that nothing says how the monitored metric improves."""
+    warnings.warn(
+        f"{owner} takes less '{monitor}' to be better, since nothing says otherwise. Pass mode='min' or mode='max'.",
+        stacklevel=4,
+    )
+
+
 def warn_of_space(directory: Location, needed: int) -> None:
     """Warn if there is less free space than a save and the checkpoint before it need.
 

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ from .story import Story, steps_of
 
 # In the page, CSS gives these their colors, for light and for dark; a picture has them as they are.
 INK, GRID = "#1c2733", "#d5dbe1"
-COLORS = ("#1f6fb4", "#d1661c", "#2e8540", "#8250a8")
+COLORS = ("#1f6fb4", "#d1661c", "#2e8540", "#8250a8", "#b8336a", "#0f7f8c", "#7a6a10", "#5c6470")
+_LINES = ("-", "--", "-.", ":")
+_LONGEST = 24  # letters of a name in a legend
 _INCHES = (5.2, 2.7)  # so that a phone shows its text at about 10 pixels
 
 
@@ -54,9 +56,13 @@ def cost_chart(story: Story) -> str:
 def size_chart(story: Story) -> str:
     """Return the SVG of how large checkpoints were."""
     figure, axes = _figure()
-    axes[0].plot([cost.step for cost in story.costs], [cost.size / 1e6 for cost in story.costs], ".-", color=COLORS[0])
+    steps = [cost.step for cost in story.costs]
+    axes[0].plot(steps, [cost.size / 1e6 for cost in story.costs], ".-", color=COLORS[0], label="each checkpoint")
+    kept = [cost.kept / 1e6 for cost in story.costs]
+    axes[0].plot(steps, kept, ".-", color=COLORS[1], label="all together")
     axes[0].set_ylim(bottom=0)
     axes[0].set_ylabel("MB", color=INK, fontsize=10)
+    _legend(axes[0])
     return _svg(figure)
 
 
@@ -67,6 +73,59 @@ def picture(story: Story, path: Path) -> None:
     for each, names in zip(axes, families, strict=False):
         _draw_metrics(each, story, names)
     figure.savefig(path, dpi=150, facecolor="white")
+
+
+def comparing_chart(stories: Mapping[str, Story], name: str, *, over_time: bool = False) -> str:
+    """Return the SVG of one metric of several runs.
+
+    Args:
+        stories: The runs, by what they are called.
+        name: The metric.
+        over_time: Whether to draw it over the time that they have trained, rather than over steps.
+    """
+    figure, axes = _figure()
+    _draw_compared(axes[0], stories, name, over_time=over_time)
+    return _svg(figure)
+
+
+def comparing_picture(stories: Mapping[str, Story], names: Sequence[str], path: Path) -> None:
+    """Write the curves of several runs to a picture, one below another for each metric."""
+    figure, axes = _figure(max(1, len(names)))
+    for each, name in zip(axes, names, strict=False):
+        _draw_compared(each, stories, name)
+        each.set_ylabel(_short(name), color=INK, fontsize=10, parse_math=False)
+    figure.savefig(path, dpi=150, facecolor="white")
+
+
+def _draw_compared(axes: Any, stories: Mapping[str, Story], name: str, *, over_time: bool = False) -> None:
+    """Draw a metric of several runs, each with a color and a kind of line of its own, and the best ones marked."""
+    unit, length = _unit(max((max(each.elapsed.values(), default=0.0) for each in stories.values()), default=0.0))
+    for i, (label, story) in enumerate(stories.items()):
+        curve = {step: value for step, value in story.curves.get(name, {}).items() if math.isfinite(value)}
+        if over_time:
+            curve = {step: value for step, value in curve.items() if step in story.elapsed}
+        at = {step: story.elapsed[step] / length if over_time else step for step in curve}
+        color, line = COLORS[i % len(COLORS)], _LINES[(i + i // len(COLORS)) % len(_LINES)]
+        alone = "o" if len(curve) == 1 else None
+        values = list(curve.values())
+        axes.plot(list(at.values()), values, line, marker=alone, color=color, linewidth=1.6, label=_short(label))
+        best = story.best.step if story.best is not None and name == story.monitor else None
+        if best in curve:
+            axes.plot([at[best]], [curve[best]], "*", color=color, markersize=11)
+    if over_time:
+        axes.set_xlabel(f"{unit} of training", color=INK, fontsize=10)
+    _legend(axes)
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """Return what to count a time in: its name, and its seconds."""
+    units = (("hours", 3600.0), ("minutes", 60.0))
+    return next((unit for unit in units if seconds >= 2 * unit[1]), ("seconds", 1.0))
+
+
+def _short(label: str) -> str:
+    """Return a name that a legend has room for."""
+    return label if len(label) <= _LONGEST else f"{label[: _LONGEST // 2]}…{label[-_LONGEST // 2 :]}"
 
 
 def _draw_metrics(axes: Any, story: Story, names: Sequence[str]) -> None:
@@ -90,8 +149,13 @@ def _draw_metrics(axes: Any, story: Story, names: Sequence[str]) -> None:
 
 
 def _legend(axes: Any) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3}
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        place = {
+            "loc": "lower left",
+            "bbox_to_anchor": (0, 1),
+            "ncols": 2 if max(map(len, labels)) > _LONGEST // 2 else 3,
+        }
         made = axes.legend(**place, fontsize=9, labelcolor=INK, facecolor="none", edgecolor="none", framealpha=0.0)
         for text in made.get_texts():  # the name of a metric, in which $ is no formula
             text.set_parse_math(False)

@@ -2,15 +2,19 @@
 
 import html
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .._errors import MissingExtraError, SaveError
 from .._storage import LOCAL
-from . import charts
-from .story import Story, when
+from . import charts, comparison
+from .story import Curve, Story
+from .values import duration, number, size, when
 
 _HERE = Path(__file__).parent
+_AT_A_GLANCE = 8  # checkpoints
+_DASHES = ("", "6 3", "6 2 1 2", "1.5 2.5")  # as the lines of the charts
 
 
 def write_report(story: Story, path: Path) -> None:
@@ -24,7 +28,20 @@ def write_report(story: Story, path: Path) -> None:
         MissingExtraError: What draws and lays out the page is not installed.
         SaveError: The page cannot be written.
     """
-    page = render(story)
+    _write(render(story), path)
+
+
+def write_comparison(stories: Mapping[str, Story], path: Path) -> None:
+    """Write a page about several runs. See :func:`write_report`.
+
+    Args:
+        stories: What it tells, by what each run is called; all are ranked by the same metric.
+        path: Where to; whole, or not at all.
+    """
+    _write(render_comparison(stories), path)
+
+
+def _write(page: str, path: Path) -> None:
     try:
         LOCAL.put(path, page.encode())
     except OSError as error:
@@ -33,9 +50,61 @@ def write_report(story: Story, path: Path) -> None:
 
 def render(story: Story) -> str:
     """Return the page of a run's story."""
+    return _fill(
+        "page.html",
+        story=story,
+        charts=_metric_charts(story, len(story.curves)),
+        costs=_cost_charts(story),
+        metrics=sorted(story.curves),
+        rows=_rows(story),
+        starts=list(story.starts.changes())[::-1],
+        place={**story.place, **story.environment},
+    )
+
+
+def render_glance(story: Story) -> str:
+    """Return the essential of a run's story: how it stands, its curves, its newest checkpoints and the best.
+
+    Of the metrics, it has the monitored one and the loss.
+    """
+    rows = _rows(story)
+    shown = [row for i, row in enumerate(rows) if i < _AT_A_GLANCE or row["marks"]]
+    left = len(rows) - len(shown)
+    said = "Newest first" if not left else f"The newest, the best and the pinned; {left} more are not shown"
+    metrics = [name for name in sorted(story.curves) if name in {story.monitor, *story.families().get("loss", ())}]
+    return _fill("glance.html", story=story, charts=_metric_charts(story, 2), metrics=metrics, rows=shown, said=said)
+
+
+def render_comparison(stories: Mapping[str, Story]) -> str:
+    """Return the page of several runs beside each other, by what each is called."""
+    told = list(stories.values())
+    return _fill(
+        "comparison.html",
+        stories=told,
+        labels=list(stories),
+        keys=[_key(i) for i in range(len(told))],
+        monitor=told[0].monitor,
+        mode=told[0].mode,
+        best=comparison.best_checkpoints(told),
+        overview=comparison.overview(told),
+        settings=comparison.side_by_side([story.start.all_facts() if story.start else {} for story in told]),
+        charts=_compared_charts(stories),
+    )
+
+
+def framed(story: Story) -> str:
+    """Return the essential of a run's report as an element that keeps its looks to itself, for a notebook.
+
+    Raises:
+        MissingExtraError: What draws and lays out the page is not installed.
+    """
+    page = html.escape(render_glance(story))
+    return f'<iframe srcdoc="{page}" title="Checkpoints" style="width: 100%; height: 40rem; border: 0"></iframe>'
+
+
+def _fill(name: str, **values: Any) -> str:
     try:
         from jinja2 import Environment, FileSystemLoader
-        from markupsafe import Markup
     except ModuleNotFoundError as error:
         raise MissingExtraError.for_feature("A report", "jinja2", "report") from error
     environment = Environment(
@@ -45,68 +114,102 @@ def render(story: Story) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    drawn = [
-        {"title": family, "svg": Markup(_for_page(charts.metric_chart(story, names))), "told": _told(story, names)}
-        for family, names in story.families().items()
+    shown = {"when": when, "number": number, "size": size, "duration": duration, "trained": comparison.trained}
+    return environment.get_template(name).render(**shown, **values)
+
+
+# The charts, each with what it shows in words
+
+
+def _chart(title: str, svg: str, told: str) -> dict[str, Any]:
+    """Return a drawing for the page.
+
+    Its parts are hidden from screen readers, which get its text, and it is as wide as the page.
+    """
+    head = '<svg aria-hidden="true" focusable="false" '
+    shown = head + re.sub(r'\b(width|height)="[^"]*" ?', "", svg[len("<svg ") :], count=2)
+    return {"title": title, "svg": _markup(shown), "told": told}
+
+
+def _markup(text: str) -> Any:
+    try:
+        from markupsafe import Markup
+    except ModuleNotFoundError as error:
+        raise MissingExtraError.for_feature("A report", "jinja2", "report") from error
+    return Markup(text)
+
+
+def _metric_charts(story: Story, most: int) -> list[dict[str, Any]]:
+    return [
+        _chart(family, charts.metric_chart(story, names), _told(story, names))
+        for family, names in list(story.families().items())[:most]
     ]
-    draw = (charts.cost_chart, charts.size_chart) if story.costs else ()
-    costs = [Markup(_for_page(chart(story))) for chart in draw]
-    metrics = sorted(story.curves)
-    return environment.get_template("page.html").render(
-        story=story,
-        charts=drawn,
-        cost_charts=costs,
-        metrics=metrics,
-        when=when,
-        number=_number,
-        size=_size,
-        rows=_rows(story),
+
+
+def _cost_charts(story: Story) -> list[dict[str, Any]]:
+    costs = story.costs
+    if not costs:
+        return []
+    held = sum(cost.held for cost in costs)
+    share = f", {held / story.trained:.1%} of its time" if story.trained > held else ""
+    seconds = f"{len(costs)} saves. Training waited {duration(held)} for them in all{share}."
+    sizes = (
+        f"The last checkpoint takes {size(costs[-1].size)}, the largest {size(max(cost.size for cost in costs))}. "
+        f"Together, the checkpoints took up to {size(max(cost.kept for cost in costs))}."
+    )
+    return [
+        _chart("Time of each save", charts.cost_chart(story), seconds),
+        _chart("Size", charts.size_chart(story), sizes),
+    ]
+
+
+def _compared_charts(stories: Mapping[str, Story]) -> list[dict[str, Any]]:
+    monitor = next(iter(stories.values())).monitor
+    drawn = []
+    for name in comparison.metrics_of(stories.values(), monitor):
+        told = _told_of_several(stories, name)
+        drawn.append(_chart(name, charts.comparing_chart(stories, name), told))
+        if name == monitor and any(story.elapsed.keys() & story.curves.get(name, {}) for story in stories.values()):
+            told = f"Over training time; the time between starts is left out. {_told_times(stories)}"
+            drawn.append(_chart(f"{name} by time", charts.comparing_chart(stories, name, over_time=True), told))
+    return drawn
+
+
+def _told(story: Story, names: Sequence[str]) -> str:
+    """Return what a chart shows, in words."""
+    return f"{'; '.join(f'{name} goes {_from_to(story.curves[name])}' for name in names)}."
+
+
+def _told_of_several(stories: Mapping[str, Story], name: str) -> str:
+    known = {label: story.curves[name] for label, story in stories.items() if story.curves.get(name)}
+    return f"{'; '.join(f'{label} goes {_from_to(curve)}' for label, curve in known.items())}."
+
+
+def _told_times(stories: Mapping[str, Story]) -> str:
+    known = {label: comparison.trained(story) for label, story in stories.items()}
+    return f"{'; '.join(f'{label} trained for {time}' for label, time in known.items() if time)}."
+
+
+def _from_to(curve: Curve) -> str:
+    first, last = min(curve), max(curve)
+    return f"from {number(curve[first])} at step {first} to {number(curve[last])} at step {last}"
+
+
+def _key(place: int) -> Any:
+    """Return a piece of the line that a run has in the charts; see :func:`charts.comparing_chart`."""
+    colors = len(charts.COLORS)
+    dashes = _DASHES[(place + place // colors) % len(_DASHES)]
+    return _markup(
+        f'<svg class="key" viewBox="0 0 26 10" aria-hidden="true" focusable="false"><line x1="0" y1="5" x2="26" y2="5" '
+        f'stroke="var(--curve-{place % colors})" stroke-width="2.5" stroke-dasharray="{dashes or "none"}"/></svg>'
     )
 
 
-def framed(story: Story) -> str:
-    """Return a run's report as an element that keeps its looks to itself, for a notebook.
-
-    Raises:
-        MissingExtraError: What draws and lays out the page is not installed.
-    """
-    page = html.escape(render(story))
-    return f'<iframe srcdoc="{page}" title="Checkpoints" style="width: 100%; height: 40rem; border: 0"></iframe>'
-
-
-def _for_page(svg: str) -> str:
-    """Hide a drawing's parts from screen readers, which get its text, and let it be as wide as the page."""
-    head = '<svg aria-hidden="true" focusable="false" '
-    return head + re.sub(r'\b(width|height)="[^"]*" ?', "", svg[len("<svg ") :], count=2)
-
-
-def _told(story: Story, names: list[str]) -> str:
-    """Return what a chart shows, in words."""
-    parts = []
-    for name in names:
-        curve = story.curves[name]
-        steps = list(curve)
-        parts.append(
-            f"{name} goes from {_number(curve[steps[0]])} at step {steps[0]} to {_number(curve[steps[-1]])} at step "
-            f"{steps[-1]}"
-        )
-    return f"{'; '.join(parts)}."
-
-
 def _rows(story: Story) -> list[dict[str, Any]]:
-    newest_first = list(reversed(list(story.checkpoints.items())))
-    latest = newest_first[0][1] if newest_first else None
+    """Return the lines of the table of checkpoints, the newest first."""
+    latest, best = story.latest, story.best
     rows = []
-    for name, each in newest_first:
-        known = {"best": each is story.best or (story.best is not None and each.path == story.best.path)}
-        known |= {"latest": each is latest, "pinned": each.pinned}
+    for name, each in reversed(list(story.checkpoints.items())):
+        known = {"best": best is not None and each.path == best.path, "latest": each is latest, "pinned": each.pinned}
         rows.append({"at": each, "name": name, "marks": ", ".join(mark for mark, holds in known.items() if holds)})
     return rows
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB"

@@ -38,6 +38,7 @@ class Keeper:
         retention: What to keep.
         wanted: Whether the run is to have a journal.
         publishes: Whether checkpoints of this process appear; if not, another one's do, and it keeps the run.
+        ranking: The monitored metric and the way in which it improves, by name, once that is known.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Keeper:
         self.retention = retention
         self.wanted = retention.prunes
         self.publishes = True
+        self.ranking: Mapping[str, str] = {}
         self._series = series
         self._pinned = pinned
         self._rank_by: tuple[str, Mode] | None = None
@@ -92,6 +94,7 @@ class Keeper:
         self.release()
         moved = Keeper(series, self.retention, self._pinned)
         moved.name, moved.wanted, moved.publishes = self.name, self.wanted, self.publishes
+        moved.ranking = self.ranking
         return moved
 
     def release(self) -> None:
@@ -118,7 +121,8 @@ class Keeper:
             mode: The way in which it improves.
         """
         place = {"step": record.step, "epoch": record.epoch, "batch": record.batch, "created": record.created}
-        self.note("save", path=self._name_of(at), **place, metrics=dict(record.metrics), costs=dict(costs))
+        values = {"metrics": dict(record.metrics), "costs": dict(costs), **self.ranking}
+        self.note("save", path=self._name_of(at), **place, **values)
         self._rank_by = (monitor, mode)
         self._has_news = True
         if time.monotonic() >= self._rests_until:

@@ -10,10 +10,10 @@ from typing import Any
 from .._checkpoint import Checkpoint, Problem
 from .._errors import ArgumentError, CorruptCheckpointError, MissingExtraError
 from .._formats import file_suffixes, format_at, holds_checkpoint
-from .._policies.monitor import resolve_direction
+from .._policies.monitor import Mode, resolve_direction
 from .._policies.retention import KeepPolicy, Retention, rank
 from .._report.page import framed
-from .._report.story import Story
+from .._report.story import Story, monitored
 from .._storage import Info, Location, Seen, locate
 from .._threads import each_of
 from .annotations import Annotations
@@ -276,16 +276,30 @@ def _absolute(at: Location) -> PurePath:
     return at.path.absolute() if isinstance(at.path, Path) else at.path
 
 
-def story_of(run: Run, monitor: str = "val_loss", mode: str = "auto") -> Story:
+def story_of(run: Run, monitor: str | None = None, mode: str | None = None) -> Story:
     """Return what a report tells about a run.
 
     Args:
         run: The run.
-        monitor: The metric that says which is best.
-        mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+        monitor: The metric that says which is best; None for the one that its training monitored.
+        mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name; None for that of its training.
     """
+    events = list(run.journal.events())
+    monitor, direction = _ranking(monitor, mode, *(monitored(events) or ("val_loss", "auto")))
     checkpoints = {run.name_of(each): each for each in run.checkpoints}
-    return Story.of(str(run.directory), checkpoints, run.best(monitor, mode), run.journal.events(), monitor)
+    return Story.of(str(run.directory), checkpoints, run.best(monitor, direction), events, monitor, direction)
+
+
+def _ranking(monitor: str | None, mode: str | None, own_monitor: str, own_mode: str) -> tuple[str, Mode]:
+    """Return the metric to rank by, and how it improves: what is asked for, or what the run itself went by.
+
+    Of a run's own metric whose way is not known, nothing is guessed.
+    """
+    own = resolve_direction(own_monitor, mode or own_mode, {})
+    if monitor is None and not own.guessed:
+        return own_monitor, own.mode
+    chosen = monitor or "val_loss"
+    return chosen, own.mode if chosen == own_monitor else resolve_direction(chosen, mode or "auto", {}).mode
 
 
 def open_run(directory: str | os.PathLike[str]) -> Run:

@@ -1,14 +1,23 @@
 """What a checkpoint says of itself, and of what trained it."""
 
+import contextlib
+import math
+import os
 import platform
+import socket
+import sys
 import time
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from typing import Any
 
 from .._formats import Format
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._record import Record
+from .._storage import working_directory
+from .revision import revision
 
 
 def record_of(moment: Moment, adapter: ModelAdapter, file_format: Format, *, run: str, template: str) -> Record:
@@ -34,9 +43,44 @@ def record_of(moment: Moment, adapter: ModelAdapter, file_format: Format, *, run
     )
 
 
+def beginning(adapter: ModelAdapter, settings: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run's journal says of a start of training. Nothing of it is a secret, or costs a batch.
+
+    Args:
+        adapter: The model.
+        settings: The arguments of the callback, or of what a loop saves with.
+        fit: What is known of the ``fit``, such as its epochs.
+    """
+    here = working_directory()
+    return {
+        "environment": environment(adapter),
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "code": revision(here) if here else {},
+        "settings": dict(settings),
+        "training": {**fit, **_model(adapter)},
+    }
+
+
 def environment(adapter: ModelAdapter) -> dict[str, str]:
     """Return what trains a model here, by name."""
-    return {**_versions(adapter), "python": platform.python_version(), "system": platform.platform()}
+    backend = adapter.backend()
+    known = getattr(sys.modules.get(backend), "__version__", None)
+    versions = {**_versions(adapter), **({backend: known} if isinstance(known, str) else {})}
+    return {**versions, "python": platform.python_version(), "system": platform.platform()}
+
+
+def _model(adapter: ModelAdapter) -> dict[str, Any]:
+    """Return how large a model is, and its optimizers, by the attributes that hold them."""
+    facts: dict[str, Any] = {}
+    if count := sum(math.prod(weight.shape) for weight in adapter.weights()):
+        facts["parameters"] = count
+    for name, optimizer in adapter.optimizers().items():
+        facts[name] = type(optimizer).__name__
+        with contextlib.suppress(Exception):  # code of the user's may answer
+            rate = float(adapter.to_numpy(optimizer.learning_rate))
+            facts |= {f"{name} learning rate": rate} if math.isfinite(rate) else {}
+    return facts
 
 
 def _versions(adapter: ModelAdapter) -> dict[str, str]:
