@@ -61,7 +61,8 @@ def _serve():
     """Fork a child for each task that comes in, and wait for it; return the task in the child."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
-    for name in ("helpers.kit", "tensorflow", "h5py", "optree"):  # TensorFlow is what Keras imports in a first `fit`
+    more = os.environ.get("LASTGOOD_PRELOAD", "").split()  # modules that many children of a test import
+    for name in ("helpers.kit", "tensorflow", "h5py", "optree", *more):  # TensorFlow is what a first `fit` imports
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()  # else each child, when it ends, looks through all that was imported
