@@ -33,7 +33,7 @@ nitpicky = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_class_signature = "mixed"
 python_display_short_literal_types = True
 napoleon_google_docstring = True
@@ -43,6 +43,8 @@ napoleon_use_ivar = True
 
 html_theme = "pydata_sphinx_theme"
 html_title = "lastgood"
+html_context = {"default_mode": "auto"}
+html_favicon = "_static/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
