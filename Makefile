@@ -131,7 +131,7 @@ bench-command: .venv/test.stamp  ## measure how long the command takes to list 2
 bench-objects: .venv/test.stamp  ## measure what a save into a bucket costs, on a server on loopback
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/object_store.py $(BENCH)
 
-screenshot: .venv/test.stamp  ## take the picture of a report that the README shows (needs chromium)
+screenshot: .venv/test.stamp  ## take the picture of a report that the guide shows (needs chromium)
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python docs/report_screenshot.py
 
 clean:  ## remove what the targets made

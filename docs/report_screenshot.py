@@ -1,4 +1,4 @@
-"""Takes the picture of a report that the README shows, of the run that `lastgood demo` trains: `make screenshot`."""
+"""Takes the picture of a report that the guide shows, of the run that `lastgood demo` trains: `make screenshot`."""
 
 import shutil
 import subprocess

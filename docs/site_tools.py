@@ -71,7 +71,7 @@ class CommandHelp(Directive):
 
     def _section(self, name, each, context):
         section = nodes.section(ids=[f"lastgood-{name}"], names=[name])
-        with click.Context(each, info_name=name, parent=context, max_content_width=88) as inner:
+        with click.Context(each, info_name=name, parent=context, terminal_width=72) as inner:
             text = each.get_help(inner)
         section += [nodes.title("", f"lastgood {name}"), nodes.literal_block(text, text, language="none")]
         return section
