@@ -15,7 +15,7 @@ def build(site):
     Args:
         site: The directory.
     """
-    strict = ["-b", "html", "-q", "-W", "--keep-going", "-c", str(HERE)]
+    strict = ["-b", "html", "-q", "-E", "-a", "-W", "--keep-going", "-c", str(HERE)]
     english = main([*strict, "-d", f"{site}.doctrees/en", str(HERE / "en"), str(site)])
     chinese = main([*strict, "-t", "zh", "-d", f"{site}.doctrees/zh", str(HERE / "zh"), str(Path(site, "zh"))])
     return english or chinese

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
+import lastgood
 from docs.pages import ROOT, site_pages
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -124,6 +125,12 @@ def test_no_link_is_broken(site):
     links = [(name, link) for name, each in found.items() for link in each.links]
     assert [(name, link) for name, link in links if _is_broken(name, link, found, site)] == []
     assert set(PAGES) <= {name.lstrip("/") for name in found}
+
+
+def test_the_reference_has_every_public_name(site):
+    text = "".join(path.read_text(encoding="utf-8") for path in (site / "reference").glob("*.html"))
+    names = [name for name in lastgood.__all__ if name != "__version__"]
+    assert [name for name in names if f'id="lastgood.{name}"' not in text] == []
 
 
 def _is_broken(name, link, found, site):
