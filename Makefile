@@ -22,7 +22,7 @@ ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_old
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 
-.PHONY: help demo test test-quick test-backends test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-backends test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,6 +33,10 @@ help:  ## show the targets
 
 .venv/demo.stamp: .venv/bin/python pyproject.toml
 	$(PIP) -e . --group demo
+	touch $@
+
+.venv/docs.stamp: .venv/demo.stamp
+	$(PIP) --group docs
 	touch $@
 
 .venv/test.stamp: .venv/demo.stamp
@@ -49,6 +53,9 @@ test: .venv/test.stamp  ## run all tests: those without a framework, then those 
 	$(QUIET) KERAS_BACKEND=tensorflow $(PYTEST) $(ON_KERAS)
 	$(QUIET) KERAS_BACKEND=tensorflow TF_USE_LEGACY_KERAS=1 $(PYTEST) $(ON_BOTH) $(ON_TF_KERAS)
 	$(QUIET) env -u KERAS_BACKEND $(PYTEST) $(ON_ANY)
+
+docs: .venv/docs.stamp  ## build the documentation in English and Chinese into build/site
+	$(QUIET) $(BIN)/python docs/build.py
 
 crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
 	$(QUIET) $(BIN)/python tests/scenarios/crash/matrix.py --peers
@@ -128,4 +135,4 @@ screenshot: .venv/test.stamp  ## take the pictures of a report that the document
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python docs/report_screenshot.py
 
 clean:  ## remove what the targets made
-	rm -rf .venv runs
+	rm -rf .venv runs build

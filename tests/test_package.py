@@ -16,7 +16,7 @@ ROOT = SOURCE.parent.parent
 LONGEST_CLASS = 250
 
 # The rooms, and the modules that stand by themselves, lowest first. A module imports from its own room and from those
-# on the lines before. The page `docs/design.md` draws its list from this one.
+# on the lines before. The page `docs/en/contributing/rooms.md` has the same list.
 ORDER = [
     ("_errors", "the exception tree"),
     ("_threads", "work beside work"),
@@ -203,8 +203,8 @@ def test_what_is_looked_at_needs_no_framework():
     assert not wrong
 
 
-def test_the_page_on_the_design_has_the_same_order():
-    text = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+def test_the_page_on_the_rooms_has_the_same_order():
+    text = (ROOT / "docs/en/contributing/rooms.md").read_text(encoding="utf-8")
     block = text.partition("<!-- the order of tests/test_package.py, highest first -->\n```text\n")[2]
     drawn = list(takewhile(lambda line: line != "```", block.splitlines()))
     names = {name: f"{name}/" if (SOURCE / name).is_dir() else f"{name}.py" for name, _ in ORDER}

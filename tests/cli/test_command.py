@@ -244,10 +244,17 @@ def test_shell_completion_is_offered(command):
     assert "--install-completion" in command("--help")
 
 
-def test_the_readme_shows_what_is_printed(run, command):
+def test_the_guide_and_the_readme_show_what_is_printed(run, command):
     """Sizes and ages apart, which differ from time to time."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    shown = lines(re.search(r"^```text\n(.*?)^```", readme, re.M | re.S)[1])
+    root = Path(__file__).parents[2]
+    guide, readme = (
+        re.search(
+            r"^```text\n(\$ lastgood ls digits\n.*?)^```", (root / name).read_text(encoding="utf-8"), re.M | re.S
+        )[1]
+        for name in ("docs/en/guides/command-line.md", "README.md")
+    )
+    assert guide.startswith(readme)
+    shown = lines(guide)
     printed = []
     for line in shown:
         if line.startswith("$ lastgood "):

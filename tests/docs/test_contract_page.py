@@ -1,12 +1,14 @@
 """The contract's page: every line that a test cites is there, and its table of formats is the one that the code has."""
 
+import inspect
 import re
 from pathlib import Path
 
+from lastgood import ModelCheckpoint
 from lastgood._formats.registry import FORMATS
 
 ROOT = Path(__file__).parents[2]
-CONTRACT = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
+CONTRACT = (ROOT / "docs/en/reference/contract.md").read_text(encoding="utf-8")
 
 
 def test_the_lines_that_tests_cite_are_there():
@@ -16,6 +18,12 @@ def test_the_lines_that_tests_cite_are_there():
     cited = set(map(int, re.findall(r"def test_line_(\d+)", sources)))
     assert cited
     assert cited <= set(numbers)
+
+
+def test_the_signature_that_it_shows_begins_with_kerass_nine_arguments():
+    shown = re.search(r"^ModelCheckpoint\(filepath, (.*?) \*, \.\.\., \*\*kwargs\)$", CONTRACT, re.M | re.S)[1]
+    parameters = list(inspect.signature(ModelCheckpoint).parameters.values())[1:9]
+    assert re.findall(r"(\w+)=([^,]+),", shown) == [(p.name, repr(p.default).replace("'", '"')) for p in parameters]
 
 
 def test_its_table_of_formats_has_every_ending():

@@ -1,4 +1,4 @@
-"""The wheel and the sdist: what is in them, that they install, and that the README's first example runs then.
+"""The wheel and the sdist: what is in them, that they install, and that the quickstart's first example runs then.
 
 `make dist` builds them, installs the wheel into empty environments with all that it asks for, and runs the sdist's own
 tests. `make test` borrows the libraries of the tests' environment instead, and runs a part of the tests.
@@ -119,7 +119,8 @@ def python(request, built, tmp_path, backend):
 def test_the_first_example_runs_where_it_is_installed(python, tmp_path, backend):
     imported = run(python, "-c", "import lastgood; print(lastgood.__file__)", cwd=tmp_path).strip()
     assert Path(imported).is_relative_to(Path(python).parents[1])
-    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)[1]
+    quickstart = (ROOT / "docs/en/start/quickstart.md").read_text(encoding="utf-8")
+    example = re.search(r"```python\n(.*?)```", quickstart, re.S)[1]
     settings = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     assert 0 <= float(run(python, "-W", "ignore", "-c", example, cwd=tmp_path, **settings)) <= 1
     saved = {path.name for path in (tmp_path / "runs").glob("*.keras")}

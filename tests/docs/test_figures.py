@@ -1,0 +1,94 @@
+"""Every figure of the documents is one of a result that is kept in the repository."""
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+
+import pytest
+
+from docs.pages import READMES, ROOT, all_pages, rows_of, text_of
+
+RESULTS = ROOT / "benchmarks" / "results"
+FORMS = ("TensorFlow checkpoint", "SavedModel", ".h5 model", ".keras", ".weights.h5")  # of tf_keras, in its table
+COLUMNS = ("stock .keras", "lastgood .keras", "stock .weights.h5", "lastgood .weights.h5", "OrbaxCheckpoint")
+FAULTS = {"SIGKILL": "SIGKILL", "power cut": "power cut|断电", "full disk": "full disk|磁盘写满"}
+WITH_COMMENT = re.compile(r"([\d.]+)<!-- (\S+\.json): (.+?)( \* 1000)? -->")
+NOT_KEPT = {"docs/en/contributing/measurements.md": "## Noted while building"}
+LANGUAGES = ("en", "zh")
+
+
+@cache
+def _results(name):
+    return json.loads((RESULTS / name).read_text())
+
+
+def _look_up(found, path):
+    """Return the number at a path whose keys are joined by slashes, and may have slashes in them."""
+    if not path:
+        return found
+    if isinstance(found, list):
+        index, _, rest = path.partition("/")
+        return _look_up(found[int(index)], rest)
+    keys = [key for key in found if f"{path}/".startswith(f"{key}/")]
+    return _look_up(found[max(keys, key=len)], path[len(max(keys, key=len)) + 1 :])
+
+
+@pytest.mark.parametrize("page", all_pages())
+def test_each_figure_with_a_comment_is_that_of_the_result(page):
+    for shown, name, path, thousand in WITH_COMMENT.findall(text_of(page)):
+        value = _look_up(_results(name), path) * (1000 if thousand else 1)
+        assert f"{value:.{len(shown.partition('.')[2])}f}" == shown, (name, path)
+
+
+def test_there_are_figures_with_comments():
+    pages = {page for page in all_pages() if WITH_COMMENT.search(text_of(page))}
+    assert {"docs/en/ideas/cost.md", "docs/zh/ideas/cost.md", "docs/en/contributing/measurements.md"} <= pages
+
+
+@pytest.mark.parametrize("page", [page for page in all_pages() if page != "CHANGELOG.md"])
+def test_no_figure_in_a_sentence_is_without_a_comment(page):
+    """A time with a decimal point has been measured. Those in tables are compared with the whole table."""
+    text = text_of(page).partition(NOT_KEPT.get(page, "\0"))[0]
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("|")]
+    text = re.sub(r"```.*?```", "", "\n".join(lines), flags=re.S)
+    assert not re.findall(r"\d\.\d+ (?:s|ms|seconds|秒|毫秒)\b", text)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_of_saves_is_that_of_the_benchmark(language):
+    results = _results("saves.json")["backends"]
+    expected = {
+        backend: [f"{result['fit'][column]['median']:.2f} s" for column in COLUMNS]
+        for backend, result in results.items()
+    }
+    assert rows_of(f"docs/{language}/ideas/cost.md", "jax|torch|tensorflow") == expected
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_of_tf_keras_is_that_of_its_benchmark(language):
+    fit = _results("tf_keras.json")["fit"]
+    expected = [tuple(f"{fit[f'{who} {form}']['median']:.2f}" for who in ("stock", "lastgood")) for form in FORMS]
+    text = text_of(f"docs/{language}/guides/tf-keras.md")
+    assert re.findall(r"^\| [^|]+ \| ([\d.]+) s \| ([\d.]+) s \|$", text, re.M) == expected
+
+
+@pytest.fixture(scope="module")
+def crashes():
+    """The table of what `make crash` has found, as it is made from the results."""
+    command = [sys.executable, "-c", "from scenarios.crash import table; print(*table.table(), sep='\\n')"]
+    return subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True).stdout
+
+
+def test_the_table_of_faults_is_what_was_found(crashes):
+    assert crashes in text_of("GUARANTEES.md")
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_the_readme_has_lines_of_that_table(page, crashes):
+    found = {row.split(" | ")[0].strip("| "): row.strip("|").split(" | ")[1:] for row in crashes.splitlines()}
+    for fault, names in FAULTS.items():
+        (cells,) = rows_of(page, names).values()
+        counts = [re.match(r"(\d+) of (\d+)", cell).groups() for cell in found[fault]]
+        assert [tuple(re.findall(r"\d+", cell)) for cell in cells] == counts
