@@ -15,7 +15,7 @@ ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retenti
 # What needs no framework, and what is tried with one backend beside those: whole programs, and what crosses rooms.
 NO_KERAS := $(filter-out tests/scenarios tests/on_tf_keras tests/cli tests/docs tests/versions tests/helpers tests/conftest.py \
 	tests/__pycache__, $(wildcard tests/*))
-ON_JAX := tests/cli tests/docs tests/versions $(addprefix tests/scenarios/, attacks crowds damage environments file_systems install \
+ON_JAX := tests/cli tests/docs tests/versions $(addprefix tests/scenarios/, attacks crowds damage environments file_systems hosts install \
 	systems test_older_checkpoints.py)
 ON_TORCH := tests/scenarios/buckets
 ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_older_checkpoints.py

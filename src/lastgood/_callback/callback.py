@@ -174,7 +174,7 @@ class CheckpointCallback(CheckpointHooks):
     @property
     def run(self) -> Run:
         """The directory that this callback saves into, to look at its checkpoints."""
-        return self._engine.run
+        return self._engine.keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:

@@ -16,7 +16,7 @@ from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.monitor import Direction, Mode, resolve_direction
 from .._record import Record
-from .._run import Keeper, Run, Series, by_age
+from .._run import Keeper, Series, by_age
 from .._saving import Save, Saver, SaveStats, beginning, record_of
 from .._storage import Location
 from . import preflight
@@ -82,6 +82,8 @@ class Engine:
         settings = self.settings
         self._follow_directory()
         self.keeper.publishes = self._saver.publishes = adapter.is_chief() and self.council.group.is_chief
+        if not self.council.group.is_alone:
+            preflight.check_whole(adapter)
         if not self.council.group.is_chief:
             settings.format.check_model(adapter)
             adapter.build_optimizer()
@@ -267,11 +269,6 @@ class Engine:
     def unreported(self) -> tuple[Save, ...]:
         """The saves that :meth:`ended` has not given yet."""
         return self._saver.unreported
-
-    @property
-    def run(self) -> Run:
-        """The directory that is saved into."""
-        return self.keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:

@@ -210,7 +210,7 @@ class Checkpointer:
     @property
     def run(self) -> Run:
         """The directory that is saved into, to look at its checkpoints."""
-        return self._engine.run
+        return self._engine.keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:

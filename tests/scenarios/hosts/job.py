@@ -39,6 +39,8 @@ class Blow(keras.callbacks.Callback):
             self.checkpoint.wait()
             time.sleep(GIVEN.get("lags", 0))
             os._exit(9)
+        if self.done == GIVEN.get("sleep_after"):
+            time.sleep(GIVEN["sleeps"])
         if self.done == GIVEN.get("term_after") and GIVEN.get("whom", 0) == RANK:
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -49,9 +51,9 @@ def distribution():
     count = len(jax.devices())
     mesh = keras.distribution.DeviceMesh(tuple(GIVEN["mesh"]), ["batch", "model"], jax.devices()[:count])
     layout = keras.distribution.LayoutMap(mesh)
-    layout["wide/kernel"] = (None, "model")
-    layout["wide/bias"] = ("model",)
-    layout["narrow/kernel"] = ("model", None)
+    layout[".*wide/kernel"] = (None, "model")
+    layout[".*wide/bias"] = ("model",)
+    layout[".*narrow/kernel"] = ("model", None)
     return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
 
 

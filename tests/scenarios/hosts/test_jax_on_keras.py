@@ -87,3 +87,29 @@ def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
     (refused,) = harness.run(apart, size=1)
     assert "RestoreError" in refused.stderr
     assert "Start 2 processes" in refused.stderr
+
+
+def test_state_that_is_split_over_processes_is_refused_before_training(tmp_path):
+    given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras")}
+    first, second = harness.run(given)
+    assert "ArgumentError: The variable" in first.stderr
+    assert "is split over the devices of several processes" in first.stderr
+    assert "is split over the devices of several processes" in second.stderr
+
+
+def test_a_model_split_over_the_devices_of_one_process_is_saved_and_continued_exactly(tmp_path):
+    given = {"kind": "model_parallel", "mesh": [2, 4], "devices": 8, "save_freq": 3, "arguments": {"resume": True}}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras")}, size=1)
+    cut = {**given, "path": str(tmp_path / "b" / "{epoch}-{batch}.keras")}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7}, size=1)] == [9]
+    assert trained(harness.results({**cut, "seed": 7}, size=1)) == trained(whole)
+    newest = max((tmp_path / "b").glob("*.keras"))
+    for mine, theirs in zip(keras.saving.load_model(newest).weights, whole[0]["weights"], strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
+
+
+def test_a_process_that_does_not_come_fails_the_save_on_the_other(tmp_path):
+    given = {"path": str(tmp_path / "{epoch}.keras"), "timeout": 2, "process 1": {"sleep_after": 4, "sleeps": 30}}
+    first, _ = harness.run(given)
+    assert "GroupError: Process 1 of 2 has not answered for 2 s" in first.stderr
+    assert names(tmp_path) == []

@@ -1,0 +1,104 @@
+"""How processes agree: here threads, with messages in memory as the services keep them."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from lastgood import GroupError
+from lastgood._group.group import ALONE, Group
+from lastgood._group.mailbox import Mailbox
+
+
+class InMemory(Mailbox):
+    """Messages of one process."""
+
+    def __init__(self):
+        self.messages = {}
+        self._changed = threading.Condition()
+
+    def put(self, name, message):
+        with self._changed:
+            self.messages[name] = message
+            self._changed.notify_all()
+
+    def take(self, name, seconds):
+        with self._changed:
+            self._changed.wait_for(lambda: name in self.messages, seconds)
+            return self.messages.get(name)
+
+    def drop(self, name):
+        self.messages.pop(name, None)
+
+
+def together(part, size=3):
+    """Have each of so many processes do a part with its group; return what each returned or raised, and the mailbox."""
+    mailbox = InMemory()
+
+    def run(rank):
+        try:
+            return part(Group(rank, size, mailbox))
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(size) as pool:
+        return list(pool.map(run, range(size))), mailbox
+
+
+def test_the_chief_tells_and_collects():
+    def part(group):
+        with group.meeting(10) as meeting:
+            told = meeting.tell("a word" if group.is_chief else "unheard")
+            return told, meeting.collect(bytes([group.rank]))
+
+    found, _ = together(part)
+    assert found == [("a word", [b"\0", b"\1", b"\2"]), ("a word", []), ("a word", [])]
+
+
+def test_one_process_alone_needs_no_messages():
+    with ALONE.meeting(10) as meeting:
+        assert meeting.tell(3) == 3
+        assert meeting.collect(b"x") == [b"x"]
+
+
+@pytest.mark.parametrize("culprit", [0, 2])
+def test_what_one_raises_ends_the_meeting_for_all(culprit):
+    def part(group):
+        with group.meeting(10) as meeting:
+            if group.rank == culprit:
+                raise ValueError("too much")
+            meeting.tell(1)
+            meeting.collect()
+
+    found, _ = together(part)
+    assert isinstance(found[culprit], ValueError)
+    for rank in {0, 1, 2} - {culprit}:
+        assert isinstance(found[rank], GroupError)
+        assert f"Process {culprit} of 3" in str(found[rank])
+        assert "ValueError: too much" in str(found[rank])
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+def test_one_that_does_not_come_is_named_after_the_limit(absent):
+    def part(group):
+        if group.rank == absent:
+            return
+        with group.meeting(0.2) as meeting:
+            meeting.tell(1)
+
+    began = time.monotonic()
+    found, _ = together(part)
+    assert time.monotonic() - began < 20
+    assert f"Process {absent} of 3 has not answered" in str(found[2])
+
+
+def test_messages_do_not_pile_up():
+    def part(group):
+        for _ in range(50):
+            with group.meeting(10) as meeting:
+                meeting.tell(1)
+
+    found, mailbox = together(part)
+    assert found == [None] * 3
+    assert len(mailbox.messages) < 10
