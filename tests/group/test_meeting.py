@@ -39,7 +39,7 @@ def together(part, size=3):
     def run(rank):
         try:
             return part(Group(rank, size, mailbox))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is what is looked at
             return error
 
     with ThreadPoolExecutor(size) as pool:
