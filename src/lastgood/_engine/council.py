@@ -8,6 +8,7 @@ decides, the chief decides.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .._group import ALONE, Group, Meeting, group_of
@@ -40,6 +41,10 @@ class Council:
     def join(self, adapter: ModelAdapter) -> None:
         """Find out which other processes train the model that ``adapter`` is of."""
         self.group = group_of(adapter.backend()) if adapter.spans_processes() else ALONE
+
+    def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
+        """Have nothing that the chief does with a model in the block wait for the other processes."""
+        return nullcontext() if self.group.is_alone else adapter.undistributed()
 
     @property
     def is_open(self) -> bool:

@@ -83,10 +83,10 @@ class Engine:
         self._follow_directory()
         self.keeper.publishes = self._saver.publishes = adapter.is_chief() and self.council.group.is_chief
         if not self.council.group.is_alone:
+            adapter.build_optimizer()  # by all: its variables lie on the devices of all
             preflight.check_whole(adapter)
         if not self.council.group.is_chief:
             settings.format.check_model(adapter)
-            adapter.build_optimizer()
             return
         preflight.check_target(self.series)
         settings.format.check_model(adapter)
@@ -98,8 +98,7 @@ class Engine:
             preflight.warn_of_limits(self.series)
         for mirror in self.mirrors:
             preflight.check_mirror(mirror, publishes=self.keeper.publishes, refuse=self._refuses)
-        adapter.build_optimizer()  # by all processes
-        with adapter.undistributed():
+        with self.council.one_acts(adapter):
             self._saver.prepare(adapter, settings.template.text, training, at_once=at_once)
         self.last = None
 
@@ -181,7 +180,7 @@ class Engine:
         if self.settings.retention.prunes:
             self._mode = self.direction(adapter).mode
         save = Save(path, self.series.at(path), self.record(moment, adapter), best)
-        with adapter.undistributed():
+        with self.council.one_acts(adapter):
             self._saver.save(adapter, save, training)
         self.last = save
         return save
