@@ -22,7 +22,7 @@ ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_old
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 
-.PHONY: help demo docs test test-quick test-backends test-resume crash buckets systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-backends test-resume crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill
 
 buckets: .venv/test.stamp  ## have a store fail at every request of a training into it, and of a restart (hours; BUCKETS="--most 300" for less)
 	$(QUIET) KERAS_BACKEND=torch $(BIN)/python tests/scenarios/buckets/matrix.py $(BUCKETS)
+
+hosts: .venv/test.stamp  ## train in several processes on loopback, and kill them (make test runs a part of it)
+	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/hosts
 
 systems: .venv/test.stamp  ## run what needs no framework, and trainings, as on Windows and macOS, whose parts this machine pretends
 	$(QUIET) LASTGOOD_SYSTEMS=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems

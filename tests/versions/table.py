@@ -9,9 +9,14 @@ RESULTS = Path(__file__).with_name("results.json")
 BESIDE = ("jax", "tensorflow-cpu", "tf_keras", "numpy", "h5py", "orbax-checkpoint")
 
 
+def results():
+    """Return what was found, by cell."""
+    return json.loads(RESULTS.read_text())
+
+
 def table():
     """Return the tables as lines of Markdown: a row a Python, a column a release of Keras; then the lowest versions."""
-    found = json.loads(RESULTS.read_text())
+    found = results()
     grid = {}
     for name, cell in found.items():
         python, of = re.fullmatch(r"Python ([\d.]+), (.*)", name).groups()
