@@ -25,7 +25,8 @@ def test_what_is_known_is_shown_and_what_only_tensorflow_reads_is_a_clear_error(
     assert (status, name in text) == (0, True)
     status, text = command("show", tmp_path / name)
     assert (status, "its arrays are read by TensorFlow only" in text, "step      10" in text) == (0, True, True)
-    assert command("verify", tmp_path / name) == (0, "1 of 1 checkpoints are intact\n")
+    status, text = command("verify", tmp_path / name)
+    assert (status, text.strip()) == (0, "1 of 1 checkpoints are intact")  # an older rich puts an empty line before it
     for rest in (
         ("diff", tmp_path / name, tmp_path / "other.weights.h5"),
         ("average", tmp_path / name, tmp_path / "other.weights.h5", "--to", tmp_path / "average.weights.h5"),
