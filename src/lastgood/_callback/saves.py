@@ -116,6 +116,7 @@ class Saves:
             self.save(moment, str(self._engine.series.beside("interrupted")))
         self._engine.wait(copies=True)
         self.report()
+        self._engine.council.raise_deferred()  # after this meeting there is none
 
     def save_last(self, moment: Moment, *, restored: bool) -> None:
         """Save the state that training ends with, unless that has been done; never in another one's place.

@@ -38,6 +38,10 @@ class Council:
         self._deferred: BaseException | None = None
         self._pace = _Pace()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy, or another process, begins with: the meetings are those of this one."""
+        return {**vars(self), "group": ALONE, "_meeting": None, "_deferred": None}
+
     def join(self, adapter: ModelAdapter) -> None:
         """Find out which other processes train the model that ``adapter`` is of."""
         self.group = group_of(adapter.backend()) if adapter.spans_processes() else ALONE

@@ -1,6 +1,5 @@
 """A group of processes that train one model in step."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -36,7 +35,7 @@ class Group:
         self.size = size
         self._mailbox = mailbox
         self.preempted = preempted
-        self._numbers = itertools.count()
+        self._meetings = 0
         self._read: list[str] = []  # messages of the chief that all have read once they have answered the next
 
     @property
@@ -63,7 +62,8 @@ class Group:
         Raises:
             GroupError: A RuntimeError: another process has failed in the block, or has not come to it in time.
         """
-        meeting = Meeting(self.rank, self.size, self._mailbox, f"lastgood/{next(self._numbers)}", seconds, self._read)
+        self._meetings += 1
+        meeting = Meeting(self.rank, self.size, self._mailbox, f"lastgood/{self._meetings}", seconds, self._read)
         meeting.preempted = self.preempted
         try:
             yield meeting
