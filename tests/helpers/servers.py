@@ -3,6 +3,7 @@
 import base64
 import hmac
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,6 +20,7 @@ BUCKET = "checkpoints"
 KEYS = {"AWS_ACCESS_KEY_ID": "anybody", "AWS_SECRET_ACCESS_KEY": "whatever-it-is", "AWS_REGION": "us-east-1"}
 _NO_FILES = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "1"}
 _PATIENCE = 60
+_ATTEMPTS = 3
 
 
 def environment(endpoint):
@@ -35,28 +37,46 @@ def weed():
 @contextmanager
 def seaweedfs(directory):
     """Run SeaweedFS; give the URL at which it speaks S3."""
-    master, volume, filer, s3 = _ports(4)
-    where = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
-    options = [
-        "-s3",
-        "-filer",
-        "-volume.max=50",
-        "-master.volumeSizeLimitMB=256",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-    ]
-    command = [weed(), "server", f"-dir={directory}", "-ip=127.0.0.1", *where, *options]
-    with Path(directory, "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=directory, start_new_session=True)
-    try:
+
+    def command(master, volume, filer, s3):
+        where = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
+        sizes = ["-volume.max=50", "-master.volumeSizeLimitMB=256"]
+        parts = ["-s3", "-filer", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        return [weed(), "server", f"-dir={directory}", "-ip=127.0.0.1", *where, *sizes, *parts]
+
+    def ready(_master, _volume, filer, s3):
         for name in (BUCKET, f"{BUCKET}-other"):
-            _until(lambda name=name: _post(f"http://127.0.0.1:{filer}/buckets/{name}/"), process, directory)
-        _until(lambda: _answers(f"http://127.0.0.1:{s3}/"), process, directory)
-        yield f"http://127.0.0.1:{s3}"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            yield lambda name=name: _post(f"http://127.0.0.1:{filer}/buckets/{name}/")
+        yield lambda: _answers(f"http://127.0.0.1:{s3}/")
+
+    with _served(command, ready, 4, directory) as ports:
+        yield f"http://127.0.0.1:{ports[-1]}"
+
+
+@contextmanager
+def _served(command, ready, count, directory):
+    """Run a server; give its ports once all that `ready` yields works. Other ports if somebody took these first."""
+    for attempt in range(_ATTEMPTS):
+        ports = _ports(count)
+        with Path(directory, "log").open("wb") as log:
+            process = subprocess.Popen(command(*ports), stdout=log, stderr=log, cwd=directory, start_new_session=True)
+        try:
+            try:
+                for works in ready(*ports):
+                    _until(works, process, directory)
+            except RuntimeError:
+                taken = re.search(
+                    "address already in use|EADDRINUSE", Path(directory, "log").read_text(), re.IGNORECASE
+                )
+                if not taken or attempt + 1 == _ATTEMPTS:
+                    raise
+                continue
+            yield ports
+            return
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _post(url):
@@ -84,9 +104,12 @@ def _until(works, process, directory):
 
 
 def _ports(count):
-    """Return free ports; those 10,000 above are free, too, where SeaweedFS talks to itself."""
+    """Return free ports; those 10,000 above are free, too, where SeaweedFS talks to itself.
+
+    All lie below 32768, where Linux begins to take the ports of clients from.
+    """
     found, sockets = [], []
-    for port in range(20000 + os.getpid() % 5000 * 5, 45000):
+    for port in range(10240 + os.getpid() % 1000 * 10, 22700):
         pair = [socket.socket() for _ in range(2)]
         try:
             for each, number in zip(pair, (port, port + 10000), strict=True):
@@ -116,20 +139,18 @@ def azurite():
 @contextmanager
 def azure(directory):
     """Run Azurite; give the environment in which az:// URLs lead to it."""
-    (port,) = _ports(1)
-    options = ["--blobHost", "127.0.0.1", "--location", str(directory), "--skipApiVersionCheck"]
-    with Path(directory, "log").open("wb") as log:
-        command = [azurite(), "--blobPort", str(port), *options]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
-    try:
-        _until(lambda: _make_container(endpoint), process, directory)
-        said = f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={_KEY};BlobEndpoint={endpoint};"
-        yield {"AZURE_STORAGE_CONNECTION_STRING": said}
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+    def command(port):
+        options = ["--blobHost", "127.0.0.1", "--location", str(directory), "--skipApiVersionCheck"]
+        return [azurite(), "--blobPort", str(port), *options]
+
+    def ready(port):
+        yield lambda: _make_container(f"http://127.0.0.1:{port}/{ACCOUNT}")
+
+    with _served(command, ready, 1, directory) as (port,):
+        keys = f"AccountName={ACCOUNT};AccountKey={_KEY}"
+        endpoint = f"BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT}"
+        yield {"AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;{keys};{endpoint};"}
 
 
 def _make_container(endpoint):
@@ -157,16 +178,14 @@ def moto():
 @contextmanager
 def moto_s3(directory):
     """Run moto, which imitates S3; give its URL."""
-    (port,) = _ports(1)
-    with Path(directory, "log").open("wb") as log:
-        command = [moto(), "-H", "127.0.0.1", "-p", str(port)]
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    endpoint = f"http://127.0.0.1:{port}"
-    make = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT", headers={"Content-Length": "0"})
-    try:
-        _until(lambda: urllib.request.urlopen(make, timeout=5).status == 200, process, directory)
-        yield endpoint
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+
+    def command(port):
+        return [moto(), "-H", "127.0.0.1", "-p", str(port)]
+
+    def ready(port):
+        make = f"http://127.0.0.1:{port}/{BUCKET}"
+        request = urllib.request.Request(make, method="PUT", headers={"Content-Length": "0"})
+        yield lambda: urllib.request.urlopen(request, timeout=5).status == 200
+
+    with _served(command, ready, 1, directory) as (port,):
+        yield f"http://127.0.0.1:{port}"
