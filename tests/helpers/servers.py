@@ -96,7 +96,7 @@ def _until(works, process, directory):
             if works():
                 return
         except OSError as error:
-            if getattr(error, "code", None) in (400, 403, 404):  # it answers, and refuses
+            if getattr(error, "code", None) in (400, 403, 404, 409):  # it answers, and refuses, or has made it before
                 return
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(Path(directory, "log").read_text()[-2000:]) from error
