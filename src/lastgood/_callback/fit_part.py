@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar
 
 from .._bytes.training_block import Training
 from .._engine import Announcer, Engine
 from .._formats import to_bytes
+from .._group import Invitation
 from .._keras import FitAdapter, Generation, Hooks, ModelAdapter, adapt, adapter_class
 from .._moment import Hook, Moment
 from .._policies.schedule import Schedule
 from .._resuming import FitSession
+from .._saving import send_parts
 from .best import Best
 from .names import MissingNames
 from .saves import Saves
@@ -158,11 +161,14 @@ class FitPart(Hooks):
         session = self._session
         return lambda unsaved: session.block(adapter, unsaved, moment, self, others)
 
-    def _hand_in(self, moment: Moment) -> bytes:
-        """Return what this process has of its own, for a save of the chief's."""
+    def _hand_in(self, moment: Moment, invitation: Invitation | None) -> bytes:
+        """Return what this process has of its own, for a save of the chief's, and send its parts of the model."""
         adapter = self._adapter()
+        if invitation is not None:
+            council, background = self._engine.council, self._engine.settings.background is not False
+            send_parts(adapter, council.group, invitation, council.seconds, background=background)
         return to_bytes(adapter, self._session.own_block(adapter, moment, self))
 
     def _act(self, action: Callable[[], object], moment: Moment, *, verdict: bool = False) -> None:
         """Have the one process that saves do what may save at a moment. See :meth:`Council.act`."""
-        self._engine.council.act(action, lambda: self._hand_in(moment), verdict=verdict)
+        self._engine.council.act(action, partial(self._hand_in, moment), verdict=verdict)

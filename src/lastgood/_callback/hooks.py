@@ -65,6 +65,7 @@ class CheckpointHooks(StockMethods):
         self._saves.last_place = None
         self._missing = self._missing_names(adapter)
         training = self._training(adapter, Moment(1, None, "epoch"))
+        self._engine.council.prepare(adapter, self._engine.settings.format, meeting)
         self._engine.begin(adapter, training, at_once=self._may_save_at_once(fit))
         if "batch" in self._schedule.hooks and not fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from .._group import ALONE, Group, Meeting, group_of
+from .._formats import Format
+from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of, send
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.schedule import Schedule
@@ -19,11 +20,17 @@ from .._policies.schedule import Schedule
 _SECONDS_BETWEEN = 0.2
 
 
+HandIn = Callable[[Invitation | None], bytes]
+"""Returns what a process adds to a save; given an invitation, it sends its parts of the model's state, too."""
+
+
 class Council:
     """The meetings of one callback's processes.
 
     Attributes:
         group: The processes.
+        seconds: How long one of them waits for another.
+        has_parts: Whether each has parts of the model's state, rather than the whole.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -33,14 +40,16 @@ class Council:
             seconds: How long one process waits for another.
         """
         self.group: Group = ALONE
-        self._seconds = seconds
+        self.seconds = seconds
+        self.has_parts = False
         self._meeting: Meeting | None = None
         self._deferred: BaseException | None = None
+        self._receiving: Receiver | None = None
         self._pace = _Pace()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy, or another process, begins with: the meetings are those of this one."""
-        return {**vars(self), "group": ALONE, "_meeting": None, "_deferred": None}
+        return {**vars(self), "group": ALONE, "_meeting": None, "_receiving": None, "_deferred": None}
 
     def join(self, adapter: ModelAdapter) -> None:
         """Find out which other processes train the model that ``adapter`` is of."""
@@ -49,6 +58,34 @@ class Council:
     def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
         """Have nothing that the chief does with a model in the block wait for the other processes."""
         return nullcontext() if self.group.is_alone else adapter.undistributed()
+
+    def prepare(self, adapter: ModelAdapter, file_format: Format, meeting: Meeting) -> None:
+        """Check, where each process has parts of the model, that one of them can save it.
+
+        Raises:
+            ArgumentError: The format does not take them.
+            GroupError: Another process does not reach the chief, where it is to send its parts.
+        """
+        if self.group.is_alone:
+            return
+        adapter.build_optimizer()  # by all: its variables lie on the devices of all
+        split = adapter.split_variables()
+        self.has_parts = bool(split)
+        with self.one_acts(adapter):
+            file_format.check_processes(adapter, split)
+        if split:
+            self._check_ways(meeting)
+
+    def _check_ways(self, meeting: Meeting) -> None:
+        if self.group.is_chief:
+            receiver = self._receiver()
+            meeting.tell(receiver.invitation)
+            receiver.receive([], 0)
+        else:
+            send(self.group.chief_host, Invitation(*meeting.tell()), self.group.rank, [], self.seconds)
+
+    def _receiver(self) -> Receiver:
+        return Receiver(range(1, self.group.size), self.seconds)
 
     @property
     def is_open(self) -> bool:
@@ -61,7 +98,7 @@ class Council:
         Args:
             patience: How many times as long as usual to wait.
         """
-        return self.group.meeting(self._seconds * patience)
+        return self.group.meeting(self.seconds * patience)
 
     def is_due(self, schedule: Schedule, moment: Moment) -> bool:
         """Ask a schedule whether a save is due, so that all processes get the same answer."""
@@ -70,17 +107,17 @@ class Council:
         due = self.group.is_chief and schedule.due(moment)
         if not self._pace.comes_now(due=due):
             return False
-        with self.group.meeting(self._seconds, verdict=False) as meeting:
+        with self.group.meeting(self.seconds, verdict=False) as meeting:
             due, pause = meeting.tell([self._pace.due, self._pace.pause(moment.at, schedule)])
         self._pace.begin(pause)
         return bool(due)
 
-    def act(self, action: Callable[[], object], hand_in: Callable[[], bytes], *, verdict: bool = False) -> None:
+    def act(self, action: Callable[[], object], hand_in: HandIn, *, verdict: bool = False) -> None:
         """Have the chief do something that may save.
 
         Args:
             action: What the chief does; it calls :meth:`collect` before each save.
-            hand_in: Returns what another process adds to a save.
+            hand_in: Returns what another process adds to a save, and sends its parts.
             verdict: Whether all wait until it is done.
 
         Raises:
@@ -91,30 +128,42 @@ class Council:
             action()
             return
         try:
-            with self.group.meeting(self._seconds, verdict=verdict) as self._meeting:
+            with self.group.meeting(self.seconds, verdict=verdict) as self._meeting:
                 if self.group.is_chief:
                     self.raise_deferred()
                     action()
-                    self._meeting.tell(False)
+                    self._meeting.tell([False, None])
                 else:
-                    while self._meeting.tell():
-                        self._meeting.collect(hand_in())
+                    self._hand_in(self._meeting, hand_in)
         finally:
             self._meeting = None
+
+    def _hand_in(self, meeting: Meeting, hand_in: HandIn) -> None:
+        """Add to each save that the chief begins."""
+        saves, invitation = meeting.tell()
+        while saves:
+            meeting.collect(hand_in(invitation and Invitation(*invitation)))
+            saves, invitation = meeting.tell()
 
     def share(self, value: Any) -> Any:
         """Return the chief's value on all processes."""
         if self.group.is_alone:
             return value
-        with self.group.meeting(self._seconds, verdict=False) as meeting:
+        with self.group.meeting(self.seconds, verdict=False) as meeting:
             return meeting.tell(value)
 
     def collect(self) -> Sequence[bytes]:
         """Return what the other processes add to a save that begins now; nothing if there are none."""
         if self._meeting is None:
             return ()
-        self._meeting.tell(True)
+        self._receiving = self._receiver() if self.has_parts else None
+        self._meeting.tell([True, self._receiving and self._receiving.invitation])
         return self._meeting.collect()[1:]
+
+    def take_receiver(self) -> Receiver | None:
+        """Return, once, what takes the parts of the model that others send for this save; None if they have none."""
+        receiver, self._receiving = self._receiving, None
+        return receiver
 
     def defer(self, error: BaseException) -> bool:
         """Keep an error until the next meeting, where all end; return whether it is kept, rather than to be raised."""

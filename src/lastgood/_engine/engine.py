@@ -82,9 +82,6 @@ class Engine:
         settings = self.settings
         self._follow_directory()
         self.keeper.publishes = self._saver.publishes = adapter.is_chief() and self.council.group.is_chief
-        if not self.council.group.is_alone:
-            adapter.build_optimizer()  # by all: its variables lie on the devices of all
-            preflight.check_whole(adapter)
         if not self.council.group.is_chief:
             settings.format.check_model(adapter)
             return
@@ -181,7 +178,7 @@ class Engine:
             self._mode = self.direction(adapter).mode
         save = Save(path, self.series.at(path), self.record(moment, adapter), best)
         with self.council.one_acts(adapter):
-            self._saver.save(adapter, save, training)
+            self._saver.save(adapter, save, training, self.council.take_receiver())
         self.last = save
         return save
 

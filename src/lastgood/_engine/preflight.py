@@ -4,10 +4,9 @@ import contextlib
 import warnings
 from collections.abc import Sequence
 
-from .._errors import ArgumentError, RunInUseError, SaveError
+from .._errors import RunInUseError, SaveError
 from .._formats import Format
 from .._formats.directory import DirectoryFormat
-from .._keras import ModelAdapter
 from .._run import Keeper, Series
 from .._storage import Location
 from .mirror import Mirror
@@ -45,22 +44,6 @@ def _check_place(file_format: Format, at: Location) -> None:
             f"{str(at)!r} is a symbolic link. A save takes its place, and leaves alone what it leads to. To save to "
             "what it leads to, pass that path as filepath.",
             stacklevel=5,
-        )
-
-
-def check_whole(adapter: ModelAdapter) -> None:
-    """Check that this process has all of each variable, so that one process can save for all.
-
-    Raises:
-        ArgumentError: Others have parts of some.
-    """
-    split = adapter.split_variables()
-    if split:
-        raise ArgumentError(
-            f"The variable '{adapter.path_of(split[0])}' is split over the devices of several processes, and "
-            f"{len(split) - 1} more are: lastgood saves what each process has whole, as with "
-            "keras.distribution.DataParallel. Train on the devices of one process, or save with "
-            "keras.callbacks.OrbaxCheckpoint."
         )
 
 

@@ -1,11 +1,13 @@
 """What every file format can do, and what it passes from the first half of a save to the second."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
+
+import numpy.typing as npt
 
 from .._bytes.training_block import Training, TrainingBlock
 from .._errors import ArgumentError, SaveError, TargetIsDirectoryError
@@ -24,8 +26,16 @@ Fill = Callable[[], None]
 """Overwrites the model's variables with those of a checkpoint that fits it."""
 
 
+Places = Callable[[Sequence[Any]], list[npt.NDArray[Any]]]
+"""Returns, for some variables, the memory that their values are written from."""
+
+
 def _nothing(stage: Stage) -> None:
     del stage
+
+
+def _no_places(variables: Sequence[Any]) -> list[npt.NDArray[Any]]:
+    raise ArgumentError(f"What stock Keras writes has no places for parts of {len(variables)} variables.")
 
 
 def _nothing_more(at: Location) -> None:
@@ -44,6 +54,8 @@ class Snapshot:
         after: Called with the place where the checkpoint has appeared.
         note: What the user should know about this way of saving, once; empty if nothing.
         copy: Copies what is not copied yet; the writing waits for it where it must.
+        places: Returns, for some variables, where in memory their values are written from. What other processes have
+            of them is put there before the writing begins.
     """
 
     write: Callable[[Stage, Report], None]
@@ -53,6 +65,7 @@ class Snapshot:
     note: str = ""
     after: Callable[[Location], None] = _nothing_more
     copy: StateCopy = field(default_factory=StateCopy)
+    places: Places = _no_places
 
 
 def to_bytes(adapter: ModelAdapter, training: TrainingBlock) -> bytes:
@@ -132,6 +145,23 @@ class Format(ABC):
         if adapter.generation not in self.endings:
             raise ArgumentError(
                 f"The format '{self.name}' is not one of {adapter.generation}, which this model is of. End the path in "
+                "'.keras' or '.weights.h5'."
+            )
+
+    def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
+        """Check that one of several processes that train a model can save it for all.
+
+        Args:
+            adapter: The model.
+            split: The variables of which each process has parts.
+
+        Raises:
+            ArgumentError: It cannot.
+        """
+        if split:
+            raise ArgumentError(
+                f"The variable '{adapter.path_of(split[0])}' is split over the devices of several processes, and "
+                f"{len(split) - 1} more are. The format '{self.name}' cannot be written from parts. End the path in "
                 "'.keras' or '.weights.h5'."
             )
 

@@ -4,9 +4,9 @@ import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .._bytes import digests, weights_file, zip_layout
 from .._bytes.training_block import Training
@@ -19,7 +19,7 @@ from .._storage import Extent, Image, Location, Report, Span, Stage, StoredFile
 from .._storage.base import Kind
 from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Snapshot, live, to_bytes
 from .hdf5_by_stock import MAGIC
-from .weights_plan import PlanCache
+from .weights_plan import PlannedFormat
 
 if TYPE_CHECKING:
     from .._bytes.hdf5_layout import Hdf5Layout
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TRAINING = "lastgood.training"
 
 
-class KerasArchive(FileFormat):
+class KerasArchive(PlannedFormat, FileFormat):
     """The whole model; the record is the zip's comment.
 
     It is no further member: stock Keras unpacks an archive of more than three members to a temporary directory before
@@ -49,7 +49,7 @@ class KerasArchive(FileFormat):
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Plan the layout, and return about the length of the archive."""
-        found = self._plans.get(adapter, training)
+        found = self.plans.get(adapter, training)
         texts = adapter.serialized() if found else None  # the first time, it imports what it needs
         if found is None or texts is None:
             return 0
@@ -57,7 +57,7 @@ class KerasArchive(FileFormat):
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
-        found = self._plans.get(adapter, training)
+        found = self.plans.get(adapter, training)
         texts = adapter.serialized() if found else None
         if found is None or texts is None:
             content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
@@ -70,15 +70,9 @@ class KerasArchive(FileFormat):
             plan.copy_into(memory[archive.start :], found, adapter, lambda stop: reached(archive.start + stop))
 
         state = StateCopy(copy, archive.longest)
-        return Snapshot(partial(archive.write, memory=memory, state=state), size=archive.longest, copy=state)
-
-    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return what stock saving leaves out."""
-        return adapter.unsaved_variables(optimizer=True)
-
-    @cached_property
-    def _plans(self) -> PlanCache:
-        return PlanCache(assets=True)
+        places = partial(plan.places, memory[archive.start :], found.state)
+        write = partial(archive.write, memory=memory, state=state)
+        return Snapshot(write, size=archive.longest, copy=state, places=places)
 
     def read_record(self, at: Location) -> Record | None:
         """Return the record in the zip's comment, whatever else of the archive is damaged."""

@@ -3,7 +3,6 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,12 @@ from .._storage import Extent, Location, Report, Stage, StoredFile
 from . import weights_h5
 from .base import BY_STOCK, USUAL_RECORD, Fill, Snapshot, live, to_bytes
 from .directory import DirectoryFormat
-from .weights_plan import PlanCache
+from .weights_plan import PlannedFormat
 
 _WEIGHTS = zip_layout.WEIGHTS
 
 
-class KerasDirectory(DirectoryFormat):
+class KerasDirectory(PlannedFormat, DirectoryFormat):
     """A whole model as ``config.json``, ``metadata.json``, ``model.weights.h5`` and ``assets/``."""
 
     name = "keras directory"
@@ -34,13 +33,13 @@ class KerasDirectory(DirectoryFormat):
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Plan the layout of the weights file, and return about its length."""
-        found = self._plans.get(adapter, training)
+        found = self.plans.get(adapter, training)
         texts = adapter.serialized() if found else None  # the first time, it imports what it needs
         return found.plan.layout.size + USUAL_RECORD if found and texts else 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
-        found = self._plans.get(adapter, training)
+        found = self.plans.get(adapter, training)
         texts = adapter.serialized() if found else None
         if found is None or texts is None:
             content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
@@ -63,15 +62,8 @@ class KerasDirectory(DirectoryFormat):
             lambda stage: directory_record.write_record(stage, record, content),
             size=weights.size,
             copy=weights.copy,
+            places=weights.places,
         )
-
-    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return what stock saving leaves out."""
-        return adapter.unsaved_variables(optimizer=True)
-
-    @cached_property
-    def _plans(self) -> PlanCache:
-        return PlanCache(assets=True)
 
     def verify(self, at: Location) -> None:
         """Check every file against its digest, and that the weights file can be read."""

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -71,6 +71,14 @@ class OrbaxDirectory(DirectoryFormat):
                 f"The variable '{empty}' is empty, and Orbax saves no empty arrays. Save to a path that ends in "
                 "'.weights.h5'."
             )
+
+    def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
+        """Refuse: Orbax has all processes of jax talk to one another, over what training uses, in the middle of it."""
+        del adapter, split
+        raise ArgumentError(
+            "Several processes train this model, and Orbax, which writes weights to a path without an ending, would "
+            "have them wait for one another beside training. End the path in '.weights.h5' or '.keras'."
+        )
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Import Orbax, which takes seconds; it takes arrays of its own.

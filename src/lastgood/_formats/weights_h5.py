@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,14 +16,14 @@ from .._snapshot import staging
 from .._snapshot.state_copy import StateCopy
 from .._storage import Extent, Image, Location, Report, Span, Stage, direct
 from . import hdf5_by_stock
-from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Snapshot, to_bytes
-from .weights_plan import FilledPlan, PlanCache
+from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Places, Snapshot, to_bytes
+from .weights_plan import FilledPlan, PlannedFormat
 
 if TYPE_CHECKING:
     from .._bytes.hdf5_layout import Hdf5Layout
 
 
-class WeightsH5(FileFormat):
+class WeightsH5(PlannedFormat, FileFormat):
     """Weights and optimizer state; the record follows the end of the HDF5 file."""
 
     name = "weights.h5"
@@ -35,12 +35,12 @@ class WeightsH5(FileFormat):
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Plan the layout, and return about the length of the file."""
-        found = self._plans.get(adapter, training)
+        found = self.plans.get(adapter, training)
         return found.plan.layout.size + USUAL_RECORD if found else 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
         """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
-        found = self._plans.get(adapter, training)
+        found = self.plans.get(adapter, training)
         if found is None:
             content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
             size = hdf5_by_stock.about(adapter.state_bytes())
@@ -50,15 +50,7 @@ class WeightsH5(FileFormat):
         def write(stage: Stage, report: Report) -> None:
             stage.write_image("", weights.image(), report)
 
-        return Snapshot(write, size=weights.size, copy=weights.copy)
-
-    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return what stock saving leaves out."""
-        return adapter.unsaved_variables(optimizer=True)
-
-    @cached_property
-    def _plans(self) -> PlanCache:
-        return PlanCache(assets=False)
+        return Snapshot(write, size=weights.size, copy=weights.copy, places=weights.places)
 
     def read_record(self, at: Location) -> Record | None:
         """Return the record at the file's end."""
@@ -94,7 +86,7 @@ def staged(adapter: ModelAdapter, filled: FilledPlan, record: Record) -> "Staged
     size = plan.layout.size + len(trailing_record.encode(text))
     memory = staging.shared(size)[: direct.whole_blocks(size)]
     copy = StateCopy(lambda reached: plan.copy_into(memory, filled, adapter, reached), size)
-    return StagedWeights(memory, plan.layout, text, size, copy)
+    return StagedWeights(memory, plan.layout, text, size, copy, partial(plan.places, memory, filled.state))
 
 
 @dataclass(frozen=True)
@@ -107,6 +99,7 @@ class StagedWeights:
         record: The record that it gets.
         size: Its length in bytes.
         copy: Copies the tensors there.
+        places: Returns where in it the values of some variables go.
     """
 
     memory: staging.Memory
@@ -114,6 +107,7 @@ class StagedWeights:
     record: RecordText
     size: int
     copy: StateCopy
+    places: Places
 
     def image(self) -> Image:
         """Return the file as a storage writes it, with its record and digests."""

@@ -1,5 +1,7 @@
 """The weights of one model, laid out: which variable's bytes go where in a file. Made once, kept from save to save."""
 
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,10 +10,12 @@ import numpy.typing as npt
 from .._bytes import digests
 from .._bytes.hdf5_layout import Dataset, Hdf5Layout, plan
 from .._bytes.training_block import Training, TrainingBlock
+from .._errors import ArgumentError
 from .._keras import ModelAdapter, SavedArray, SavedState, are_the_same
 from .._snapshot import copier
 from .._snapshot.staging import Memory
 from .._snapshot.state_copy import Reached
+from .base import Format
 
 
 class WeightsPlan:
@@ -70,6 +74,12 @@ class WeightsPlan:
             return self._state
         state = adapter.saved_state(assets=self._assets)
         return state if state and [_describe(adapter, array) for array in state.arrays] == self._datasets else None
+
+    def places(self, memory: Memory, state: SavedState, variables: Sequence[Any]) -> list[npt.NDArray[Any]]:
+        """Return where the values of some variables go in the file that lies in memory."""
+        numbers = {id(state.arrays[i].value): i for i in self._order}
+        found = [numbers[id(variable)] for variable in variables]
+        return [_place(memory, self._datasets[i], self.layout.extents[i][0]) for i in found]
 
     def copy_into(self, memory: Memory, filled: "FilledPlan", adapter: ModelAdapter, reached: Reached) -> None:
         """Copy a model's data and its training state to their places, one after the other.
@@ -141,6 +151,31 @@ class PlanCache:
         made = WeightsPlan.of(adapter, training, assets=self._assets) if adapter.model.built else None
         self._plan = made.plan if made else None
         return made
+
+
+class PlannedFormat(Format):
+    """A format whose weights are laid out here, and copied to their places."""
+
+    def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
+        """Return what stock saving leaves out."""
+        return adapter.unsaved_variables(optimizer=True)
+
+    def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
+        """Check that each has a place in the file."""
+        known = not split or adapter.saved_state(assets=False) is not None
+        without = set(map(id, self.unsaved_variables(adapter) if known else split))
+        for variable in split:
+            if id(variable) in without:
+                raise ArgumentError(
+                    f"The variable '{adapter.path_of(variable)}' is split over the devices of several processes, and "
+                    "stock Keras saves no such variable of this model. Leave it out of the layout map, so that each "
+                    "process has it whole."
+                )
+
+    @cached_property
+    def plans(self) -> PlanCache:
+        """The layout that the last save had; a whole model has assets, too."""
+        return PlanCache(assets=not self.weights_only)
 
 
 def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:

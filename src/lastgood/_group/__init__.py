@@ -3,5 +3,6 @@
 from .choice import group_of
 from .group import ALONE, Group
 from .meeting import Meeting
+from .receiver import Invitation, Receiver, Sent, send
 
-__all__ = ["ALONE", "Group", "Meeting", "group_of"]
+__all__ = ["ALONE", "Group", "Invitation", "Meeting", "Receiver", "Sent", "group_of", "send"]

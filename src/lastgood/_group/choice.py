@@ -33,4 +33,4 @@ def _group(backend: str, rank: int, size: int) -> Group:
             f"{size} processes train this model, and this version of {backend} does not show lastgood how they can "
             "talk to one another. Install the version that lastgood was tested with."
         )
-    return Group(rank, size, mailbox, module.preempted())
+    return Group(rank, size, mailbox, module.preempted(), module.chief_host())

@@ -14,6 +14,7 @@ class Group:
         rank: Which of them this is, counted from 0.
         size: How many there are.
         preempted: Tells, before each step, whether all processes are to end after that one; None if nobody tells.
+        chief_host: The machine of the first process, as the others reach it.
     """
 
     def __init__(
@@ -22,6 +23,7 @@ class Group:
         size: int = 1,
         mailbox: Mailbox | None = None,
         preempted: Callable[[], bool] | None = None,
+        chief_host: str = "localhost",
     ) -> None:
         """Take what is known of it; without a mailbox it has one member.
 
@@ -30,11 +32,13 @@ class Group:
             size: How many there are.
             mailbox: Where they leave messages.
             preempted: Tells, before each step, whether all are to end after that one; None if nobody tells.
+            chief_host: The machine of the first process, as the others reach it.
         """
         self.rank = rank
         self.size = size
         self._mailbox = mailbox
         self.preempted = preempted
+        self.chief_host = chief_host
         self._meetings = 0
         self._read: list[str] = []  # messages of the chief that all have read once they have answered the next
 

@@ -53,6 +53,14 @@ def mailbox() -> Mailbox | None:
     return JaxMailbox(global_state) if shown else None
 
 
+def chief_host() -> str:
+    """Return the machine of the first process, where jax's service runs."""
+    from jax._src.distributed import global_state
+
+    address = global_state.coordinator_address or "localhost:0"
+    return address.rpartition(":")[0].strip("[]")
+
+
 def preempted() -> Callable[[], bool] | None:
     """Return what tells, before each step, that a process has got SIGTERM and that all are to end after this step.
 

@@ -4,6 +4,7 @@ The store through which they found each other keeps messages for them. torch has
 2.13.
 """
 
+import os
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -57,6 +58,11 @@ def mailbox() -> Mailbox | None:
     except ImportError:
         return None
     return TorchMailbox(_get_default_store())
+
+
+def chief_host() -> str:
+    """Return the machine of the first process, where torch's store is."""
+    return os.environ.get("MASTER_ADDR", "localhost")
 
 
 def preempted() -> Callable[[], bool] | None:

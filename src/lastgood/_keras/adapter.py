@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy.typing as npt
+
 from .._policies.monitor import Mode
 from .holdings import Holdings
 from .onlookers import package_of
@@ -173,6 +175,10 @@ class ModelAdapter(Holdings):
     def undistributed(self) -> AbstractContextManager[None]:
         """Have Keras lay out no variable over processes in the block, which one process alone goes through."""
         return nullcontext()
+
+    def values_here(self, variable: Any) -> list[npt.NDArray[Any]]:
+        """Return the value of a variable; of one that is split over processes, the parts that this one is to save."""
+        return [self.to_numpy(variable)]
 
     def split_variables(self) -> list[Any]:
         """Return the variables of which other processes hold parts."""

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._policies.monitor import Mode
+from .._snapshot.parts import own_parts
 from . import keras3_kinds, keras3_metrics
 from .adapter import ModelAdapter, SavedState
 from .holdings import once
@@ -223,6 +224,13 @@ class Keras3Model(ModelAdapter):
         To find out which attributes to save, it makes an optimizer; its variables would wait for those of the others.
         """
         return undistributed() if self.spans_processes() else contextlib.nullcontext()
+
+    def values_here(self, variable: Any) -> list[npt.NDArray[Any]]:
+        """Return the value of a variable; of one that is split over processes, the parts that this one is to save."""
+        tensor = self.tensor_of(variable)
+        return (
+            [np.asarray(part.tensor) for part in own_parts(tensor)] if is_split(tensor) else [self.to_numpy(variable)]
+        )
 
     def split_variables(self) -> list[Any]:
         """Return the variables of which other processes hold parts."""

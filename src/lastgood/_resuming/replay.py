@@ -222,8 +222,6 @@ class Replay(Hooks):
 
 
 def _digests(adapter: ModelAdapter) -> list[int]:
-    """Return a digest of each variable that training changes."""
-    return [
-        zlib.crc32(np.ascontiguousarray(adapter.to_numpy(each)).reshape(-1).view(np.uint8).data)
-        for each in adapter.state_variables()
-    ]
+    """Return a digest of what this process has of each variable that training changes."""
+    values = (value for variable in adapter.state_variables() for value in adapter.values_here(variable))
+    return [zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data) for value in values]

@@ -1,6 +1,7 @@
 """One save: a snapshot at the hook, and the writing while training goes on."""
 
 from .description import beginning, record_of
+from .parts import send_parts
 from .saver import Save, Saver, SaveStats
 
-__all__ = ["Save", "SaveStats", "Saver", "beginning", "record_of"]
+__all__ = ["Save", "SaveStats", "Saver", "beginning", "record_of", "send_parts"]

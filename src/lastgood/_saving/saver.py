@@ -15,6 +15,7 @@ from .._bytes.training_block import Training
 from .._errors import LastgoodError, SaveError, StoreError, is_system_error
 from .._formats import Format, Snapshot, own_save
 from .._formats.base import FileFormat, to_bytes
+from .._group import Receiver
 from .._keras import ModelAdapter
 from .._record import Record
 from .._snapshot import copier, staging
@@ -22,6 +23,7 @@ from .._snapshot.state_copy import NotCopiedError
 from .._storage import Location, Stage
 from .._threads import cores, importing
 from . import writer
+from .parts import with_parts
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -172,13 +174,14 @@ class Saver:
         if ready is not None and at_once:
             ready.wait()
 
-    def save(self, adapter: ModelAdapter, save: Save, training: Training) -> None:
+    def save(self, adapter: ModelAdapter, save: Save, training: Training, receiver: Receiver | None = None) -> None:
         """Save a model: its state is copied before this returns, and :meth:`ended` gives the outcome.
 
         Args:
             adapter: The model.
             save: The save, not yet begun.
             training: Returns the training state.
+            receiver: Takes what other processes have of the model; None if this one has it whole.
 
         Raises:
             ArgumentError: The format cannot hold the model.
@@ -193,6 +196,7 @@ class Saver:
             started = time.perf_counter()
             with _explaining(save.path):
                 snapshot = self._snapshot(adapter, save, training)
+                snapshot = with_parts(snapshot, adapter, receiver) if receiver else snapshot
                 if not (self._background and snapshot.copy.worth_following):
                     snapshot.copy.run()
             save.note, save.size = snapshot.note, snapshot.size

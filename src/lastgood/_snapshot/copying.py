@@ -28,7 +28,7 @@ def copy_arrays(
 
     Args:
         sources: Drawn as they are needed, a few hundred megabytes ahead: one that had to be made need not be kept.
-        destinations: Contiguous arrays.
+        destinations: Where they go.
         copied: Told how far it has come, now and then.
     """
     pieces: list[Pair] = []
@@ -36,7 +36,7 @@ def copy_arrays(
     for count, (source, destination) in enumerate(zip(sources, destinations, strict=True), 1):
         if source.dtype != destination.dtype:
             source = np.ascontiguousarray(source).view(destination.dtype).reshape(destination.shape)
-        if destination.nbytes <= _PIECE or not source.flags.c_contiguous:
+        if destination.nbytes <= _PIECE or not (source.flags.c_contiguous and destination.flags.c_contiguous):
             pieces.append((source, destination))
         else:
             pieces.extend(_cut(source.reshape(-1), destination.reshape(-1)))

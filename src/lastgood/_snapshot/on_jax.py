@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from . import staging
 from .copying import Copied, copy_arrays
+from .parts import is_in_parts, own_parts
 
 _PINNED = "pinned_host"
 _GROUP = 128 * 1024 * 1024
@@ -28,8 +29,24 @@ def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copie
     A view of an array of jax is dropped here, before the next step: as long as it lives, that step cannot have the
     array's memory, and has to take new.
     """
+    if jax.device_count() > 1 and any(map(is_in_parts, tensors)):
+        tensors, destinations = _by_part(tensors, destinations)
+        copied = None  # it counts arrays
     sources = map(np.asarray, tensors) if jax.default_backend() == "cpu" else fetched(tensors)
     copy_arrays(sources, destinations, copied)
+
+
+def _by_part(
+    tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]
+) -> tuple[list[Any], list[npt.NDArray[Any]]]:
+    """Return arrays of one device each, and where they go: of one that is in parts, the parts to be saved here."""
+    pairs: list[tuple[Any, npt.NDArray[Any]]] = []
+    for tensor, destination in zip(tensors, destinations, strict=True):
+        if is_in_parts(tensor):
+            pairs += [(part.tensor, part.place_in(destination)) for part in own_parts(tensor)]
+        else:
+            pairs.append((tensor, destination))
+    return [tensor for tensor, _ in pairs], [destination for _, destination in pairs]
 
 
 def fetched(tensors: Sequence[Any]) -> Iterator[npt.NDArray[Any]]:

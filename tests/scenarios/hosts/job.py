@@ -3,9 +3,11 @@
 Prints, as JSON in the last line, the weights, the step, the best value and the history.
 """
 
+import itertools
 import json
 import os
 import signal
+import socket
 import sys
 import time
 import warnings
@@ -45,6 +47,18 @@ class Blow(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def hold(number, seconds):
+    """Have the network take long for one of the connections that this process makes."""
+    connect, made = socket.create_connection, itertools.count(1)
+
+    def slowly(*arguments, **named):
+        if next(made) == number:
+            time.sleep(seconds)
+        return connect(*arguments, **named)
+
+    socket.create_connection = slowly
+
+
 def distribution():
     if GIVEN["kind"] == "data_parallel":
         return keras.distribution.DataParallel(auto_shard_dataset=False)
@@ -82,8 +96,9 @@ def main():
     keras.distribution.set_distribution(distribution())
     trained = model()
     rows = np.random.default_rng(1).normal(size=(64, 4)).astype("float32")
-    share = 64 // SIZE
-    x = rows[RANK * share : (RANK + 1) * share]
+    shares = SIZE if GIVEN.get("mesh", [SIZE])[0] >= SIZE else 1  # where the batch is not split, all have all rows
+    share = 64 // shares
+    x = rows[RANK % shares * share :][:share]
     checkpoint = lastgood.ModelCheckpoint(
         GIVEN["path"],
         save_freq=save_freq(),
@@ -92,11 +107,13 @@ def main():
         timeout=GIVEN.get("timeout", 60),
         **GIVEN.get("arguments", {}),
     )
+    if "holds" in GIVEN:
+        hold(GIVEN["holds"], GIVEN["sleeps"])
     y = x.sum(axis=1, keepdims=True)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         history = trained.fit(
-            x, y, 16 // SIZE, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, Blow(checkpoint)]
+            x, y, 16 // shares, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, Blow(checkpoint)]
         )
     found = {
         "weights": [np.asarray(each).tolist() for each in map(whole, trained.weights)],

@@ -19,6 +19,15 @@ def trained(results):
     return [{name: value for name, value in each.items() if name != "warnings"} for each in results]
 
 
+def stock_model(path):
+    if path.suffix == ".keras":
+        return keras.saving.load_model(path)
+    layers = [keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.load_weights(path / "model.weights.h5" if path.is_dir() else path)
+    return model
+
+
 def names(path):
     return sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
 
@@ -92,12 +101,40 @@ def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
     assert "Start 2 processes" in refused.stderr
 
 
-def test_state_that_is_split_over_processes_is_refused_before_training(tmp_path):
-    given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras")}
-    first, second = harness.run(given)
-    assert "ArgumentError: The variable" in first.stderr
-    assert "is split over the devices of several processes" in first.stderr
-    assert "is split over the devices of several processes" in second.stderr
+@pytest.mark.parametrize("name", PATHS)
+def test_state_that_is_split_over_processes_is_one_file_and_goes_on_exactly(tmp_path, name):
+    arguments = {"resume": True, "save_weights_only": "weights" in name}
+    given = {"kind": "model_parallel", "mesh": [1, 4], "save_freq": 3, "arguments": arguments}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / name)})
+    cut = {**given, "path": str(tmp_path / "b" / name), "lags": 0.2}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+    assert trained(harness.results({**cut, "seed": 5})) == trained(whole)
+    stock = stock_model(max((tmp_path / "a").glob("[!.]*"), key=os.path.getmtime))
+    for mine, theirs in zip(stock.weights, whole[0]["weights"], strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
+
+
+def test_split_state_goes_on_over_other_devices_equal_to_the_bit(tmp_path):
+    given = {"kind": "model_parallel", "mesh": [1, 4], "save_freq": 4, "epochs": 1, "arguments": {"resume": True}}
+    given |= {"path": str(tmp_path / "{epoch}-{batch}.keras")}
+    saved = harness.results(given)[0]["weights"]
+    for mesh, devices, size in (([2, 2], 2, 2), ([4, 1], 4, 1), ([1, 1], 1, 1)):
+        for each in harness.results({**given, "mesh": mesh, "devices": devices, "seed": 3}, size=size):
+            assert each["weights"] == saved
+            assert each["step"] == 4
+
+
+def test_what_orbax_writes_is_refused_where_its_processes_would_wait_for_one_another(tmp_path):
+    given = {"path": str(tmp_path / "at{epoch}"), "arguments": {"save_weights_only": True}}
+    for each in harness.run(given):
+        assert "End the path in '.weights.h5' or '.keras'" in each.stderr
+
+
+def test_a_process_that_hangs_before_its_part_fails_the_save_on_all(tmp_path):
+    given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras"), "timeout": 2}
+    first, _ = harness.run({**given, "process 1": {"holds": 3, "sleeps": 8}})
+    assert "Process 1 has not sent its part of the model's state for 2 s" in first.stderr
+    assert names(tmp_path) == ["1.keras"]
 
 
 def test_a_model_split_over_the_devices_of_one_process_is_saved_and_continued_exactly(tmp_path):
