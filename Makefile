@@ -22,7 +22,7 @@ ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_old
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 
-.PHONY: help demo docs test test-quick test-backends test-resume crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-resume test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,7 +46,7 @@ help:  ## show the targets
 demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
 	KERAS_BACKEND=jax $(BIN)/python examples/digits.py
 
-test: .venv/test.stamp  ## run all tests: those without a framework, then those of each backend
+test: .venv/test.stamp  ## run each test: those without a framework, then those of each backend with a seeded part of their parameters
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)
 	$(QUIET) KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
 	$(QUIET) KERAS_BACKEND=torch $(PYTEST) $(ON_KERAS) $(ON_TORCH)
@@ -84,9 +84,8 @@ damage: .venv/test.stamp  ## damage checkpoints of every format in every region,
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
-test-backends: .venv/test.stamp  ## run all tests of a backend on each (make test runs a part of those that do not depend on it)
-	set -e; for backend in $(BACKENDS); do \
-		$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=$$backend $(PYTEST) $(ON_KERAS); done
+test-whole:  ## run all there is: each test on each backend, with all its parameters, and all matrices (hours)
+	LASTGOOD_MATRIX=whole LASTGOOD_SYSTEMS=whole $(MAKE) test
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)

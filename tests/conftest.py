@@ -7,7 +7,6 @@ framework can run, and each of them checks that none was imported.
 import atexit
 import importlib
 import os
-import random
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from helpers import servers
+from helpers import sampling, servers
 
 HERE = Path(__file__).parent
 FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
 ON_KERAS = "KERAS_BACKEND" in os.environ
-_PART = 0.2
 
 pytest_plugins = ["helpers.fixtures"] if ON_KERAS else []
 
@@ -70,14 +68,11 @@ def _on_keras(path):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out, of what does not depend on the backend, all but a part on each but jax: the same part each time."""
-    backend = os.environ.get("KERAS_BACKEND", "jax")
-    if backend == "jax" or "TF_USE_LEGACY_KERAS" in os.environ or os.environ.get("LASTGOOD_MATRIX") == "whole":
-        return
-    marked = [item for item in items if item.get_closest_marker("any_backend")]
-    left_out = [item for item in marked if random.Random(f"{backend} {item.nodeid}").random() > _PART]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    """Leave out what this run is too short for; what needs no framework runs whole."""
+    if ON_KERAS:
+        skipped = sampling.left_out(items)
+        config.hook.pytest_deselected(items=skipped)
+        items[:] = [item for item in items if item not in skipped]
 
 
 @pytest.fixture(autouse=True)

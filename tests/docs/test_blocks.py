@@ -13,6 +13,8 @@ import pytest
 from docs.pages import ROOT, all_pages, blocks_of, pairs, text_of
 from helpers import children
 
+pytestmark = pytest.mark.all_parameters
+
 BLOCKS = sorted({block for page in all_pages() for block in blocks_of(page)})
 PIP = r'pip install "lastgood\[([\w-]+)\]"\n'
 # Blocks of text, by how they begin, and where they are compared with what is printed or is there.

@@ -10,6 +10,8 @@ import pytest
 
 from docs.pages import READMES, ROOT, all_pages, rows_of, text_of
 
+pytestmark = pytest.mark.all_parameters
+
 RESULTS = ROOT / "benchmarks" / "results"
 FORMS = ("TensorFlow checkpoint", "SavedModel", ".h5 model", ".keras", ".weights.h5")  # of tf_keras, in its table
 COLUMNS = ("stock .keras", "lastgood .keras", "stock .weights.h5", "lastgood .weights.h5", "OrbaxCheckpoint")

@@ -8,6 +8,8 @@ import pytest
 from docs.pages import READMES, ROOT, text_of
 from lastgood import ModelCheckpoint
 
+pytestmark = pytest.mark.all_parameters
+
 
 @pytest.mark.parametrize("name", READMES)
 def test_a_readme_is_read_in_five_minutes(name):

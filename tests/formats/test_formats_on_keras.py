@@ -105,6 +105,7 @@ def _save_in_every_format(builder, root):
     return zoo.state(model), refused, jobs
 
 
+@pytest.mark.all_parameters
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("builder", zoo.parameters())
 def test_round_trips_as_stock_saving_round_trips(outcomes, builder, name):
@@ -120,6 +121,7 @@ def test_round_trips_as_stock_saving_round_trips(outcomes, builder, name):
         _assert_same_as_model(ours, state, name, builder)
 
 
+@pytest.mark.all_parameters
 @pytest.mark.parametrize("name", ["m.weights.h5", "m.h5", "directory/model.weights.h5"])
 @pytest.mark.parametrize("builder", zoo.parameters())
 def test_the_file_holds_what_the_stock_file_holds(outcomes, builder, name):

@@ -13,6 +13,8 @@ import pytest
 
 from versions import private_names
 
+pytestmark = pytest.mark.all_parameters
+
 NAMES = private_names.names()
 # `make versions` tries all of them; `make test` the one that has no fallback, and some that are drawn once and for all.
 TRIED = NAMES if os.environ.get("LASTGOOD_VERSIONS") else ["_initial_epoch", *random.Random(0).sample(NAMES, 7)]
