@@ -7,10 +7,11 @@ What each can work out by itself, such as an epoch's end, nobody tells. What a c
 decides, the chief decides.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from .._errors import GroupError
 from .._formats import Format
 from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of, send
 from .._keras import ModelAdapter
@@ -81,8 +82,16 @@ class Council:
             receiver = self._receiver()
             meeting.tell(receiver.invitation)
             receiver.receive([], 0)
-        else:
-            send(self.group.chief_host, Invitation(*meeting.tell()), self.group.rank, [], self.seconds)
+            return
+        host, invitation = self.group.chief_host, Invitation(*meeting.tell())
+        try:
+            send(host, invitation, self.group.rank, [], self.seconds)
+        except OSError as error:
+            raise GroupError(
+                f"Process {self.group.rank} of {self.group.size} does not reach process 0 at {host}, port "
+                f"{invitation.port}, where it is to send its parts of the model's state: {error}. Let the machines "
+                "connect to each other at any port."
+            ) from error
 
     def _receiver(self) -> Receiver:
         return Receiver(range(1, self.group.size), self.seconds)
@@ -160,10 +169,16 @@ class Council:
         self._meeting.tell([True, self._receiving and self._receiving.invitation])
         return self._meeting.collect()[1:]
 
-    def take_receiver(self) -> Receiver | None:
-        """Return, once, what takes the parts of the model that others send for this save; None if they have none."""
+    @contextmanager
+    def receiving(self) -> Iterator[Receiver | None]:
+        """Give, once, what takes the parts of the model that others send for this save; None if they have none."""
         receiver, self._receiving = self._receiving, None
-        return receiver
+        try:
+            yield receiver
+        except BaseException:
+            if receiver is not None:
+                receiver.close()
+            raise
 
     def defer(self, error: BaseException) -> bool:
         """Keep an error until the next meeting, where all end; return whether it is kept, rather than to be raised."""

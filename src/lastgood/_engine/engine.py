@@ -177,8 +177,8 @@ class Engine:
         if self.settings.retention.prunes:
             self._mode = self.direction(adapter).mode
         save = Save(path, self.series.at(path), self.record(moment, adapter), best)
-        with self.council.one_acts(adapter):
-            self._saver.save(adapter, save, training, self.council.take_receiver())
+        with self.council.one_acts(adapter), self.council.receiving() as receiver:
+            self._saver.save(adapter, save, training, receiver)
         self.last = save
         return save
 
