@@ -14,7 +14,8 @@ import warnings
 from datetime import timedelta
 
 GIVEN = json.loads(sys.argv[1])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={GIVEN.get('devices', 2)}"
+DEVICES = f"--xla_force_host_platform_device_count={GIVEN.get('devices', 2)}"
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), DEVICES])
 
 import jax  # noqa: E402 - the flags come first
 import keras  # noqa: E402
