@@ -21,6 +21,7 @@ from .._saving import Save, Saver, SaveStats, beginning, record_of
 from .._storage import Location
 from . import preflight
 from .council import Council
+from .described import settings_described
 from .mirror import Copy, mirrors
 from .settings import Settings
 
@@ -136,7 +137,7 @@ class Engine:
     def note_begin(self, adapter: ModelAdapter, resumed: str | None, **fit: Any) -> None:
         """Note in the journal that training begins; by now a restart has said which run it continues."""
         if self.keeper.is_kept:
-            settings = {**self.settings.described(), **fit.pop("settings", {})}
+            settings = {**settings_described(self.settings), **fit.pop("settings", {})}
             self.keeper.note("begin", resumed=resumed, **beginning(adapter, settings, fit))
 
     def end(self, *, stopped: bool | None) -> None:

@@ -1,14 +1,10 @@
 """The arguments that a callback and a loop of your own share, checked."""
 
-import inspect
 import math
-import signal
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from numbers import Real
 from typing import Any, Literal
 
 from .._checkpoint import Checkpoint
@@ -18,8 +14,6 @@ from .._keras import Generation
 from .._moment import as_scalar
 from .._policies.naming import Template
 from .._policies.retention import Retention
-from .._policies.schedule import Budget, Epochs
-from .._record import number_to_json
 from .._resuming import parse_signals
 from .._storage import Storage, as_text, storage_of
 
@@ -140,54 +134,6 @@ class Settings:
             signals=parse_signals(signals),
             timeout=_parse_timeout(timeout),
         )
-
-    def described(self) -> dict[str, Any]:
-        """Return the arguments as a journal may hold them; those that were not given are left out.
-
-        No key is among them: a URL with one was refused.
-        """
-        keep = self.retention
-        return described(
-            filepath=self.template.text,
-            format=self.format.name,
-            monitor=self.monitor,
-            mode=self.mode,
-            save_weights_only=self.format.weights_only,
-            options=self.options,
-            background=self.background,
-            keep_last=keep.keep_last,
-            keep_best=keep.keep_best,
-            keep_every=keep.keep_every,
-            keep=keep.keep,
-            on_error=self.on_error,
-            on_save=self.on_save,
-            mirror=self.mirror,
-            signals=_names(self.signals),
-        )
-
-
-def described(**values: Any) -> dict[str, Any]:
-    """Return arguments as plain values, without those that are None; of an object, its class or name alone."""
-    return {name: _plain(value) for name, value in values.items() if value is not None}
-
-
-def _plain(value: Any) -> str | float:
-    if isinstance(value, str | bool | int):
-        return value
-    if isinstance(value, Real):  # those of NumPy, too
-        return number_to_json(float(value))
-    if isinstance(value, timedelta):
-        return str(value)
-    if type(value) in (Epochs, Budget):
-        return repr(value)
-    named: Any = value if inspect.isroutine(value) else type(value)
-    return str(named.__qualname__)
-
-
-def _names(signals: tuple[int, ...]) -> str | None:
-    """Return the names of signals; None for those that are held back unless others are asked for."""
-    names = [signal.Signals(number).name for number in signals]
-    return ", ".join(names) if signals != parse_signals(None) else None
 
 
 def moved(settings: Settings, filepath: Any) -> Settings:
