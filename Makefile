@@ -67,7 +67,7 @@ hosts: .venv/test.stamp  ## train in several processes on loopback, and kill the
 	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/hosts
 
 systems: .venv/test.stamp  ## run what needs no framework, and trainings, as on Windows and macOS, whose parts this machine pretends
-	$(QUIET) LASTGOOD_SYSTEMS=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
+	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
 
 versions: .venv/test.stamp  ## a set of tests on each Python of this machine with each release of Keras (an hour and more; VERSIONS="--only nightly" for less)
 	$(BIN)/python tests/versions/matrix.py $(VERSIONS)
@@ -85,7 +85,7 @@ test-resume: .venv/test.stamp  ## kill and restart trainings in every combinatio
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
 test-whole:  ## run all there is: each test on each backend, with all its parameters, and all matrices (hours)
-	LASTGOOD_MATRIX=whole LASTGOOD_SYSTEMS=whole $(MAKE) test
+	LASTGOOD_MATRIX=whole $(MAKE) test
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)

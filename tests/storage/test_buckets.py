@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers import servers
+from helpers import sampling, servers
 from lastgood import RunInUseError, SaveError, StoreError
 from lastgood._bytes.trailing_record import encode
 from lastgood._record import Record
@@ -209,7 +209,7 @@ def test_ten_thousand_checkpoints_are_listed(bucket):
     """Each is asked for once, many at a time, and the next time none is."""
     store = clients.client_of("s3", servers.BUCKET, patient=True)
     prefix = bucket.partition(f"{servers.BUCKET}/")[2]
-    count = 10_000 if os.environ.get("LASTGOOD_MATRIX") == "whole" else 1_000
+    count = 10_000 if sampling.is_whole() else 1_000
     for number in range(count):
         record = Record(number, 1, None, {"loss": 1.0}, "weights.h5", 0.0, {}, "run", "{step}.weights.h5")
         obstore.put(store, f"{prefix}/{number}.weights.h5", b"x" * 100 + encode(record.to_text()))

@@ -7,10 +7,12 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import sampling
+
 from . import harness
 
 PATHS = ["{epoch}-{batch}.keras", "last.weights.h5", "at{epoch}-{batch}"]
-PATHS = PATHS if os.environ.get("LASTGOOD_MATRIX") == "whole" else PATHS[:1]
+PATHS = PATHS if sampling.is_whole() else PATHS[:1]
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes is of jax")
 
 

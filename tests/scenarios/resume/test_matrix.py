@@ -4,11 +4,11 @@ The whole matrix takes long: `make test-resume` runs it; otherwise a part of it 
 """
 
 import itertools
-import os
 import random
 
 import pytest
 
+from helpers import sampling
 from scenarios.resume.conftest import assert_same, train
 
 BACKENDS = ("jax", "torch", "tensorflow")
@@ -20,7 +20,7 @@ BATCHES = 48
 
 def _chosen():
     """Return all cells, or a few, in which each backend and each kind of data comes at least once."""
-    if os.environ.get("LASTGOOD_MATRIX") == "whole":
+    if sampling.is_whole():
         return CELLS + TF_KERAS_CELLS
     draw = random.Random(0)
     pairs = zip(itertools.cycle(BACKENDS), DATA, strict=False)
@@ -72,7 +72,7 @@ def test_killed_twice(tmp_path, uninterrupted, backend, data, save_freq, backgro
     ]
     + (
         list(itertools.product(BACKENDS, ("arrays", "DataLoader"), ("{epoch:02d}.keras", "{epoch:02d}"), ("epoch", 3)))
-        if os.environ.get("LASTGOOD_MATRIX") == "whole"
+        if sampling.is_whole()
         else []
     ),
 )
@@ -147,14 +147,9 @@ NOT_ON_TORCH = ("several steps at once",)
         (backend, name)
         for i, name in enumerate(CASES)
         for j, backend in enumerate(BACKENDS)
-        if not (backend == "torch" and name in NOT_ON_TORCH)
-        and (os.environ.get("LASTGOOD_MATRIX") == "whole" or i % 9 == j)
+        if not (backend == "torch" and name in NOT_ON_TORCH) and (sampling.is_whole() or i % 9 == j)
     ]
-    + [
-        ("tf_keras", name)
-        for i, name in enumerate(ON_TF_KERAS)
-        if os.environ.get("LASTGOOD_MATRIX") == "whole" or i % 6 == 0
-    ],
+    + [("tf_keras", name) for i, name in enumerate(ON_TF_KERAS) if sampling.is_whole() or i % 6 == 0],
 )
 def test_what_else_fit_can_do(tmp_path, uninterrupted, backend, name):
     given = CASES[name]

@@ -1,7 +1,6 @@
 """macOS and Windows, pretended: the suites that need no framework, trainings, and what these systems refuse."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +8,13 @@ from pathlib import Path
 import keras
 import pytest
 
-from helpers import elsewhere
+from helpers import elsewhere, sampling
 
 TESTS = Path(__file__).parents[2]
 SYSTEMS = ["windows", "macos"]
 # What of the framework-free suite asks most of a system; `make systems` runs all of it, and trains in all formats.
 SUITES = ["storage/test_local.py", "storage/test_conformance.py", "storage/test_claims.py", "saving/test_writer.py"]
-WHOLE = bool(os.environ.get("LASTGOOD_SYSTEMS"))
+WHOLE = sampling.is_whole()
 TRAININGS = [(system, ending) for ending in (".keras", ".weights.h5", "") for system in SYSTEMS]
 
 
