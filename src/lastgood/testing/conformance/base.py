@@ -24,11 +24,13 @@ class StorageSuite:
             with the number ``ESTALE``.
         replaces_open_files: Whether a file's place can be taken while somebody has it open. If not, a save waits, and
             fails in the end.
+        starts: How many times each of some trainings begins, at the same time as the others.
     """
 
     outlives_processes: ClassVar[bool] = True
     reads_on: ClassVar[bool] = True
     replaces_open_files: ClassVar[bool] = True
+    starts: ClassVar[int] = 200
 
     def make_storage(self) -> Storage:
         """Return the storage to be tested; it may be the same one each time."""
