@@ -26,6 +26,7 @@ class InBucket(StorageConformance):
 
     scheme = "s3"
     reads_on = False
+    starts = 30  # each is several requests
 
     def make_storage(self):
         return ObjectStorage(self.scheme)

@@ -127,7 +127,7 @@ class Runs(StorageSuite):
         storage = self.storage
 
         def begin(name: str) -> None:
-            for _ in range(200):
+            for _ in range(self.starts):
                 storage.reclaim(here)
                 storage.check_writable(here)
             self.save(storage, "file", here / name, name)
