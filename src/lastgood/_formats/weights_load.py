@@ -42,6 +42,7 @@ class Loader:
         self._record = record
         self._contents = Contents({}, marked=False)
         self._variables: Mapping[str, Any] | None = None
+        self._is_plain = False
 
     def check(self, *, verified: bool, exact: bool) -> None:
         """Check the file, and that it fits the model.
@@ -58,16 +59,22 @@ class Loader:
         damaged = digests.find_damage(self._file, self._place.offset, *record) if record and not verified else None
         self._contents = weights_file.contents(self._file, self._place, record)
         if damaged:
-            known = _variables_by_path(adapter) or {}
-            paths = {name: adapter.path_of(variable) for name, variable in known.items()}
+            known, _ = _variables_by_path(adapter)
+            paths = {name: adapter.path_of(variable) for name, variable in (known or {}).items()}
             raise weights_file.damage_error(self._file.path, damaged, self._contents, paths)
         _build_optimizer(adapter, self._contents)
-        variables = _variables_by_path(adapter)
+        variables, plainly = _variables_by_path(adapter)
         if variables is not None and exact:
             variables = {name: v for name, v in variables.items() if not name.startswith(adapter.epoch_groups)}
         if variables is not None:
             _check_shapes(adapter, self._file.path, variables, self._contents, exact=exact)
         self._variables = variables
+        self._is_plain = plainly and variables is not None and _is_complete(adapter, variables, self._contents)
+
+    @property
+    def by_stock(self) -> bool:
+        """Whether :meth:`fill` leaves it to stock Keras."""
+        return not self._is_plain
 
     def fill(self) -> None:
         """Overwrite the model's variables.
@@ -75,9 +82,8 @@ class Loader:
         Raises:
             Exception: Whatever stock Keras raises, where the loading is Keras's.
         """
-        variables, contents = self._variables, self._contents
-        if variables is not None and _is_complete(self._adapter, variables, contents):
-            _read(self._adapter, self._file, variables, contents.arrays)
+        if self._variables is not None and self._is_plain:
+            _read(self._adapter, self._file, self._variables, self._contents.arrays)
             return
         with self._at.local() as path:
             self._adapter.model.load_weights(path)
@@ -90,12 +96,15 @@ def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:
         adapter.build_optimizer()
 
 
-def _variables_by_path(adapter: ModelAdapter) -> dict[str, Any] | None:
-    """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say."""
+def _variables_by_path(adapter: ModelAdapter) -> tuple[dict[str, Any] | None, bool]:
+    """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say.
+
+    And return whether that is all that it would do.
+    """
     state = adapter.saved_state(assets=False) if adapter.model.built else None
     if state is None or not all(adapter.is_variable(array.value) for array in state.arrays):
-        return None
-    return {f"{array.group}/{array.key}": array.value for array in state.arrays}
+        return None, False
+    return {f"{array.group}/{array.key}": array.value for array in state.arrays}, state.loads_plainly
 
 
 def _check_shapes(

@@ -24,6 +24,7 @@ from .reach import Kinds
 from .stores import AssetStore, RecordingStore, VariablesOf, hdf5_by_path, hdf5_by_walk, recorded
 
 _FALLS = ("error", "mse", "mae", "mape", "msle", "loss", "entropy", "hinge", "poisson", "divergence", "logcosh")
+_PLAIN_LOADS = {each.load_own_variables for each in (tf_keras.layers.Layer, tf_keras.optimizers.Optimizer)}
 
 
 class TFKeras2Model(ModelAdapter):
@@ -148,7 +149,7 @@ class TFKeras2Model(ModelAdapter):
             tf_keras.layers.Layer: _own_weights,
             tf_keras.optimizers.Optimizer: operator.attrgetter("variables"),
         }
-        return recorded(_save_state, self.model, store, AssetStore if assets else None, variables_of)
+        return recorded(_save_state, self.model, store, AssetStore if assets else None, variables_of, _PLAIN_LOADS)
 
     def serialized(self) -> tuple[bytes, bytes] | None:
         """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if tf_keras does not show them."""
