@@ -4,15 +4,15 @@ The fast way serves a model whose every saved array is a variable of the file's 
 that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .._bytes import digests, weights_file
 from .._bytes.hdf5_reader import Contents, StoredArray
 from .._bytes.weights_file import FoundRecord
-from .._errors import RestoreError
-from .._keras import ModelAdapter, kind_of
+from .._errors import CorruptCheckpointError, RestoreError
+from .._keras import ModelAdapter, ModelLoader, adapt, kind_of
 from .._snapshot.to_device import fill
 from .._storage import Extent, Location, StoredFile
 from .._threads import cores, spread
@@ -71,10 +71,19 @@ class Loader:
         self._variables = variables
         self._is_plain = plainly and variables is not None and _is_complete(adapter, variables, self._contents)
 
-    @property
-    def by_stock(self) -> bool:
-        """Whether :meth:`fill` leaves it to stock Keras."""
-        return not self._is_plain
+    def can_read_all(self) -> bool:
+        """Check a file that was verified; return True if :meth:`fill` leaves nothing to stock Keras.
+
+        Raises:
+            CorruptCheckpointError: The file is damaged.
+        """
+        try:
+            self.check(verified=True, exact=False)
+        except CorruptCheckpointError:
+            raise
+        except RestoreError:  # stock Keras may skip what is of another shape, such as the state of an optimizer
+            return False
+        return self._is_plain
 
     def fill(self) -> None:
         """Overwrite the model's variables.
@@ -87,6 +96,31 @@ class Loader:
             return
         with self._at.local() as path:
             self._adapter.model.load_weights(path)
+
+
+def load_model(
+    loader: ModelLoader, at: Location, config: bytes, weights: Callable[[ModelAdapter], Loader], *, by_stock: bool
+) -> Any:
+    """Return the model of a checkpoint that was verified.
+
+    Args:
+        loader: Stock Keras's ``load_model``.
+        at: The checkpoint.
+        config: The model's configuration.
+        weights: Loads the weights of the open checkpoint into a model.
+        by_stock: Whether the checkpoint has more than its configuration and weights, which only stock Keras can load.
+
+    Raises:
+        Exception: Whatever stock Keras raises.
+    """
+    model = None if by_stock else loader.from_config(config)
+    if model is not None:
+        loading = weights(adapt(model))
+        if loading.can_read_all():
+            loading.fill()
+            return model
+    with at.local() as path:
+        return loader.whole(str(path)) if model is None else loader.completed(model, str(path))
 
 
 def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:
