@@ -29,6 +29,7 @@ from ._errors import (
 if TYPE_CHECKING:
     from ._callback.keras3 import ModelCheckpoint
     from ._checkpoint import Checkpoint, Problem
+    from ._loading import load_model
     from ._loop.checkpointer import Checkpointer
     from ._loop.verify_resume import verify_resume
     from ._moment import Moment
@@ -64,6 +65,7 @@ __all__ = [
     "StoreError",
     "TargetIsDirectoryError",
     "__version__",
+    "load_model",
     "load_weights",
     "open_run",
     "restore",
@@ -82,6 +84,7 @@ _LAZY = {
     "Progress": "_restoring",
     "Run": "_run",
     "Schedule": "_policies.schedule",
+    "load_model": "_loading",
     "load_weights": "_restoring",
     "open_run": "_run",
     "restore": "_restoring",

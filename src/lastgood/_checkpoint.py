@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from ._loading import load_model
 from ._record import Record
 from ._storage import Location
 
@@ -35,6 +37,21 @@ class Checkpoint:
     metrics: Mapping[str, float]
     pinned: bool
     record: Record | None
+
+    def load_model(
+        self,
+        custom_objects: Mapping[str, Any] | None = None,
+        compile: bool = True,
+        safe_mode: bool = True,
+    ) -> Any:
+        """Return the model that it holds: :func:`lastgood.load_model` of its path, which says what is raised.
+
+        Args:
+            custom_objects: Classes and functions of yours, by the names that the configuration has for them.
+            compile: Whether to compile the model as it was, and to load the optimizer's state.
+            safe_mode: Whether to refuse a configuration that holds code, such as that of a lambda.
+        """
+        return load_model(self.path, custom_objects, compile, safe_mode)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,11 @@
 """The callback for ``tf_keras`` and, with ``TF_USE_LEGACY_KERAS=1``, for ``tf.keras``."""
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 from ._errors import MissingExtraError
+from ._loading import load_model_of
 
 try:
     from ._callback.tf_keras2 import ModelCheckpoint
@@ -9,4 +14,21 @@ except ModuleNotFoundError as error:
         raise
     raise MissingExtraError.for_feature("lastgood.tf_keras", "tf-keras", "tf-keras") from error
 
-__all__ = ["ModelCheckpoint"]
+__all__ = ["ModelCheckpoint", "load_model"]
+
+
+def load_model(
+    path: str | os.PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """Return the model of ``tf_keras`` that a checkpoint holds. See :func:`lastgood.load_model`.
+
+    Args:
+        path: A ``.keras``, ``.h5`` or ``.hdf5`` file of a whole model, or a SavedModel directory; a path or a URL.
+        custom_objects: Classes and functions of yours, by the names that the configuration has for them.
+        compile: Whether to compile the model as it was, and to load the optimizer's state.
+        safe_mode: Whether to refuse a configuration that holds code, such as that of a lambda.
+    """
+    return load_model_of("tf_keras", path, custom_objects, compile=compile, safe_mode=safe_mode)

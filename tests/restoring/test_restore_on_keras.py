@@ -66,6 +66,17 @@ def test_every_model_is_loaded_as_stock_loads_it(tmp_path, builder, ending):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
+def test_a_layer_that_computes_from_what_it_loads_has_done_so(tmp_path, ending):
+    """Normalization keeps the saved statistics in variables, and uses others that it makes of them."""
+    rows = np.random.default_rng(0).normal(3, 2, size=(64, 4)).astype("float32")
+    model, other = (keras.Sequential([keras.Input((4,)), keras.layers.Normalization()]) for _ in range(2))
+    model.layers[0].adapt(rows)
+    _save(model, tmp_path / f"m{ending}")
+    lastgood.load_weights(other, tmp_path / f"m{ending}")
+    np.testing.assert_array_equal(other.predict(rows, verbose=0), model.predict(rows, verbose=0))
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_a_file_of_stock_keras_is_loaded(tmp_path, ending):
     model, other = _trained(seed=7), _trained(seed=8)
     path = tmp_path / f"m{ending}"

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from .._bytes.training_block import Training, TrainingBlock
-from .._errors import ArgumentError, SaveError, TargetIsDirectoryError
-from .._keras import Generation, ModelAdapter
+from .._errors import ArgumentError, RestoreError, SaveError, TargetIsDirectoryError
+from .._keras import Generation, ModelAdapter, ModelLoader
 from .._record import Record
 from .._snapshot import copier
 from .._snapshot.state_copy import StateCopy
@@ -217,6 +217,20 @@ class Format(ABC):
             Exception: Whatever stock Keras raises for a file that does not fit, where the loading is Keras's.
         """
 
+    def load_model(self, at: Location, loader: ModelLoader) -> Any:
+        """Check a checkpoint, and return its model: by stock Keras, where a format does not know better.
+
+        Raises:
+            CorruptCheckpointError: It is damaged; no model was made.
+            RestoreError: It holds weights and no model.
+            Exception: Whatever stock Keras raises.
+        """
+        if self.weights_only:
+            raise holds_no_model(at)
+        self.verify(at)
+        with at.local() as path:
+            return loader.whole(str(path))
+
     @abstractmethod
     def may_replace(self, at: Location) -> bool:
         """Return True if a new checkpoint may take the place of what is at ``at``, if anything is."""
@@ -264,6 +278,14 @@ class Format(ABC):
         """
         del at, weights, target
         raise ArgumentError(f"A checkpoint of the format '{self.name}' cannot be copied with other weights.")
+
+
+def holds_no_model(at: Location) -> RestoreError:
+    """Return the error for a checkpoint of weights from which a model was to be made."""
+    return RestoreError(
+        f"Error loading a model from {at}. Reason: it holds weights and no model. Build the model, and load them into "
+        "it with lastgood.load_weights()."
+    )
 
 
 class FileFormat(Format):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .._bytes import digests, weights_file, zip_layout
 from .._bytes.training_block import Training
 from .._errors import CorruptCheckpointError
-from .._keras import ModelAdapter
+from .._keras import ModelAdapter, ModelLoader
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._snapshot.state_copy import Reached, StateCopy
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .._bytes.hdf5_layout import Hdf5Layout
 
 
+_CONFIG, _METADATA = "config.json", "metadata.json"
 _TRAINING = "lastgood.training"
 
 
@@ -109,6 +110,18 @@ class KerasArchive(PlannedFormat, FileFormat):
             loader.check(verified=verified, exact=exact)
             yield loader.fill
 
+    def load_model(self, at: Location, loader: ModelLoader) -> Any:
+        """Check the archive, have stock Keras make the model, and read the tensors straight into it."""
+        from . import weights_load  # here, because looking at checkpoints loads no weights
+
+        self.verify(at)
+        with zip_layout.opened(at) as (archive, _):
+            config, others = archive.read(_CONFIG), set(archive.namelist()) - {_CONFIG, _METADATA, zip_layout.WEIGHTS}
+        place, comment = zip_layout.place_of_weights(at)
+        with at.open() as file:
+            weights = partial(weights_load.Loader, at=at, file=file, place=place, record=_record_of(file, comment))
+            return weights_load.load_model(loader, at, config, weights, by_stock=bool(others))
+
     def arrays(self, at: Location) -> AbstractContextManager[tuple[StoredFile, Extent]]:
         """Open the archive's weights file."""
         return zip_layout.opened_weights(at)
@@ -116,13 +129,13 @@ class KerasArchive(PlannedFormat, FileFormat):
     def config(self, at: Location) -> bytes | None:
         """Return the member ``config.json``."""
         with zip_layout.opened(at) as (archive, _):
-            return archive.read("config.json")
+            return archive.read(_CONFIG)
 
     def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
         """Write an archive with the members of another, and other weights."""
         with zip_layout.opened(at) as (source, _), zipfile.ZipFile(target, "w") as archive:
             for info in source.infolist():
-                if info.filename in ("metadata.json", "config.json") or info.filename.startswith("assets/"):
+                if info.filename in (_METADATA, _CONFIG) or info.filename.startswith("assets/"):
                     archive.writestr(info.filename, source.read(info))
             archive.write(weights, zip_layout.WEIGHTS)
 
@@ -170,7 +183,7 @@ def _archive(
     layout: "Hdf5Layout", texts: tuple[bytes, bytes], assets: Mapping[str, bytes], record: RecordText
 ) -> "_StagedArchive":
     config, metadata = texts
-    before = {"metadata.json": metadata, "config.json": config}
+    before = {_METADATA: metadata, _CONFIG: config}
     return _StagedArchive(layout, before, {f"assets/{name}": content for name, content in assets.items()}, record)
 
 

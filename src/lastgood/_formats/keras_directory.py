@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from .._bytes import directory_record, trailing_record, weights_file, zip_layout
 from .._bytes.training_block import Training
 from .._errors import CorruptCheckpointError
 from .._json import LONGEST
-from .._keras import ModelAdapter
+from .._keras import ModelAdapter, ModelLoader
 from .._record import Record
 from .._storage import Extent, Location, Report, Stage, StoredFile
 from . import weights_h5
@@ -85,6 +86,18 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
             loader = weights_load.Loader(adapter, at / _WEIGHTS, file, place, trailing_record.find(file))
             loader.check(verified=verified, exact=exact)
             yield loader.fill
+
+    def load_model(self, at: Location, loader: ModelLoader) -> Any:
+        """Check the files, have stock Keras make the model, and read the tensors straight into it."""
+        from . import weights_load  # here, because looking at checkpoints loads no weights
+
+        self.verify(at)
+        config = (at / "config.json").read(LONGEST)
+        assets = any(name.startswith("assets/") for name in at.files())
+        with at.open(_WEIGHTS) as file:
+            place, record = Extent(0, file.size), trailing_record.find(file)
+            weights = partial(weights_load.Loader, at=at / _WEIGHTS, file=file, place=place, record=record)
+            return weights_load.load_model(loader, at, config, weights, by_stock=assets)
 
     @contextmanager
     def arrays(self, at: Location) -> Iterator[tuple[StoredFile, Extent]]:

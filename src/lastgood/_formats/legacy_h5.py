@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .._bytes import trailing_record, weights_file
 from .._bytes.training_block import Training
 from .._errors import ArgumentError
-from .._keras import Generation, ModelAdapter
+from .._keras import Generation, ModelAdapter, ModelLoader
 from .._record import Record
 from .._storage import Extent, Location
-from .base import FileFormat, Fill, Snapshot, to_bytes
+from .base import FileFormat, Fill, Snapshot, holds_no_model, to_bytes
 from .hdf5_by_stock import about, snapshot
 
 if TYPE_CHECKING:
@@ -87,6 +88,24 @@ class LegacyModel(FileFormat):
             self.verify(at)
         with at.local() as path:
             yield lambda: adapter.model.load_weights(path)
+
+    def load_model(self, at: Location, loader: ModelLoader) -> Any:
+        """Check the file, and have stock Keras load it, or a directory that is of none of our formats."""
+        if at.kind == "directory":
+            with at.local() as path:
+                return loader.whole(str(path))
+        self.verify(at)
+        with at.local() as path:
+            if not _has_model(path):
+                raise holds_no_model(at)
+            return loader.whole(str(path))
+
+
+def _has_model(path: Path) -> bool:
+    import h5py  # here, because looking at checkpoints does not need it
+
+    with h5py.File(path) as file:
+        return "model_config" in file.attrs
 
 
 class LegacyWeights(LegacyModel):

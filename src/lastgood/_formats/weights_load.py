@@ -4,15 +4,15 @@ The fast way serves a model whose every saved array is a variable of the file's 
 that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from .._bytes import digests, weights_file
 from .._bytes.hdf5_reader import Contents, StoredArray
 from .._bytes.weights_file import FoundRecord
-from .._errors import RestoreError
-from .._keras import ModelAdapter, kind_of
+from .._errors import CorruptCheckpointError, RestoreError
+from .._keras import ModelAdapter, ModelLoader, adapt, kind_of
 from .._snapshot.to_device import fill
 from .._storage import Extent, Location, StoredFile
 from .._threads import cores, spread
@@ -42,6 +42,7 @@ class Loader:
         self._record = record
         self._contents = Contents({}, marked=False)
         self._variables: Mapping[str, Any] | None = None
+        self._is_plain = False
 
     def check(self, *, verified: bool, exact: bool) -> None:
         """Check the file, and that it fits the model.
@@ -58,16 +59,31 @@ class Loader:
         damaged = digests.find_damage(self._file, self._place.offset, *record) if record and not verified else None
         self._contents = weights_file.contents(self._file, self._place, record)
         if damaged:
-            known = _variables_by_path(adapter) or {}
-            paths = {name: adapter.path_of(variable) for name, variable in known.items()}
+            known, _ = _variables_by_path(adapter)
+            paths = {name: adapter.path_of(variable) for name, variable in (known or {}).items()}
             raise weights_file.damage_error(self._file.path, damaged, self._contents, paths)
         _build_optimizer(adapter, self._contents)
-        variables = _variables_by_path(adapter)
+        variables, plainly = _variables_by_path(adapter)
         if variables is not None and exact:
             variables = {name: v for name, v in variables.items() if not name.startswith(adapter.epoch_groups)}
         if variables is not None:
             _check_shapes(adapter, self._file.path, variables, self._contents, exact=exact)
         self._variables = variables
+        self._is_plain = plainly and variables is not None and _is_complete(adapter, variables, self._contents)
+
+    def can_read_all(self) -> bool:
+        """Check a file that was verified; return True if :meth:`fill` leaves nothing to stock Keras.
+
+        Raises:
+            CorruptCheckpointError: The file is damaged.
+        """
+        try:
+            self.check(verified=True, exact=False)
+        except CorruptCheckpointError:
+            raise
+        except RestoreError:  # stock Keras may skip what is of another shape, such as the state of an optimizer
+            return False
+        return self._is_plain
 
     def fill(self) -> None:
         """Overwrite the model's variables.
@@ -75,12 +91,36 @@ class Loader:
         Raises:
             Exception: Whatever stock Keras raises, where the loading is Keras's.
         """
-        variables, contents = self._variables, self._contents
-        if variables is not None and _is_complete(self._adapter, variables, contents):
-            _read(self._adapter, self._file, variables, contents.arrays)
+        if self._variables is not None and self._is_plain:
+            _read(self._adapter, self._file, self._variables, self._contents.arrays)
             return
         with self._at.local() as path:
             self._adapter.model.load_weights(path)
+
+
+def load_model(
+    loader: ModelLoader, at: Location, config: bytes, weights: Callable[[ModelAdapter], Loader], *, by_stock: bool
+) -> Any:
+    """Return the model of a checkpoint that was verified.
+
+    Args:
+        loader: Stock Keras's ``load_model``.
+        at: The checkpoint.
+        config: The model's configuration.
+        weights: Loads the weights of the open checkpoint into a model.
+        by_stock: Whether the checkpoint has more than its configuration and weights, which only stock Keras can load.
+
+    Raises:
+        Exception: Whatever stock Keras raises.
+    """
+    model = None if by_stock else loader.from_config(config)
+    if model is not None:
+        loading = weights(adapt(model))
+        if loading.can_read_all():
+            loading.fill()
+            return model
+    with at.local() as path:
+        return loader.whole(str(path)) if model is None else loader.completed(model, str(path))
 
 
 def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:
@@ -90,12 +130,15 @@ def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:
         adapter.build_optimizer()
 
 
-def _variables_by_path(adapter: ModelAdapter) -> dict[str, Any] | None:
-    """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say."""
+def _variables_by_path(adapter: ModelAdapter) -> tuple[dict[str, Any] | None, bool]:
+    """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say.
+
+    And return whether that is all that it would do.
+    """
     state = adapter.saved_state(assets=False) if adapter.model.built else None
     if state is None or not all(adapter.is_variable(array.value) for array in state.arrays):
-        return None
-    return {f"{array.group}/{array.key}": array.value for array in state.arrays}
+        return None, False
+    return {f"{array.group}/{array.key}": array.value for array in state.arrays}, state.loads_plainly
 
 
 def _check_shapes(

@@ -5,11 +5,12 @@ Neither is imported before a model of it exists.
 
 from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same, kind_of
 from .callbacks import as_callback, callback_classes
-from .choice import adapt, adapter_class, default_generation, fit_around
+from .choice import adapt, adapter_class, default_generation, fit_around, loader_class
 from .fit_adapter import FitAdapter
 from .names import AutomaticNames
 from .onlookers import has_code, onlooker
 from .releases import release
+from .whole_model import ModelLoader
 
 __all__ = [
     "AutomaticNames",
@@ -17,6 +18,7 @@ __all__ = [
     "Generation",
     "Hooks",
     "ModelAdapter",
+    "ModelLoader",
     "SavedArray",
     "SavedState",
     "adapt",
@@ -28,6 +30,7 @@ __all__ = [
     "fit_around",
     "has_code",
     "kind_of",
+    "loader_class",
     "onlooker",
     "release",
 ]

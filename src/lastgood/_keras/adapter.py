@@ -51,11 +51,14 @@ class SavedState:
         groups: Attributes of each HDF5 group, by path.
         arrays: The arrays, in the order in which they are saved.
         assets: Contents of the asset files, by path below ``assets/``.
+        loads_plainly: Whether stock loading gives variables the arrays of a file, and does nothing else. A layer may do
+            more: ``Normalization`` computes what it uses from what was saved.
     """
 
     groups: Mapping[str, Mapping[str, str]]
     arrays: Sequence[SavedArray]
     assets: Mapping[str, bytes]
+    loads_plainly: bool
 
     def lacks(self, variables: Iterable[Any]) -> list[Any]:
         """Return the variables whose values are not among the arrays."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from .adapter import Generation, ModelAdapter
 from .fit_adapter import FitAdapter
+from .whole_model import ModelLoader
 
 _MODEL_MODULES = {"keras": ("keras3", "Keras3Model"), "tf_keras": ("tf_keras2", "TFKeras2Model")}
+_LOADERS = {"keras": ("keras3_whole", "Keras3Loader"), "tf_keras": ("tf_keras2_whole", "TFKeras2Loader")}
 _FIT_MODULES: dict[Generation, str] = {"keras": "keras3_fit", "tf_keras": "tf_keras2_fit"}
 
 
@@ -19,9 +21,18 @@ def adapt(model: Any) -> ModelAdapter:
 
 def adapter_class(generation: Generation) -> type[ModelAdapter]:
     """Return the class that adapts the models of a generation."""
-    module, name = _MODEL_MODULES[generation]
-    found: type[ModelAdapter] = getattr(importlib.import_module(f".{module}", __package__), name)
+    found: type[ModelAdapter] = _found(*_MODEL_MODULES[generation])
     return found
+
+
+def loader_class(generation: Generation) -> type[ModelLoader]:
+    """Return the class that loads whole models of a generation."""
+    found: type[ModelLoader] = _found(*_LOADERS[generation])
+    return found
+
+
+def _found(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f".{module}", __package__), name)
 
 
 def default_generation() -> Generation:

@@ -25,6 +25,10 @@ from .reach import BackendVariable, Kinds
 from .releases import NEWEST, release
 from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, recorded
 
+_LAYERS = ("Conv1D", "Dense", "Embedding", "EinsumDense", "Layer")
+_PLAIN_LOADS = {getattr(keras.layers, name).load_own_variables for name in _LAYERS}
+_PLAIN_LOADS |= {keras.optimizers.Optimizer.load_own_variables}
+
 
 class Keras3Model(ModelAdapter):
     """A model of Keras 3."""
@@ -160,7 +164,7 @@ class Keras3Model(ModelAdapter):
         # Optimizers would turn each variable into a new array, which takes seconds.
         variables_of = {keras.optimizers.Optimizer: operator.attrgetter("variables")}
         with self.undistributed():
-            return recorded(_save_state, self.model, Weights(), Assets if assets else None, variables_of)
+            return recorded(_save_state, self.model, Weights(), Assets if assets else None, variables_of, _PLAIN_LOADS)
 
     def serialized(self) -> tuple[bytes, bytes] | None:
         """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if this Keras does not show them."""

@@ -6,7 +6,7 @@ private; ``keras3`` and ``tf_keras2`` look them up.
 """
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -85,6 +85,7 @@ def recorded(
     store: RecordingStore,
     assets_class: type[AssetStore] | None,
     variables_of: VariablesOf,
+    plain_loads: Collection[Any],
 ) -> SavedState | None:
     """Return what ``walk`` would save of a model; None if a layer asks the store for more than it can do.
 
@@ -96,18 +97,29 @@ def recorded(
         store: Records the arrays.
         assets_class: The class of the store of assets; None leaves the assets out.
         variables_of: The classes whose objects are to save their variables instead of copies.
+        plain_loads: The methods ``load_own_variables`` that give variables the arrays of the file and do nothing else.
     """
+    seen: list[Any] = []
     with scratch_directory() as directory:
         assets = assets_class(directory) if assets_class is not None else None
         try:
-            _without_copies(walk, variables_of)(model, store, assets, "", set())
+            _without_copies(walk, variables_of, seen)(model, store, assets, "", set())
         except Exception:  # noqa: BLE001 - code of any layer, which may do anything with a store
             return None
         contents = assets.contents() if assets is not None else {}
-    return SavedState(store.groups, store.arrays, contents)
+    plain = bool(seen) and all(_loads_plainly(each, plain_loads) for each in seen)
+    return SavedState(store.groups, store.arrays, contents, plain)
 
 
-def _without_copies(walk: Walk, variables_of: VariablesOf) -> Walk:
+def _loads_plainly(saved: Any, plain_loads: Collection[Any]) -> bool:
+    """Return True if loading an object gives its variables the arrays of the file and does nothing else."""
+    method = getattr(type(saved), "load_own_variables", None)
+    # Those of GPTQ and AWQ note that they were calibrated.
+    calibrated = getattr(saved, "quantization_mode", None) in ("gptq", "awq")
+    return method is None or (method in plain_loads and not calibrated)
+
+
+def _without_copies(walk: Walk, variables_of: VariablesOf, seen: list[Any]) -> Walk:
     """Return ``walk`` for one use, in which objects of the classes pass their variables to the store instead of copies.
 
     The function is Keras's own, with a namespace of its own: it finds itself there under a wrapper that puts a stand-in
@@ -116,22 +128,37 @@ def _without_copies(walk: Walk, variables_of: VariablesOf) -> Walk:
     Args:
         walk: Keras's own function; returned as it is, and copies, if it is not a plain function of its module.
         variables_of: For each class, the variables of its objects.
+        seen: Gets the objects that it comes to.
     """
     if not isinstance(walk, FunctionType) or walk.__globals__.get(walk.__name__) is not walk:
         return walk
-    namespace = dict(walk.__globals__)
-    for name, value in walk.__globals__.items():
-        if isinstance(value, FunctionType) and value.__globals__ is walk.__globals__:
-            namespace[name] = _in_namespace(value, namespace)
+    namespace = _own_namespace(walk)
     own = namespace[walk.__name__]
     stand_ins: dict[int, Any] = {}  # one for each object: the walk knows by identity what it has visited
 
     def save(saved: Any, *others: Any, **named: Any) -> None:
+        seen.append(saved)
         stand_in = stand_ins.setdefault(id(saved), _stand_in(saved, variables_of))
         own(stand_in, *others, **named)
 
     namespace[walk.__name__] = save
     return save
+
+
+def with_names(function: FunctionType, **names: Any) -> Callable[..., Any]:
+    """Return a function of Keras that finds others under some of its module's names; the module stays as it is."""
+    namespace = _own_namespace(function)
+    namespace.update(names)
+    return _in_namespace(function, namespace)
+
+
+def _own_namespace(function: FunctionType) -> dict[str, Any]:
+    """Return a copy of a function's namespace, in which all functions of its module look up names in the copy."""
+    namespace = dict(function.__globals__)
+    for name, value in function.__globals__.items():
+        if isinstance(value, FunctionType) and value.__globals__ is function.__globals__:
+            namespace[name] = _in_namespace(value, namespace)
+    return namespace
 
 
 def _in_namespace(function: FunctionType, namespace: dict[str, Any]) -> FunctionType:

@@ -24,6 +24,7 @@ from .reach import Kinds
 from .stores import AssetStore, RecordingStore, VariablesOf, hdf5_by_path, hdf5_by_walk, recorded
 
 _FALLS = ("error", "mse", "mae", "mape", "msle", "loss", "entropy", "hinge", "poisson", "divergence", "logcosh")
+_PLAIN_LOADS = {each.load_own_variables for each in (tf_keras.layers.Layer, tf_keras.optimizers.Optimizer)}
 
 
 class TFKeras2Model(ModelAdapter):
@@ -148,23 +149,16 @@ class TFKeras2Model(ModelAdapter):
             tf_keras.layers.Layer: _own_weights,
             tf_keras.optimizers.Optimizer: operator.attrgetter("variables"),
         }
-        return recorded(_save_state, self.model, store, AssetStore if assets else None, variables_of)
+        return recorded(_save_state, self.model, store, AssetStore if assets else None, variables_of, _PLAIN_LOADS)
 
     def serialized(self) -> tuple[bytes, bytes] | None:
         """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if tf_keras does not show them."""
         try:
-            from tf_keras.src.saving import saving_lib
             from tf_keras.src.saving.serialization_lib import ObjectSharingScope, serialize_keras_object
         except ImportError:
             return None
-        enabled = saving_lib._SAVING_V3_ENABLED
-        before = getattr(enabled, "value", False)
-        enabled.value = True
-        try:
-            with ObjectSharingScope():
-                config = json.dumps(serialize_keras_object(self.model))
-        finally:
-            enabled.value = before
+        with saving_as_archive(), ObjectSharingScope():
+            config = json.dumps(serialize_keras_object(self.model))
         saved = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
         return config.encode(), json.dumps({"keras_version": self.version(), "date_saved": saved}).encode()
 
@@ -253,6 +247,20 @@ class TFKeras2Model(ModelAdapter):
             return logs
         plain: Mapping[str, Any] = sync_to_numpy_or_python_type(logs)
         return plain
+
+
+@contextlib.contextmanager
+def saving_as_archive() -> Iterator[None]:
+    """Have tf_keras read and write configurations as in ``.keras`` archives, in this thread, until the block ends."""
+    from tf_keras.src.saving import saving_lib
+
+    enabled = saving_lib._SAVING_V3_ENABLED
+    before = getattr(enabled, "value", False)
+    enabled.value = True
+    try:
+        yield
+    finally:
+        enabled.value = before
 
 
 def _leaf(attribute: Any, holder: Any, key: Any, each: Any) -> Any:
