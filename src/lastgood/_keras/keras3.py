@@ -20,6 +20,7 @@ from .._snapshot.parts import own_parts
 from . import keras3_kinds, keras3_metrics
 from .adapter import ModelAdapter, SavedState
 from .holdings import once
+from .keras3_imports import without_tensorflow
 from .processes import is_split, span_processes, undistributed
 from .reach import BackendVariable, Kinds
 from .releases import NEWEST, release
@@ -172,7 +173,8 @@ class Keras3Model(ModelAdapter):
             from keras.src.saving.saving_lib import _serialize_model_as_json
         except ImportError:
             return None
-        config, metadata = _serialize_model_as_json(self.model)
+        with without_tensorflow():
+            config, metadata = _serialize_model_as_json(self.model)
         return config.encode(), metadata.encode()
 
     def save_weights(self, file: h5py.File) -> None:
