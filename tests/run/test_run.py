@@ -117,7 +117,11 @@ def test_what_a_save_shared_with_an_earlier_one_is_known_of_it_until_it_is_prune
         path = save(of, epoch)
         of.note("save", path=path.name, created=1000.0 + 10 * epoch, costs={"shared": shared})
     assert [(each.epoch, each.shared) for each in open_run(tmp_path).checkpoints] == [(5, 200)]
-    assert journal_of(tmp_path).annotations().shared == {("05.weights.h5", 1050.0): 200}
+    assert journal_of(tmp_path).annotations().shared == {"05.weights.h5": (1050.0, 200)}
+    of.note("save", path=path.name, created=2000.0, costs={"shared": 300})
+    assert open_run(tmp_path).latest.shared == 0, "of another file at this path"
+    of.note("save", path=path.name, created=2000.0, costs={})
+    assert not journal_of(tmp_path).annotations().shared
 
 
 def test_pins(tmp_path):

@@ -13,12 +13,12 @@ class Annotations:
     Attributes:
         pinned: The pinned checkpoints' paths in the run.
         late: Metrics that came after their save, by the checkpoint's path and the time of its making.
-        shared: Bytes that an earlier checkpoint had already, of those of which there are some, by the same.
+        shared: By the path of a checkpoint that shares, the time of its making and the bytes.
     """
 
     pinned: frozenset[str] = frozenset()
     late: Mapping[tuple[str, float], Mapping[str, float]] = field(default_factory=dict)
-    shared: Mapping[tuple[str, float], int] = field(default_factory=dict)
+    shared: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     def plus(self, events: Iterable[Mapping[str, Any]]) -> "Annotations":
         """Return them with some events added; an event that lacks something is skipped."""
@@ -34,10 +34,16 @@ class Annotations:
                         key = (event["path"], event["created"])
                         late[key] = {**late.get(key, {}), **event["metrics"]}
                     case "save":
+                        shared.pop(event["path"], None)  # that of the file that was replaced
                         count = event["costs"]["shared"]
                         if type(count) is int and count > 0:
-                            shared[event["path"], event["created"]] = count
+                            shared[event["path"]] = (event["created"], count)
                     case "prune":
-                        for known in (late, shared):
-                            known.pop((event["path"], event["created"]), None)
+                        late.pop((event["path"], event["created"]), None)
+                        shared.pop(event["path"], None)
         return Annotations(frozenset(pinned), late, shared)
+
+    def shared_by(self, path: str, created: float) -> int:
+        """Return how many bytes a checkpoint shares; 0 if that is not known of the one that was made then."""
+        made, count = self.shared.get(path, (created, 0))
+        return count if made == created else 0

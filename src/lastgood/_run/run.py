@@ -43,7 +43,7 @@ class _Known:
     def annotated(self, notes: Annotations) -> Checkpoint:
         """Return the checkpoint with its late metrics, whether it is pinned, and what it shares."""
         key, record = (self.name, self.checkpoint.created), self.checkpoint.record
-        pinned, shared, late = self.name in notes.pinned, notes.shared.get(key, 0), notes.late.get(key)
+        pinned, shared, late = self.name in notes.pinned, notes.shared_by(*key), notes.late.get(key)
         if record is not None and late:
             record = replace(record, metrics={**record.metrics, **late})
             return replace(self.checkpoint, metrics=record.metrics, record=record, pinned=pinned, shared=shared)
