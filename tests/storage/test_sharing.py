@@ -8,10 +8,13 @@ import pickle
 import numpy as np
 import pytest
 
+from helpers.systems import on_linux
 from lastgood._storage import Extent, Image, Span
 from lastgood._storage.local import LocalStorage
 from lastgood._storage.sharing import Written
 from lastgood._storage.systems import SYSTEM
+
+pytestmark = on_linux
 
 BLOCK = 4096
 SMALL = 40 * BLOCK + 123  # in one write
