@@ -22,7 +22,7 @@ ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_old
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
 
-.PHONY: help demo docs test test-quick test-resume test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-resume test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -120,6 +120,9 @@ bench-gpu: .venv/test.stamp  ## measure what saves cost where jax and torch comp
 
 bench-disk: .venv/test.stamp  ## measure ways to write a file
 	$(BIN)/python benchmarks/disk_writes.py
+
+bench-sharing: .venv/test.stamp  ## measure what a save costs where files share blocks (BENCH="--directory ..." on XFS or Btrfs)
+	$(BIN)/python benchmarks/shared_blocks.py $(BENCH)
 
 bench-hooks: .venv/test.stamp  ## measure what a callback that saves by epoch costs a batch
 	set -e; for backend in $(BACKENDS); do $(QUIET) KERAS_BACKEND=$$backend $(BIN)/python benchmarks/batch_hooks.py; done

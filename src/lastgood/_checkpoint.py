@@ -25,6 +25,8 @@ class Checkpoint:
         metrics: Its metrics by name, including those that came after the save.
         pinned: Whether it is protected from pruning.
         record: All that it says of itself, with the metrics above; None if it has no record.
+        shared: Bytes of it that an earlier checkpoint had on the disk, so that they were not written again; 0 also
+            where the run has no journal, which says so.
     """
 
     path: Path | Location
@@ -37,6 +39,7 @@ class Checkpoint:
     metrics: Mapping[str, float]
     pinned: bool
     record: Record | None
+    shared: int = 0
 
     def load_model(
         self,

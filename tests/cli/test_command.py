@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from lastgood import load_weights
+from lastgood import load_weights, open_run
 
 
 def lines(text):
@@ -51,10 +51,22 @@ def test_ls_as_json(run, command):
         "batch": None,
         "metrics": {"loss": 0.2, "val_loss": 0.4},
         "size": (run / "04.keras").stat().st_size,
+        "shared": 0,
         "best": True,
         "latest": False,
         "pinned": False,
     }
+
+
+def test_ls_says_how_much_a_checkpoint_shares_with_earlier_ones(run, command):
+    opened = open_run(run)
+    *_, latest = opened.checkpoints
+    opened.journal.append("save", path="06.keras", created=latest.created, costs={"shared": 12_000})
+    size = f"{latest.size / 1000:.1f} kB"
+    told = [re.sub(r"\d+ (s|min)\b", "AGE", line) for line in lines(command("ls", "digits"))]
+    assert told[0] == "step epoch batch loss val_loss size shared age checkpoint"
+    assert told[-2].endswith("kB 0 B AGE 05.keras")
+    assert told[-1] == f"60 6 0.4 0.8 {size} 12.0 kB AGE 06.keras latest"
 
 
 def test_a_file_of_stock_keras_is_listed_with_what_can_be_known(run, command):

@@ -3,6 +3,7 @@
 import pytest
 
 from lastgood._report.comparison import labels, overview, side_by_side, state, trained
+from lastgood._report.page import render
 from lastgood._run import Run
 from lastgood._run.run import story_of
 
@@ -127,6 +128,14 @@ def test_the_size_of_all_that_are_kept_goes_up_and_down(tmp_path):
         tmp_path, save("a", 10), save("b", 20), ("prune", {"path": "a", "step": 1}), save("c", 5), save("c", 6)
     )
     assert [(cost.size, cost.kept) for cost in story.costs] == [(10, 10), (20, 30), (5, 25), (6, 26)]
+    assert "share on the disk" not in render(story)
+
+
+def test_sizes_say_that_what_is_shared_counts_more_than_once(tmp_path):
+    costs = {"size": 20, "shared": 15, "wait": 0, "snapshot": 0, "write": 0, "fsync": 0}
+    story = write(tmp_path, ("save", {"path": "a", "step": 1, "metrics": {}, "costs": costs}))
+    assert [cost.shared for cost in story.costs] == [15]
+    assert "What they share on the disk is counted in each of them." in render(story)
 
 
 def test_a_start_says_what_has_changed_since_the_one_before(tmp_path):

@@ -111,6 +111,19 @@ def test_a_late_metric_is_not_one_of_the_file_that_comes_to_the_same_path(tmp_pa
     assert run.latest.metrics == {}
 
 
+def test_what_a_save_shared_with_an_earlier_one_is_known_of_it_until_it_is_pruned(tmp_path):
+    of = keeper(tmp_path, keep_last=1)
+    for epoch, shared in ((1, 0), (2, 100), (3, "much"), (4, -1), (5, 200)):
+        path = save(of, epoch)
+        of.note("save", path=path.name, created=1000.0 + 10 * epoch, costs={"shared": shared})
+    assert [(each.epoch, each.shared) for each in open_run(tmp_path).checkpoints] == [(5, 200)]
+    assert journal_of(tmp_path).annotations().shared == {"05.weights.h5": (1050.0, 200)}
+    of.note("save", path=path.name, created=2000.0, costs={"shared": 300})
+    assert open_run(tmp_path).latest.shared == 0, "of another file at this path"
+    of.note("save", path=path.name, created=2000.0, costs={})
+    assert not journal_of(tmp_path).annotations().shared
+
+
 def test_pins(tmp_path):
     of = keeper(tmp_path, keep_last=1)
     run = open_run(tmp_path)

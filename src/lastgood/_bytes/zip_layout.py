@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._errors import CorruptCheckpointError
 from .._storage import Extent, Location, StoredFile
-from .._storage.direct import BLOCK
+from .._storage.base import BLOCK
 
 WEIGHTS = "model.weights.h5"
 # A header's share of the bytes before the weights, and of those after them, for a member.

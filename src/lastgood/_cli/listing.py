@@ -61,11 +61,13 @@ def watch(
 def _table(run: Run, monitor: str, mode: str) -> Table:
     found = run.listing(monitor, mode)
     metrics = list(dict.fromkeys(name for each in found for name in each["metrics"]))
-    columns = [">step", ">epoch", ">batch", *(f">{name}" for name in metrics), ">size", ">age", "checkpoint", ""]
+    sizes = ["size", "shared"] if any(each["shared"] for each in found) else ["size"]
+    numbers = ["step", "epoch", "batch", *metrics, *sizes, "age"]
     rows = []
     for each in found:
         place = ["" if each[name] is None else str(each[name]) for name in ("step", "epoch", "batch")]
         values = [output.number(each["metrics"].get(name)) for name in metrics]
         marks = ", ".join(name for name in ("best", "latest", "pinned") if each[name])
-        rows.append([*place, *values, output.size(each["size"]), output.age(each["created"]), each["path"], marks])
-    return output.table(columns, rows)
+        bytes_of = [output.size(each[name]) for name in sizes]
+        rows.append([*place, *values, *bytes_of, output.age(each["created"]), each["path"], marks])
+    return output.table([*(f">{name}" for name in numbers), "checkpoint", ""], rows)

@@ -188,7 +188,7 @@ class Engine:
         monitor = self.settings.monitor
         self.keeper.committed(save.at, save.record, save.costs, monitor, self._mode)
         for mirror in self.mirrors if self.keeper.publishes else ():
-            mirror.add(Copy(save.at, save.record, save.costs, monitor, self._mode))
+            mirror.add(Copy(save.at, save.record, {**save.costs, "shared": 0}, monitor, self._mode))
         interrupted = self.series.beside("interrupted")
         if save.at == interrupted:
             self._was_interrupted = True
@@ -202,7 +202,7 @@ class Engine:
         if self.settings.on_save is None or not self.keeper.publishes:
             return
         try:
-            self.settings.on_save(self.keeper.checkpoint(save.at, save.record, int(save.costs["size"])))
+            self.settings.on_save(self.keeper.checkpoint(save.at, save.record, save.costs))
         except Exception as error:  # noqa: BLE001 - code of the user's; it is reported at the next hook
             self._user_errors.append((save, error))
 

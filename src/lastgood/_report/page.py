@@ -157,6 +157,8 @@ def _cost_charts(story: Story) -> list[dict[str, Any]]:
         f"The last checkpoint takes {size(costs[-1].size)}, the largest {size(max(cost.size for cost in costs))}. "
         f"Together, the checkpoints took up to {size(max(cost.kept for cost in costs))}."
     )
+    if any(cost.shared for cost in costs):
+        sizes += " What they share on the disk is counted in each of them."
     return [
         _chart("Time of each save", charts.cost_chart(story), seconds),
         _chart("Size", charts.size_chart(story), sizes),

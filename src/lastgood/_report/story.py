@@ -38,6 +38,7 @@ class Cost:
         held: For how many seconds training waited for it.
         durable: How many seconds it took from then until it was durable.
         kept: Bytes of all checkpoints that the journal knows to be there after it.
+        shared: Bytes of it that an earlier checkpoint had on the disk.
     """
 
     step: int
@@ -45,6 +46,7 @@ class Cost:
     held: float
     durable: float
     kept: int
+    shared: int = 0
 
 
 @dataclass
@@ -249,11 +251,11 @@ class _Teller:
     def _save(self, event: Mapping[str, Any]) -> None:
         costs = event["costs"]
         held, durable = costs["wait"] + costs["snapshot"], costs["write"] + costs["fsync"]
-        step, size = count(event["step"]), count(costs["size"])
+        step, size, shared = count(event["step"]), count(costs["size"]), count(costs.get("shared", 0))
         path = str(event.get("path"))
         self._kept += size - self._sizes.get(path, 0)
         self._sizes[path] = size
-        self._story.costs.append(Cost(step, size, seconds(held), seconds(durable), self._kept))
+        self._story.costs.append(Cost(step, size, seconds(held), seconds(durable), self._kept, shared))
 
 
 def monitored(events: Sequence[Mapping[str, Any]]) -> tuple[str, str] | None:

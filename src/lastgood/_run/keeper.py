@@ -128,11 +128,12 @@ class Keeper:
         if time.monotonic() >= self._rests_until:
             self._prune()
 
-    def checkpoint(self, at: Location, record: Record, size: int) -> Checkpoint:
+    def checkpoint(self, at: Location, record: Record, costs: Mapping[str, float]) -> Checkpoint:
         """Return a checkpoint that has just been saved, as users see it."""
+        size, shared = int(costs["size"]), int(costs["shared"])
         place = (record.step, record.epoch, record.batch)
         return Checkpoint(
-            at.public(), record.format, size, record.created, *place, record.metrics, pinned=False, record=record
+            at.public(), record.format, size, record.created, *place, record.metrics, False, record, shared
         )
 
     def settle(self) -> None:

@@ -41,13 +41,13 @@ class _Known:
     checkpoint: Checkpoint
 
     def annotated(self, notes: Annotations) -> Checkpoint:
-        """Return the checkpoint with its late metrics, and whether it is pinned."""
-        pinned, late = self.name in notes.pinned, notes.late.get((self.name, self.checkpoint.created))
-        record = self.checkpoint.record
+        """Return the checkpoint with its late metrics, whether it is pinned, and what it shares."""
+        key, record = (self.name, self.checkpoint.created), self.checkpoint.record
+        pinned, shared, late = self.name in notes.pinned, notes.shared_by(*key), notes.late.get(key)
         if record is not None and late:
             record = replace(record, metrics={**record.metrics, **late})
-            return replace(self.checkpoint, metrics=record.metrics, record=record, pinned=pinned)
-        return replace(self.checkpoint, pinned=pinned) if pinned else self.checkpoint
+            return replace(self.checkpoint, metrics=record.metrics, record=record, pinned=pinned, shared=shared)
+        return replace(self.checkpoint, pinned=pinned, shared=shared) if pinned or shared else self.checkpoint
 
 
 class Run:
@@ -209,6 +209,7 @@ class Run:
                 "batch": each.batch,
                 "metrics": dict(each.metrics),
                 "size": each.size,
+                "shared": each.shared,
                 "created": each.created,
                 "best": best is not None and each.path == best.path,
                 "latest": each is checkpoints[-1],

@@ -40,6 +40,7 @@ class SaveStats:
         write: How long the writing took; training goes on meanwhile, unless stock Keras writes the format, or with
             ``background=False``.
         fsync: How long it took after that until the checkpoint was durable and visible.
+        shared: Bytes of it that were not written, since an earlier checkpoint has the same ones on the disk.
     """
 
     path: str
@@ -48,11 +49,13 @@ class SaveStats:
     snapshot: float
     write: float
     fsync: float
+    shared: int = 0
 
     def __str__(self) -> str:
         """Return the figures as a line for people."""
+        shared = f" ({self.shared / 1e6:.1f} MB of it shared)" if self.shared else ""
         return (
-            f"{self.size / 1e6:.1f} MB, waited {self.wait:.3f} s, snapshot {self.snapshot:.3f} s, "
+            f"{self.size / 1e6:.1f} MB{shared}, waited {self.wait:.3f} s, snapshot {self.snapshot:.3f} s, "
             f"write {self.write:.3f} s, fsync {self.fsync:.3f} s"
         )
 
@@ -100,7 +103,7 @@ class Save:
     @property
     def costs(self) -> dict[str, float]:
         """What it cost, by name; nothing before it is durable."""
-        names = ("size", "wait", "snapshot", "write", "fsync")
+        names = ("size", "shared", "wait", "snapshot", "write", "fsync")
         return {} if self.stats is None else {name: getattr(self.stats, name) for name in names}
 
     @property
@@ -310,9 +313,8 @@ class _Writing:
             save.is_elsewhere = stage.withdrawn
             if self._saver.publishes and not save.is_elsewhere:
                 snapshot.after(save.at)
-            self._saver.committed(
-                save, SaveStats(save.path, size, *_between(*self._began, snapshot.copy.ended, written))
-            )
+            wait, copying, write, fsync = _between(*self._began, snapshot.copy.ended, written)
+            self._saver.committed(save, SaveStats(save.path, size, wait, copying, write, fsync, stage.shared))
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:

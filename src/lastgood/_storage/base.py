@@ -18,6 +18,9 @@ TEMPORARY_PREFIX = ".lastgood-tmp-"
 NOTES = ".lastgood"
 """The directory of a run that holds its journal and its locks."""
 
+BLOCK = 4096
+"""Files are written in blocks of so many bytes: direct writes want that, and blocks are what two files can share."""
+
 _CHUNK = 1024 * 1024
 
 
@@ -205,10 +208,12 @@ class Stage(ABC):
     Attributes:
         target: Where it will appear.
         withdrawn: Whether nothing is to appear: what was to be written has been written elsewhere.
+        shared: Bytes of what was written that lay on the disk before, and were not written again.
     """
 
     target: PurePath
     withdrawn: bool = False
+    shared: int = 0
 
     @property
     @abstractmethod

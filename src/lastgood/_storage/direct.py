@@ -6,18 +6,29 @@ Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some net
 
 import errno
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from .._threads import Beside
-from .base import Extent, Image, Report, WaitFor
+from .base import BLOCK, Extent, Image, Report, Span, WaitFor
+from .sharing import Sharing
 from .systems import SYSTEM, UNSUPPORTED
 from .systems.base import unless
 
-BLOCK = 4096
 _CHUNK = 16 * 1024 * 1024
+
+Share = Callable[[int], AbstractContextManager[Sharing | None]]
+"""Takes the descriptor of a new file, and gives what shares blocks with an earlier one."""
+
+
+def alone(descriptor: int) -> AbstractContextManager[None]:
+    """Share nothing."""
+    del descriptor
+    return nullcontext()
 
 
 def _is_there(stop: int) -> None:
@@ -25,13 +36,14 @@ def _is_there(stop: int) -> None:
     del stop
 
 
-def write_file(path: Path, image: Image, report: Report) -> None:
-    """Write a file that lies in memory.
+def write_file(path: Path, image: Image, report: Report, share: Share = alone) -> int:
+    """Write a file that lies in memory; return how many bytes of it were not written, since they were shared.
 
     Args:
         path: Where nothing is yet.
         image: The file.
         report: Called with the number of bytes written.
+        share: Gives what shares blocks with an earlier file.
 
     Raises:
         OSError: The storage refused.
@@ -40,11 +52,11 @@ def write_file(path: Path, image: Image, report: Report) -> None:
     if stop <= _CHUNK:  # too little to be worth a thread
         image.wait_for(stop)
         length, _ = image.seal()
-        with _File(path, image.memory) as file:
+        with _opened(path, image, share) as file:
             file.allocate(length)
             file.write(0, length, report)
             file.truncate(length)
-        return
+            return file.shared
 
     def seal_all() -> tuple[int, list[Extent]]:
         image.wait_for(stop)
@@ -53,13 +65,14 @@ def write_file(path: Path, image: Image, report: Report) -> None:
     sealing = Beside(seal_all, "lastgood-digests")
     try:
         sealing.start()
-        with _File(path, image.memory) as file:
+        with _opened(path, image, share) as file:
             file.allocate(stop)
             file.write(start, stop, report, image.wait_for)
             length, extents = sealing.result()
             for offset, size in extents:
                 file.write(offset, min(offset + size, length), report)
             file.truncate(length)
+            return file.shared
     finally:
         sealing.wait()  # the memory is the next save's as soon as this returns
 
@@ -69,22 +82,36 @@ def whole_blocks(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
+@contextmanager
+def _opened(path: Path, image: Image, share: Share) -> Iterator["_File"]:
+    descriptor = SYSTEM.open_direct(path)
+    try:
+        with share(descriptor) as sharing:
+            yield _File(descriptor, image.memory, sharing)
+    finally:
+        os.close(descriptor)
+
+
 class _File:
     """A new file that is written in blocks from memory, directly if it can be."""
 
-    def __init__(self, path: Path, memory: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, descriptor: int, memory: npt.NDArray[np.uint8], sharing: Sharing | None) -> None:
+        self._descriptor = descriptor
         self._memory = memory
+        self._sharing = sharing
         self._written = 0
-        self._descriptor = SYSTEM.open_direct(path)
 
-    def __enter__(self) -> "_File":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+    @property
+    def shared(self) -> int:
+        return self._sharing.shared if self._sharing else 0
 
     def allocate(self, size: int) -> None:
-        """Reserve space, so that a full disk says so before the writing rather than during it."""
+        """Reserve space, so that a full disk says so before the writing rather than during it.
+
+        A file that may share most of its blocks must not need room for all of them.
+        """
+        if self._sharing and self._sharing.has_source:
+            return
         with unless(UNSUPPORTED | {errno.EPERM}):
             SYSTEM.reserve(self._descriptor, size)
 
@@ -95,14 +122,20 @@ class _File:
         report: Report,
         wait_for: WaitFor = _is_there,
     ) -> None:
-        """Write the blocks that hold the bytes from ``start`` to ``stop``."""
+        """Write the blocks that hold the bytes from ``start`` to ``stop``, but for those that can be shared."""
         at, end = start // BLOCK * BLOCK, whole_blocks(stop)
         while at < end:
-            wait_for(min(at + _CHUNK, stop))
-            count = self._put(self._memory[at : min(at + _CHUNK, end)].data, at)
-            at += count
-            self._written += count
+            until = min((at // _CHUNK + 1) * _CHUNK, end)  # so no window of what is shared lies in two chunks
+            wait_for(min(until, stop))
+            for lacking in self._sharing.lacking(at, until) if self._sharing else (Span(at, until),):
+                self._put_all(*lacking)
+            self._written += until - at
             report(self._written)
+            at = until
+
+    def _put_all(self, at: int, stop: int) -> None:
+        while at < stop:
+            at += self._put(self._memory[at:stop].data, at)
 
     def _put(self, content: memoryview, offset: int) -> int:
         try:

@@ -24,6 +24,7 @@ from .event_log import LocalEventLog
 from .limits import limits_at
 from .plain import check_plain
 from .positioned import LocalFile
+from .sharing import Written
 from .stages import LocalStage, files_of
 from .systems import SYSTEM
 
@@ -34,6 +35,7 @@ class LocalStorage(Storage):
     def __init__(self) -> None:
         """Know nothing yet of any file system."""
         self._limits: dict[tuple[int, bool], list[str]] = {}
+        self._written = Written()
 
     def parse(self, text: str) -> Path:
         """Return a path; ``~/`` at its beginning stands for the home directory.
@@ -70,7 +72,7 @@ class LocalStorage(Storage):
         with tokens.taken(target) as stem:
             temporary = stem.with_name(stem.name + suffix)
             try:
-                stage = LocalStage(temporary, target)
+                stage = LocalStage(temporary, target, written=self._written)
                 yield stage
                 if publish and not stage.withdrawn:
                     placing.publish(temporary, target, stem.with_name(stem.name + ".old"))

@@ -59,6 +59,14 @@ class LocalFile(StoredFile):
         self.read_into(content, offset)
         return bytes(content)
 
+    def lend(self, descriptor: int, offset: int, length: int) -> None:
+        """Have another open file refer to the blocks that this one has at a place.
+
+        Raises:
+            OSError: The system refused.
+        """
+        SYSTEM.share(descriptor, self._descriptor, offset, length)
+
     def write(self, content: bytes, offset: int) -> None:
         """Write ``content`` at ``offset``.
 

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePath
 
 from . import direct, groups
 from .base import Image, Report, Stage, StoredFile
 from .positioned import LocalFile
+from .sharing import Written
 
 
 class LocalStage(Stage):
@@ -14,19 +16,25 @@ class LocalStage(Stage):
 
     Attributes:
         target: Where it will appear.
+        shared: Bytes that were not written, since an earlier file has them.
     """
 
-    def __init__(self, path: Path, target: PurePath, beside: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, target: PurePath, beside: Sequence[str] | None = None, written: Written | None = None
+    ) -> None:
         """Take the temporary path.
 
         Args:
             path: The temporary path.
             target: Where the checkpoint will appear.
             beside: The names in the target's directory, where that is not a local one.
+            written: The earlier files with which this one may share blocks; None where it is not to stay.
         """
         self.target = target
+        self.shared = 0
         self._path = path
         self._beside = beside
+        self._written = written
 
     @property
     def path(self) -> Path:
@@ -39,7 +47,10 @@ class LocalStage(Stage):
 
     def write_image(self, name: str, image: Image, report: Report) -> None:
         """Write a file from memory. See :meth:`Stage.write_image`."""
-        direct.write_file(self.make_place(name), image, report)
+        share: direct.Share = direct.alone
+        if self._written is not None:
+            share = partial(self._written.sharing, image=image, place=Path(self.target, name))
+        self.shared += direct.write_file(self.make_place(name), image, report, share)
 
     def take(self, name: str, content: StoredFile, report: Report) -> None:
         """Write a copy of a file. See :meth:`Stage.take`."""

@@ -17,6 +17,7 @@ CALLS = [
     "fdatasync",
     "ftruncate",
     "fallocate",
+    "ioctl",
     "rename",
     "renameat",
     "renameat2",

@@ -49,6 +49,12 @@ def _image(make, size):
     return mount
 
 
+def mount_again(where):
+    """Unmount a file system that has an image, and mount it again: the system has nothing of its files in memory."""
+    unmount(where / "root")
+    _run("mount", "-o", "loop", where / "below" / "image", where / "root")
+
+
 def _bindfs(below, root):
     _run("bindfs", below, root)
 

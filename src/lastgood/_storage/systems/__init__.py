@@ -2,7 +2,7 @@
 
 base.py      the interface, as far as Python alone can do it
 posix.py     what Linux and macOS, and others of their kind, have
-linux.py     direct writes, reserved space, names that are swapped, names in the machine's memory
+linux.py     direct writes, reserved space, shared blocks, names that are swapped, names in the machine's memory
 macos.py     a full sync, names that are swapped
 windows.py   locks and renames of its own, and names that it does not take
 """

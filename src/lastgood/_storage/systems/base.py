@@ -46,8 +46,8 @@ class System(ABC):
         """Write bytes at an offset, from any thread; return how many were taken."""
 
     def open_direct(self, path: Path) -> int:
-        """Return a descriptor of a new file that is written past the system's cache, where that is possible."""
-        return self.open(path, os.O_WRONLY | os.O_CREAT)
+        """Return a descriptor of a new file, written and read past the system's cache where that is possible."""
+        return self.open(path, os.O_RDWR | os.O_CREAT)
 
     def make_buffered(self, descriptor: int) -> bool:
         """Write through the cache from now on; return False if that was done all the time."""
@@ -61,6 +61,21 @@ class System(ABC):
             OSError: There is not so much space, or the file system reserves none.
         """
         del descriptor, size
+
+    def share(self, descriptor: int, source: int, offset: int, length: int) -> None:
+        """Have an open file refer to the blocks that another one has at the same place, in place of its own.
+
+        Args:
+            descriptor: The file.
+            source: The other file, on the same file system.
+            offset: Where the bytes begin, in both.
+            length: How many there are; 0 for all up to the other file's end.
+
+        Raises:
+            OSError: The system or the file system cannot, or these two files cannot.
+        """
+        del descriptor, source, offset, length
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     def append(self, descriptor: int, content: bytes) -> int:
         """Write to the end of a file that is open for that, in one act; return how many bytes were taken."""
