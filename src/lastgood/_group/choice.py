@@ -7,7 +7,7 @@ from importlib import import_module
 from .._errors import ArgumentError
 from .group import ALONE, Group
 
-_NEEDED = {"jax": "jax", "torch": "torch.distributed"}
+_KNOWN = ("jax",)  # the backends whose processes can be grouped
 
 
 def group_of(backend: str) -> Group:
@@ -16,7 +16,7 @@ def group_of(backend: str) -> Group:
     Raises:
         ArgumentError: There are, and this version of the backend does not show how they could talk.
     """
-    if _NEEDED.get(backend, "") not in sys.modules:
+    if backend not in _KNOWN or backend not in sys.modules:
         return ALONE
     module = import_module(f"{__package__}.on_{backend}")
     rank, size = module.place()
