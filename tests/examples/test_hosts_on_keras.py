@@ -50,7 +50,7 @@ def job(tmp_path):
     def run(directory, **given):
         # The number of the job chooses the port.
         environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "SLURM_JOB_ID": str(os.getpid()), **given}
-        script = [scripts.EXAMPLES / "hosts.py", "--directory", directory, "--epochs", 12]
+        script = [scripts.EXAMPLES / "hosts.py", "--directory", directory, "--epochs", 20]
         command = ["bash", scripts.EXAMPLES / "slurm_hosts.sh", *script]
         return subprocess.run(
             list(map(str, command)),
@@ -80,7 +80,7 @@ def test_a_job_on_slurm_saves_on_all_nodes_before_its_end_and_goes_on_exactly(tm
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert losses(resumed.stdout) == losses(whole.stdout)
     assert len(losses(whole.stdout)) == 2
-    scripts.assert_same_model(tmp_path / "whole/012.keras", tmp_path / "cut/012.keras")
+    scripts.assert_same_model(tmp_path / "whole/020.keras", tmp_path / "cut/020.keras")
 
 
 def test_the_pods_of_a_job_of_kubernetes_find_each_other(tmp_path):
