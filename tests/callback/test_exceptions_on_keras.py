@@ -34,10 +34,12 @@ class Raises(keras.callbacks.Callback):
     def __init__(self, hook, error):
         super().__init__()
         self.epochs, self.error = 0, error
+        self.raised = threading.Event()
         inner = getattr(self, hook)
 
         def raising(*args, **kwargs):
             if self.epochs >= 1:
+                self.raised.set()
                 raise self.error
             inner(*args, **kwargs)
 
@@ -185,7 +187,12 @@ def test_another_process_may_take_the_files_over_after_an_exception(tmp_path):
 def test_a_save_that_failed_is_told_beside_the_exception_that_ends_training(tmp_path):
     model = model_that_breaks()
     stop = Raises("on_epoch_begin", PrunedError())
-    with faults(Fault("commit", OSError(28, "No space left on device"))):
+
+    def full():
+        stop.raised.wait(60)
+        raise OSError(28, "No space left on device")
+
+    with faults(Fault("commit", full)):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
     with pytest.warns(UserWarning, match=r"1\.weights\.h5.*No space left"), pytest.raises(PrunedError):
         model.fit(X, Y, epochs=3, verbose=0, callbacks=[checkpoint, stop])
