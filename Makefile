@@ -20,7 +20,8 @@ ON_JAX := tests/cli tests/docs tests/versions $(addprefix tests/scenarios/, atta
 ON_TORCH := tests/scenarios/buckets
 ON_TF_KERAS := tests/on_tf_keras tests/scenarios/damage tests/scenarios/test_older_checkpoints.py
 ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests picks its backend
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope
+# Three on two cores, since tests wait for processes and disks; tests/conftest.py has the longest files begin first.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: help demo docs test test-quick test-resume test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 

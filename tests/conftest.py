@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,7 @@ if os.environ.get("KERAS_BACKEND") == "jax":
 
 def _needs_framework(path):
     """Return True if a file of tests imports a framework, or is about whole programs that do."""
-    return path.name.endswith("_on_keras.py") or path.relative_to(HERE).parts[0] in (
-        "scenarios",
-        "on_tf_keras",
-        "cli",
-        "versions",
-    )
+    return _on_keras(path) or path.relative_to(HERE).parts[0] in ("scenarios", "on_tf_keras", "cli", "versions")
 
 
 def pytest_configure(config):
@@ -68,11 +64,17 @@ def _on_keras(path):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what this run is too short for; what needs no framework runs whole."""
+    """Leave out what this run is too short for; what needs no framework runs whole. Begin with the longest files."""
     if ON_KERAS:
-        skipped = sampling.left_out(items)
+        skipped = set(sampling.left_out(items))
         config.hook.pytest_deselected(items=skipped)
         items[:] = [item for item in items if item not in skipped]
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not _runs_programs(item.path), -counts[item.path], item.path))
+
+
+def _runs_programs(path):
+    return path.relative_to(HERE).parts[0] in ("scenarios", "on_tf_keras", "cli", "versions", "docs", "examples")
 
 
 @pytest.fixture(autouse=True)

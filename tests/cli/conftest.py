@@ -2,14 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
 import lastgood
+from helpers import children
 
 EPOCHS = 6
 LOSSES = (0.9, 0.5, 0.7, 0.4, 0.6, 0.8)
@@ -75,11 +74,10 @@ def command(tmp_path):
     """Run the command; return (exit status, stdout, stderr)."""
 
     def call(*arguments, status=0):
-        line = [sys.executable, "-m", "lastgood", *map(str, arguments)]
-        environment = {**os.environ, "COLUMNS": "200", "KERAS_BACKEND": "none of them"}
-        done = subprocess.run(
-            line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
-        )
+        imported = "lastgood._cli.app h5py matplotlib.figure matplotlib.backends.backend_agg jinja2"
+        given = {"COLUMNS": "200", "KERAS_BACKEND": "none of them", "LASTGOOD_PARENT": imported}
+        environment = {**os.environ, **given}
+        done = children.run(["-m", "lastgood", *arguments], cwd=tmp_path, env=environment, timeout=120)
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout if status == 0 else done.stdout + done.stderr
 

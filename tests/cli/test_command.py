@@ -1,7 +1,6 @@
 """Each command against a run that was trained, as a table and as JSON."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers import children
 from lastgood import load_weights, open_run
 
 
@@ -280,12 +280,9 @@ def _timeless(line):
 
 
 def test_demo(tmp_path):
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
-    line = [sys.executable, "-m", "lastgood", "demo", "d", "--epochs", "3"]
-    done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=200)
+    line = ["-m", "lastgood", "demo", "d", "--epochs", "3"]
+    done = children.run(line, cwd=tmp_path)
     assert "03.keras" in done.stdout
     assert done.stdout.endswith("Now: lastgood show d/03.keras, or: lastgood report d\n")
-    done = subprocess.run(
-        [*line, "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=200
-    )
+    done = children.run([*line, "--json"], cwd=tmp_path)
     assert [each["path"] for each in json.loads(done.stdout[done.stdout.index("[") :])][-1] == "03.keras"

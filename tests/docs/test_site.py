@@ -88,10 +88,10 @@ def test_a_page_opens_without_errors_asks_no_other_host_and_fits(name, page, add
     page.goto(address + name, wait_until="load")
     for mode in ("light", "dark"):
         page.emulate_media(color_scheme=mode)
+        page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=mode)
         for width in (PHONE, DESK):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (mode, width)
-            assert page.evaluate("document.documentElement.dataset.theme") == mode
     assert page.wrong == []
 
 

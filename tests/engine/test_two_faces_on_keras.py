@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import warnings
 from contextlib import contextmanager
@@ -423,12 +424,19 @@ def test_a_save_that_fails_ends_training(training, tmp_path):
 
 def test_who_waits_for_a_save_hears_that_it_failed(training, tmp_path):
     """Also where training would only warn of it: whoever waits relies on it."""
-    with faults(Fault("commit", FULL, nth=1)):
+    waited_for = threading.Event()
+
+    def fail():
+        assert waited_for.wait(60)  # else a hook might report it first
+        raise FULL
+
+    with faults(Fault("commit", fail, nth=1)):
         saver = training.make(tmp_path / "{epoch}.keras", on_error="warn")
     heard = []
 
     def wait(epoch):
         if epoch == 2:
+            waited_for.set()
             with pytest.raises(SaveError, match=r"1\.keras': No space left"):
                 saver.wait()
             heard.append(epoch)

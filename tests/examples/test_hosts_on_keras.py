@@ -70,6 +70,7 @@ def losses(printed):
     return sorted(re.findall(r"process \d of \d: loss \d+\.\d{6} in the last epoch", printed))
 
 
+@pytest.mark.long
 def test_a_job_on_slurm_saves_on_all_nodes_before_its_end_and_goes_on_exactly(tmp_path, job):
     whole = job("whole")
     assert whole.returncode == 0, whole.stderr[-3000:]

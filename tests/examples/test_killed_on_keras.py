@@ -13,6 +13,7 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed: see pyproj
 
 
 @pytest.mark.any_backend
+@pytest.mark.long
 def test_fine_tuning(tmp_path):
     def run(directory, **options):
         return scripts.run("fine_tuning", tmp_path / directory, "--epochs", 2, IMAGES=500, **options)
@@ -28,6 +29,7 @@ def test_fine_tuning(tmp_path):
 
 
 @pytest.mark.any_backend
+@pytest.mark.long
 def test_text_transformer(tmp_path):
     def run(directory, **options):
         small = {"CHARACTERS": 6_000, "CONTEXT": 8, "WIDTH": 8, "BLOCKS": 1}
@@ -44,6 +46,7 @@ def test_text_transformer(tmp_path):
         scripts.assert_same_model(a.path, b.path)
 
 
+@pytest.mark.each_backend
 @pytest.mark.skipif(scripts.BACKEND == "jax", reason="on jax, fit() updates the state of one optimizer")
 def test_gan(tmp_path):
     def run(directory, **options):
@@ -83,6 +86,7 @@ def test_jax_loop(tmp_path):
 
 
 @pytest.mark.any_backend
+@pytest.mark.long
 def test_tuner_search(tmp_path):
     pytest.importorskip("keras_tuner", reason="keras-tuner is not installed: see pyproject.toml")
 

@@ -1,5 +1,7 @@
 """Child processes that run Python, and need not import Keras: each is forked from a process that has.
 
+What that process imports can be named in LASTGOOD_PARENT; LASTGOOD_PRELOAD names what it imports as well.
+
 ``run`` does what :func:`subprocess.run` does with ``sys.executable``. A child is a process of its own in all that tests
 look at: it ends as a script ends, is killed as one, and finds its own directory, environment, arguments and streams.
 """
@@ -19,13 +21,20 @@ import types
 import warnings
 from pathlib import Path
 
-# What of an environment is looked at when Keras and its backend are imported.
-_LOOKED_AT = ("CUDA", "JAX", "KERAS", "LASTGOOD", "OMP", "PYTHON", "TF", "XLA")
+# What of an environment is looked at when Keras and its backend are imported; TF_CONFIG is read later.
+_LOOKED_AT = ("CUDA", "JAX", "KERAS", "LASTGOOD", "OMP", "PYTHON", "TF_CPP", "TF_USE", "XLA")
 _parents = {}
 
 
 def run(arguments, *, cwd=None, env=None, input="", timeout=300):
-    """Run Python with arguments: ``-W ignore`` or nothing, then ``-c`` and a script, or its path; return how it ended.
+    """Run Python with arguments; return how it ended.
+
+    Args:
+        arguments: ``-W ignore`` or nothing, then ``-c`` and a script, ``-m`` and a module, or the path of a script.
+        cwd: The working directory; by default, that of this process.
+        env: The environment; by default, that of this process.
+        input: What it reads from the standard input.
+        timeout: The most seconds that it may take.
 
     Raises:
         subprocess.TimeoutExpired: It took too long, and was killed.
@@ -53,16 +62,21 @@ def _parent_for(env):
     if key not in _parents:
         command = [sys.executable, "-u", __file__]
         _parents[key] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-        atexit.register(_parents[key].kill)
+        atexit.register(_end, _parents[key])
     return _parents[key]
+
+
+def _end(parent):
+    parent.kill()
+    parent.communicate()
 
 
 def _serve():
     """Fork a child for each task that comes in, and wait for it; return the task in the child."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
-    more = os.environ.get("LASTGOOD_PRELOAD", "").split()  # modules that many children of a test import
-    for name in ("helpers.kit", "tensorflow", "h5py", "optree", *more):  # TensorFlow is what a first `fit` imports
+    names = os.environ.get("LASTGOOD_PARENT", "helpers.kit h5py optree")
+    for name in (*names.split(), *os.environ.get("LASTGOOD_PRELOAD", "").split()):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()  # else each child, when it ends, looks through all that was imported
@@ -113,6 +127,9 @@ def _become(task):
     if script == "-c":
         source, *arguments = arguments
         sys.path[0] = ""
+    elif script == "-m":
+        name, *arguments = arguments
+        source, sys.path[0] = f"import runpy; runpy.run_module({name!r}, run_name='__main__', alter_sys=True)", ""
     else:
         source, sys.path[0], main.__file__ = Path(script).read_text(), str(Path(script).resolve().parent), script
     sys.argv = [script, *arguments]

@@ -1,7 +1,6 @@
-"""Which tests `make test` runs of those that need a backend: each of them, with a seeded part of its parameters.
+"""Which tests `make test` runs of those that need a backend: those on jax that are not long, and a part on each other.
 
-What does not depend on the backend runs on jax, and a seeded part of it on each of the others. `make test-whole` runs
-all of it.
+Of a test with many parameters it runs a part. Parts are seeded: the same each time. `make test-whole` runs all.
 """
 
 import math
@@ -10,9 +9,9 @@ import os
 import random
 from collections import defaultdict
 
-_FEW = 3  # so many parameters are tried in any case
-_PART_OF_PARAMETERS = 0.3
-_PART_ON_OTHERS = 0.15
+_PARAMETERS = 0.25  # of a test on jax; on others half of it
+_ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.5}  # of the tests, by how they are marked
+_OF_ONE_BACKEND = ("tests/on_tf_keras/", "tests/scenarios/")
 
 
 def is_whole():
@@ -20,28 +19,36 @@ def is_whole():
     return os.environ.get("LASTGOOD_MATRIX") == "whole"
 
 
-def some_of(names):
-    """Return a seeded part of some names, others on another backend; all where all is to run."""
-    return list(names) if is_whole() else [name for name in names if name in _least(names, str)]
+def some_of(cases):
+    """Return a seeded part of some cases, others on another backend; all where all is to run."""
+    return list(cases) if is_whole() else [case for case in cases if case in _least(cases, str)]
 
 
 def left_out(items):
     """Return the tests that do not run this time: the same ones each time, and others on another backend."""
     if is_whole():
         return []
-    marked = [item for item in items if item.get_closest_marker("any_backend")]
-    elsewhere = [] if _backend() == "jax" else [each for each in marked if _number(each.nodeid) > _PART_ON_OTHERS]
     families = defaultdict(list)
     for item in items:
-        if item not in elsewhere and not item.get_closest_marker("all_parameters"):
-            families[item.nodeid.partition("[")[0]].append(item)
-    nodeid = operator.attrgetter("nodeid")
-    return elsewhere + [each for family in families.values() for each in family if each not in _least(family, nodeid)]
+        families[item.nodeid.partition("[")[0]].append(item)
+    return [each for name, family in families.items() for each in family if each not in _chosen(name, family)]
+
+
+def _chosen(name, family):
+    """Return those of the tests of one function that run on this backend."""
+    marks = {mark.name for mark in family[0].iter_markers()}
+    if name.startswith(_OF_ONE_BACKEND):
+        marks.add("each_backend")
+    part = next(part for mark, part in _ON_OTHERS.items() if mark in marks or not mark)
+    if "long" in marks or (_backend() != "jax" and _number(name) > part):
+        return []
+    return family if "all_parameters" in marks else _least(family, operator.attrgetter("nodeid"))
 
 
 def _least(family, name_of):
     """Return those of a family whose numbers are the least."""
-    count = max(_FEW, math.ceil(_PART_OF_PARAMETERS * len(family)))
+    few, part = (2, _PARAMETERS) if _backend() == "jax" else (1, _PARAMETERS / 2)
+    count = max(few, math.ceil(part * len(family)))
     return sorted(family, key=lambda each: _number(name_of(each)))[:count]
 
 

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers import children
+
+PROCESSES = ThreadPoolExecutor(2)
 CHILD = Path(__file__).with_name("distributed_child.py")
 FORMATS = [
     ("{epoch}.keras", False, ["1.keras", "2.keras"]),
@@ -23,16 +25,16 @@ CHECKPOINT = ("ck{epoch}", True, ["checkpoint", *(f"ck{i}{ending}" for i in (1, 
 
 def start(given, cluster=None, index=0):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment["LASTGOOD_TEST_RANK"] = str(index)  # a forking process each
     if cluster:
         environment["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-    command = [sys.executable, "-W", "ignore", str(CHILD), json.dumps(given)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return PROCESSES.submit(children.run, ["-W", "ignore", CHILD, json.dumps(given)], env=environment, timeout=240)
 
 
 def end(process, status=0):
-    output, errors = process.communicate(timeout=240)
-    assert process.returncode == status, errors[-3000:]
-    return json.loads(output.splitlines()[-1]) if status == 0 else None
+    ended = process.result()
+    assert ended.returncode == status, ended.stderr[-3000:]
+    return json.loads(ended.stdout.splitlines()[-1]) if status == 0 else None
 
 
 def free_port():

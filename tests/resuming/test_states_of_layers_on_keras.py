@@ -83,6 +83,7 @@ def test_the_states_of_a_recurrent_layer_are_in_every_format(tmp_path, ending):
     assert_continued_exactly(RECURRENT["LSTMCell"], f"{tmp_path}/{{epoch}}-{{batch}}{ending}", weights_only=True)
 
 
+@pytest.mark.each_backend
 @pytest.mark.skipif(BACKEND == "jax", reason="there a compiled step changes nothing but what Keras lists")
 def test_a_buffer_or_a_variable_of_the_backend_is_not_lost_at_a_restart(tmp_path):
     def layer():
@@ -91,6 +92,7 @@ def test_a_buffer_or_a_variable_of_the_backend_is_not_lost_at_a_restart(tmp_path
     assert_continued_exactly(layer, tmp_path / "{epoch}-{batch}.weights.h5", weights_only=True)
 
 
+@pytest.mark.each_backend
 @pytest.mark.skipif(BACKEND == "jax" or TF_KERAS, reason="on TensorFlow and torch it changes in a step")
 def test_a_state_that_the_restarted_model_does_not_have_is_told_by_name(tmp_path):
     def callback():

@@ -7,7 +7,7 @@ import pytest
 from scenarios.buckets.attempts import ENDINGS
 from scenarios.buckets.matrix import cases, stage
 
-MOST = 10  # of each ending
+MOST = 5  # of each ending
 
 
 @pytest.fixture(scope="module", params=ENDINGS, ids=lambda ending: ending or "directory")

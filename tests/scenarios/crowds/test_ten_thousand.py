@@ -1,4 +1,7 @@
-"""Ten thousand checkpoints in a run: what looks at them takes time in proportion, and training does not feel it."""
+"""Thousands of checkpoints in a run: what looks at them takes time in proportion, and training is not slowed.
+
+There are 10,000 with `make soak`, and 3,000 with `make test`.
+"""
 
 import json
 import os
@@ -19,8 +22,8 @@ from lastgood._storage import LocalStorage
 from lastgood._storage.positioned import LocalFile
 from lastgood._storage.stages import LocalStage
 
-MANY = 10_000
 WHOLE = "LASTGOOD_SOAK" in os.environ
+MANY = 10_000 if WHOLE else 3_000
 
 
 def series(directory):
@@ -32,7 +35,7 @@ def keeper(directory, **policy):
 
 
 def record_of(of, epoch):
-    metrics = {"val_loss": 1.0 + abs(epoch - 700) / MANY}
+    metrics = {"val_loss": 1.0 + abs(epoch - 70) / MANY}
     return Record(10 * epoch, epoch, None, metrics, "weights.h5", 1000.0 + epoch, {}, of.name, of.template)
 
 
@@ -109,7 +112,7 @@ def test_every_question_is_answered_rightly(measured):
     run = open_run(directory)
     assert [each.epoch for each in run.checkpoints] == list(range(1, MANY + 1))
     assert run.latest.epoch == MANY
-    assert run.best("val_loss").epoch == 700
+    assert run.best("val_loss").epoch == 70
     assert len(run.prune(keep_last=5, dry_run=True)) == MANY - 6
 
 
@@ -144,4 +147,4 @@ def test_retention_deletes_thousands_at_once_and_only_those(measured):
     directory, _ = measured[MANY // 10]
     pruned = open_run(directory).prune(keep_last=2, keep_best=1)
     assert len(pruned) == MANY // 10 - 3
-    assert [each.epoch for each in open_run(directory).checkpoints] == [700, 999, 1000]
+    assert [each.epoch for each in open_run(directory).checkpoints] == [70, MANY // 10 - 1, MANY // 10]

@@ -58,6 +58,7 @@ def test_killed_twice_in_an_epoch_they_end_as_if_never_killed(tmp_path, name):
     assert trained(harness.results({**cut, "seed": 7})) == trained(whole)
 
 
+@pytest.mark.long
 def test_the_metric_and_the_clock_are_the_chiefs(tmp_path):
     best = harness.results({"path": str(tmp_path / "best.keras"), "arguments": {"save_best_only": True}})
     assert best[0]["best"] == best[1]["best"] == min(best[0]["history"]["loss"])
@@ -66,7 +67,7 @@ def test_the_metric_and_the_clock_are_the_chiefs(tmp_path):
 
 
 def test_a_signal_to_one_process_saves_on_all_and_ends_all(tmp_path):
-    given = {"save_freq": 100, "apart": 1, "epochs": 40, "arguments": {"resume": True}}
+    given = {"save_freq": 100, "apart": 1, "epochs": 12, "arguments": {"resume": True}}
     whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}.keras")})
     cut = {**given, "path": str(tmp_path / "b" / "{epoch}.keras"), "term_after": 6, "whom": 1}
     ended = harness.run(cut)
@@ -75,6 +76,7 @@ def test_a_signal_to_one_process_saves_on_all_and_ends_all(tmp_path):
     assert trained(harness.results({**cut, "term_after": None})) == trained(whole)
 
 
+@pytest.mark.long
 def test_what_keeps_one_process_from_beginning_ends_all(tmp_path):
     (tmp_path / "file").write_text("")
     first, second = harness.run({"path": str(tmp_path / "file" / "{epoch}.keras")})
@@ -90,6 +92,7 @@ def test_a_save_that_fails_ends_training_on_all(tmp_path):
     assert "GroupError: Process 0 of 2" in second.stderr
 
 
+@pytest.mark.long
 def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
     given = {"save_freq": 3, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras"), "arguments": {"resume": True}}
     harness.run({**given, "die_after": 7})
@@ -116,6 +119,7 @@ def test_state_that_is_split_over_processes_is_one_file_and_goes_on_exactly(tmp_
         np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
 
 
+@pytest.mark.long
 def test_split_state_goes_on_over_other_devices_equal_to_the_bit(tmp_path):
     given = {"kind": "model_parallel", "mesh": [1, 4], "save_freq": 4, "epochs": 1, "arguments": {"resume": True}}
     given |= {"path": str(tmp_path / "{epoch}-{batch}.keras")}
@@ -150,8 +154,9 @@ def test_a_model_split_over_the_devices_of_one_process_is_saved_and_continued_ex
         np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
 
 
+@pytest.mark.long
 def test_a_process_that_does_not_come_fails_the_save_on_the_other(tmp_path):
-    given = {"path": str(tmp_path / "{epoch}.keras"), "timeout": 2, "process 1": {"sleep_after": 4, "sleeps": 30}}
+    given = {"path": str(tmp_path / "{epoch}.keras"), "timeout": 2, "process 1": {"sleep_after": 4, "sleeps": 10}}
     first, _ = harness.run(given)
     assert "GroupError: Process 1 of 2 has not answered for 2 s" in first.stderr
     assert names(tmp_path) == []

@@ -23,7 +23,7 @@ PATIENCE = 3000  # seconds: for whole environments, and the tests in them
 # What is installed beside the wheel with each backend; torch's build without CUDA is gigabytes smaller.
 EXTRAS = {"jax": ["[jax]"], "torch": ["[torch]", "torch==2.13.0"], "tensorflow": ["[tensorflow]"]}
 TRIED = EXTRAS if WHOLE else ["jax"]
-QUICK = ["tests/policies", "tests/formats", "tests/test_package.py"]
+QUICK = ["tests/policies", "tests/test_package.py"]
 
 
 def run(*command, cwd=None, **environment):

@@ -14,6 +14,7 @@ CHILD = Path(__file__).with_name("child.py")
 def train(directory, backend, **given):
     """Run the script; return (exit status, its output)."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+    environment["LASTGOOD_PRELOAD"] = "tensorflow"  # Keras seeds it where it is there, and tf.data shuffles by that
     for name in ("JAX_COMPILATION_CACHE_DIR", "XLA_FLAGS"):  # a user's restart compiles anew, and all of it
         environment.pop(name, None)
     if backend == "tf_keras":
