@@ -1,4 +1,4 @@
-"""Functions run beside others, also while the interpreter ends, when pools and new threads are refused."""
+"""Background threads that also work during interpreter shutdown, when Python refuses pools and new threads."""
 
 import os
 import threading
@@ -11,20 +11,20 @@ R = TypeVar("R")
 _MOST_THREADS = 8
 
 importing = threading.RLock()
-"""Held while large packages are imported: to two threads that each wait for the other, Python gives half a module."""
+"""Held while large packages are imported: Python ends an import deadlock with a partially initialized module."""
 
 
 class Beside(Generic[T]):
-    """Work that goes on in a thread; where no thread can be had, it is done at once.
+    """Work that runs in a thread, or at once in the caller if no thread can be started.
 
-    Whoever is to wait for it holds it before it is started, so that an interrupt leaves no work that nobody knows of.
+    Store the object before you start it, so that an interrupt cannot leave work running that nothing refers to.
     """
 
     def __init__(self, work: Callable[[], T], name: str) -> None:
-        """Get ready.
+        """Prepare the work without starting it.
 
         Args:
-            work: What to do; what it returns or raises, :meth:`result` returns or raises.
+            work: The function to run; :meth:`result` returns its result or raises its exception.
             name: The thread's name.
         """
         self._work = work
@@ -33,17 +33,17 @@ class Beside(Generic[T]):
         self._ended = threading.Event()
         self._ended.set()  # there is nothing to wait for yet
         self._claim = threading.Lock()
-        # A daemon: Python would otherwise wait for it at exit before it asks anyone whether that is wanted.
+        # A daemon: otherwise Python would wait for the thread at exit, before any exit handler runs.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start."""
+        """Start the work."""
         try:
             self._ended.clear()
             self._thread.start()
         except RuntimeError:
             self._run()
-        except BaseException:  # an interrupt, before the thread began or after: the work is done whole, or not at all
+        except BaseException:  # an interrupt, before or after the thread began: the work runs completely or not at all
             if self._claim.acquire(blocking=False):
                 self._ended.set()
             raise
@@ -53,27 +53,27 @@ class Beside(Generic[T]):
             return
         try:
             self._outcome = self._work()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        except BaseException as error:  # noqa: BLE001 - result() raises it
             self._error = error
         finally:
             self._ended.set()
 
     @property
     def is_current(self) -> bool:
-        """Whether the code that asks is run by it."""
+        """Whether the caller is running in the thread of this work."""
         return threading.current_thread() is self._thread
 
     @property
     def has_failed(self) -> bool:
-        """Whether the work has raised something."""
+        """Whether the work has raised an exception."""
         return self._error is not None
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the work is done, at most ``timeout`` seconds; return whether it is, or will never be."""
+        """Wait at most ``timeout`` seconds for the work; return True once it is done or will never run."""
         return self._ended.wait(timeout)
 
     def result(self) -> T:
-        """Wait, and return what the work returned."""
+        """Wait for the work and return its result."""
         self.wait()
         if self._error is not None:
             raise self._error
@@ -81,10 +81,10 @@ class Beside(Generic[T]):
 
 
 def spread(work: Callable[[Sequence[T]], None], items: Sequence[T], count: int) -> None:
-    """Do ``work`` on shares of ``items`` in ``count`` threads, this one among them; return when all of it is done.
+    """Run ``work`` on slices of ``items`` in ``count`` threads, including this one; return when all are done.
 
     Raises:
-        BaseException: What the work raised.
+        BaseException: The exception that ``work`` raised.
     """
     others = [Beside(partial(work, items[i::count]), "lastgood-share") for i in range(1, count)]
     try:
@@ -99,10 +99,10 @@ def spread(work: Callable[[Sequence[T]], None], items: Sequence[T], count: int) 
 
 
 def each_of(work: Callable[[T], R], items: Sequence[T], count: int) -> list[R]:
-    """Return what ``work`` returns for each item, in order; it is done in up to ``count`` threads.
+    """Return ``work(item)`` for each item, in order, computed in up to ``count`` threads.
 
     Raises:
-        BaseException: What the work raised.
+        BaseException: The exception that ``work`` raised.
     """
     found: dict[int, R] = {}
 
@@ -115,20 +115,20 @@ def each_of(work: Callable[[T], R], items: Sequence[T], count: int) -> list[R]:
 
 
 def cores() -> int:
-    """Return how many threads can run at once, for work that memory limits: more than a few gain nothing."""
+    """Return the number of usable cores, capped: memory-bound work gains nothing from more than a few threads."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(available, _MOST_THREADS)
 
 
 def in_forked_children(forget: Callable[[], None]) -> None:
-    """Have a function called in each child that is forked from now on; some systems fork none."""
+    """Call ``forget`` in each child that is forked from now on, on systems that can fork."""
     register = getattr(os, "register_at_fork", None)
     if register is not None:
         register(after_in_child=forget)
 
 
 def _forget() -> None:
-    """Start anew in a forked child: whoever imports, it is none of its threads."""
+    """Reset the lock in a forked child: a thread that imports in the parent does not exist there."""
     importing._at_fork_reinit()  # type: ignore[attr-defined]
 
 

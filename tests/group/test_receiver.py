@@ -95,6 +95,6 @@ def test_less_than_is_missing_fails_the_save():
     receiver = Receiver([1], 10)
     thread = sending(receiver, 1, [Sent(0, (0,), np.zeros(3, "uint8"))])
     thread.start()
-    with pytest.raises(GroupError, match="have sent 3 bytes of the model's state, and 4 are split"):
+    with pytest.raises(GroupError, match="have sent 3 bytes of the model's state, but should hold 4"):
         receiver.receive([np.zeros(4, "uint8")], 4)
     thread.join()

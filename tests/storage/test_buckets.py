@@ -256,7 +256,7 @@ def test_a_store_that_ignores_conditions_is_found_out_and_takes_checkpoints_all_
         monkeypatch.setenv(name, value)
     storage, user = ObjectStorage("s3"), User()
     here = storage.parse(f"s3://{servers.BUCKET}/run")
-    assert "takes no conditional writes" in storage.limits(here, swaps=False)[0]
+    assert "does not support conditional writes" in storage.limits(here, swaps=False)[0]
     storage.claim(here, "{epoch}.keras", user, leave_lock=True).release(user)
     for text in (b"old", b"new"):
         for name in ("", "file"):

@@ -130,14 +130,14 @@ def test_faults_come_between_to_whoever_asks_while_they_are_planned():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (Path("gs://bucket/x.keras"), "pathlib.Path makes one of two"),
-        ("s3:/bucket/x.keras", "pathlib.Path makes one of two"),
+        (Path("gs://bucket/x.keras"), "pathlib.Path merges two into one"),
+        ("s3:/bucket/x.keras", "pathlib.Path merges two into one"),
         ("s3:///x.keras", "names no bucket"),
         ("s3://", "names no bucket"),
         ("s3://{epoch}/x.keras", "names no bucket"),
         ("s3://bucket/../x.keras", "a part '.' or '..'"),
         ("s3://AKIA:wJalr@bucket/x.keras", "a user or a key in it"),
-        ("az://container/x.keras?sv=1&sig=wJalr", "behind '?' or '#'"),
+        ("az://container/x.keras?sv=1&sig=wJalr", "after '?' or '#'"),
         ("abfs://me:wJalr@account.dfs.core.windows.net/x.keras", "a user or a key in it"),
         ("hdfs://me:wJalr@host/x.keras?token=wJalr", "no storage for its scheme"),
     ],

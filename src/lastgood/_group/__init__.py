@@ -1,4 +1,4 @@
-"""Processes that train one model together: which of them this is, and how they agree."""
+"""Processes that train one model together: which one this is, and how they agree."""
 
 from .choice import group_of
 from .group import ALONE, Group

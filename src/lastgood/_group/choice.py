@@ -1,4 +1,4 @@
-"""Which group this process belongs to."""
+"""The group that this process belongs to."""
 
 import sys
 from functools import cache
@@ -11,10 +11,10 @@ _KNOWN = ("jax",)  # the backends whose processes can be grouped
 
 
 def group_of(backend: str) -> Group:
-    """Return the processes that a backend has brought together; one alone if there are no others.
+    """Return the group of processes that a backend has connected, or ``ALONE`` if there are no others.
 
     Raises:
-        ArgumentError: There are, and this version of the backend does not show how they could talk.
+        ArgumentError: There are others, but this version of the backend hides its message service.
     """
     if backend not in _KNOWN or backend not in sys.modules:
         return ALONE
@@ -25,12 +25,12 @@ def group_of(backend: str) -> Group:
 
 @cache
 def _group(backend: str, rank: int, size: int) -> Group:
-    """Return the one group of this process: its meetings are counted."""
+    """Return the only group of this process, cached because a group counts its meetings."""
     module = import_module(f"{__package__}.on_{backend}")
     mailbox = module.mailbox()
     if mailbox is None:
         raise ArgumentError(
-            f"{size} processes train this model, and this version of {backend} does not show lastgood how they can "
-            "talk to one another. Install the version that lastgood was tested with."
+            f"{size} processes train this model, but lastgood cannot find the service of this version of {backend} "
+            "through which they exchange messages. Install the version that lastgood was tested with."
         )
     return Group(rank, size, mailbox, module.preempted(), module.chief_host())

@@ -1,4 +1,4 @@
-"""A group of processes that train one model in step."""
+"""A group of processes that train one model in lockstep."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,13 +8,13 @@ from .meeting import Meeting
 
 
 class Group:
-    """The processes of one training, of which this one is a member. The first, the chief, decides and writes.
+    """The processes of one training, including this one. The first, the chief, decides and writes.
 
     Attributes:
-        rank: Which of them this is, counted from 0.
-        size: How many there are.
-        preempted: Tells, before each step, whether all processes are to end after that one; None if nobody tells.
-        chief_host: The machine of the first process, as the others reach it.
+        rank: The rank of this process, from 0.
+        size: The number of processes.
+        preempted: Called before each step; returns whether all processes must stop after it. None if not available.
+        chief_host: The host of the chief, as the others reach it.
     """
 
     def __init__(
@@ -25,14 +25,14 @@ class Group:
         preempted: Callable[[], bool] | None = None,
         chief_host: str = "localhost",
     ) -> None:
-        """Take what is known of it; without a mailbox it has one member.
+        """Create a group; without a mailbox, it has one member.
 
         Args:
-            rank: Which of them this is.
-            size: How many there are.
-            mailbox: Where they leave messages.
-            preempted: Tells, before each step, whether all are to end after that one; None if nobody tells.
-            chief_host: The machine of the first process, as the others reach it.
+            rank: The rank of this process, from 0.
+            size: The number of processes.
+            mailbox: Where the processes leave messages.
+            preempted: Called before each step; returns whether all processes must stop after it. None if not available.
+            chief_host: The host of the chief, as the others reach it.
         """
         self.rank = rank
         self.size = size
@@ -40,31 +40,30 @@ class Group:
         self.preempted = preempted
         self.chief_host = chief_host
         self._meetings = 0
-        self._read: list[str] = []  # messages of the chief that all have read once they have answered the next
+        self._read: list[str] = []  # the chief's messages; a process that answers in the next meeting has read them
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that decides."""
+        """Whether this process is the chief."""
         return self.rank == 0
 
     @property
     def is_alone(self) -> bool:
-        """Whether there is no other process."""
+        """Whether this is the only process."""
         return self.size == 1
 
     @contextmanager
     def meeting(self, seconds: float, *, verdict: bool = True) -> Iterator[Meeting]:
-        """Have all processes go through this block together; each comes to its meetings in the same order.
+        """Run this block in all processes together; each must enter its meetings in the same order.
 
-        What one of them raises in the block ends it for all: those that wait for a word raise a GroupError. With a
-        verdict, none leaves the block before all have come to its end.
+        An exception in one process ends the block in all: those that wait for a message raise a GroupError.
 
         Args:
-            seconds: How long one of them waits for another.
-            verdict: Whether to wait at the end until all are through.
+            seconds: How long a process waits for another.
+            verdict: Whether no process leaves the block before all have reached its end.
 
         Raises:
-            GroupError: A RuntimeError: another process has failed in the block, or has not come to it in time.
+            GroupError: A RuntimeError: another process has failed in the block, or has not reached it in time.
         """
         self._meetings += 1
         meeting = Meeting(self.rank, self.size, self._mailbox, f"lastgood/{self._meetings}", seconds, self._read)
@@ -79,4 +78,4 @@ class Group:
 
 
 ALONE = Group()
-"""One process."""
+"""The group of a process that trains alone."""

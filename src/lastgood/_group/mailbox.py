@@ -1,12 +1,12 @@
-"""Where processes of one training leave messages for one another."""
+"""The mailbox through which the processes of one training exchange messages."""
 
 from abc import ABC, abstractmethod
 
 
 class Mailbox(ABC):
-    """Short messages by name, on a server that all processes of a training reach.
+    """Short named messages on a server that all processes of a training can reach.
 
-    It is not the network that gradients travel on: a message waits for nobody, so any thread may send one at any time.
+    It is separate from the network for gradients: sending waits for no process, so any thread may send at any time.
     """
 
     @abstractmethod
@@ -15,7 +15,7 @@ class Mailbox(ABC):
 
     @abstractmethod
     def take(self, name: str, seconds: float) -> bytes | None:
-        """Wait for a message, and return it; return None if it has not come in so many seconds. It stays there."""
+        """Wait up to ``seconds`` for a message and return it, or None if there is none. The message stays there."""
 
     @abstractmethod
     def drop(self, name: str) -> None:

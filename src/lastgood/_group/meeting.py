@@ -1,4 +1,4 @@
-"""One meeting of the processes of a training: the chief tells, the others answer."""
+"""One meeting of the processes of a training: the chief sends values, the others answer."""
 
 import json
 import socket
@@ -14,11 +14,11 @@ _LEAST_SECONDS = 0.001
 
 
 class Meeting:
-    """What is said in one meeting. Each process comes to its ``tell`` and ``collect`` in the same order.
+    """One exchange of messages. Each process must call ``tell`` and ``collect`` in the same order.
 
     Attributes:
-        rank: Which process this is, counted from 0.
-        size: How many there are.
+        rank: The rank of this process, from 0.
+        size: The number of processes.
         preempted: See :class:`Group`.
     """
 
@@ -27,15 +27,15 @@ class Meeting:
     def __init__(
         self, rank: int, size: int, mailbox: Mailbox | None, name: str, seconds: float, read: list[str]
     ) -> None:
-        """Say nothing yet.
+        """Create a meeting; nothing is sent yet.
 
         Args:
-            rank: Which process this is.
-            size: How many there are.
-            mailbox: Where messages lie; None if there is one process.
-            name: The meeting's name, the same on all.
-            seconds: How long one waits for another.
-            read: Names of the chief's messages of meetings before, to be removed when all have answered in this one.
+            rank: The rank of this process, from 0.
+            size: The number of processes.
+            mailbox: Where the processes leave messages; None if there is one process.
+            name: The meeting's name, the same in all processes.
+            seconds: How long a process waits for another.
+            read: Names of the chief's messages from earlier meetings, removed when all have answered in this one.
         """
         self.rank, self.size, self._mailbox = rank, size, mailbox
         self._name, self._seconds = name, seconds
@@ -44,17 +44,17 @@ class Meeting:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that decides."""
+        """Whether this process is the chief."""
         return self.rank == 0
 
     def tell(self, value: Any = None) -> Any:
-        """Return the chief's ``value`` on all processes.
+        """Return the chief's ``value`` in all processes.
 
         Args:
-            value: Plain values; that of the others is not looked at.
+            value: A value that JSON can hold; that of the other processes is ignored.
 
         Raises:
-            GroupError: The chief has failed, or says nothing.
+            GroupError: The chief has failed, or has not answered in time.
         """
         if self._mailbox is None:
             return value
@@ -65,8 +65,8 @@ class Meeting:
         message = self._mailbox.take(name, self._seconds)
         if message is None:
             raise GroupError(
-                f"Process 0 of {self.size} has not answered for {self._seconds:g} s, and decides when to save. Look at "
-                "what it has printed."
+                f"Process 0 of {self.size} has not answered for {self._seconds:g} s. It decides when to save: "
+                "check its output."
             )
         word = json.loads(message)
         if "failed" in word:
@@ -74,10 +74,10 @@ class Meeting:
         return word["value"]
 
     def collect(self, value: bytes = b"") -> list[bytes]:
-        """Return the ``value`` of each process, in order, to the chief; the others do not wait, and get none.
+        """Send ``value`` to the chief; return all values there, in order, and an empty list elsewhere, without waiting.
 
         Raises:
-            GroupError: At the chief: one of them has failed, or says nothing.
+            GroupError: In the chief: another process has failed, or has not answered in time.
         """
         if self._mailbox is None:
             return [value]
@@ -91,8 +91,7 @@ class Meeting:
             message = self._mailbox.take(name, max(_LEAST_SECONDS, until - time.monotonic()))
             if message is None:
                 raise GroupError(
-                    f"Process {rank} of {self.size} has not answered for {self._seconds:g} s. Look at what it has "
-                    "printed."
+                    f"Process {rank} of {self.size} has not answered for {self._seconds:g} s. Check its output."
                 )
             self._mailbox.drop(name)
             if message[:1] == _FAILED:
@@ -102,10 +101,10 @@ class Meeting:
         return found
 
     def conclude(self) -> None:
-        """Return when all processes have come to this place.
+        """Wait until all processes have reached this point.
 
         Raises:
-            GroupError: One of them has failed, or does not come.
+            GroupError: One of them has failed, or has not reached it in time.
         """
         try:
             self.collect()
@@ -115,13 +114,13 @@ class Meeting:
         self.tell()
 
     def fail(self, error: BaseException) -> None:
-        """Have the others hear that this process has failed."""
+        """Report to the other processes that this one has failed."""
         if self._mailbox is None:
             return
         text = str(error) if isinstance(error, GroupError) else _described(error, self.rank, self.size)
         if self.rank == 0:
             self._put_word(self._next_word(), json.dumps({"failed": text}).encode())
-        elif not isinstance(error, GroupError):  # what the chief has said it knows
+        elif not isinstance(error, GroupError):  # a GroupError came from the chief
             self._mailbox.put(f"{self._name}/{self.rank}/{self._answers}", _FAILED + text.encode())
 
     def _next_word(self) -> str:
@@ -134,7 +133,7 @@ class Meeting:
             self._read.append(name)
 
     def _forget(self) -> None:
-        """Remove the chief's words of earlier meetings: who has answered in this one has read them."""
+        """Remove the chief's messages from earlier meetings: whoever has answered in this one has read them."""
         for name in self._old:
             self._read.remove(name)
             if self._mailbox is not None:
@@ -143,5 +142,5 @@ class Meeting:
 
 
 def _described(error: BaseException, rank: int, size: int) -> str:
-    """Return who has failed, and why."""
+    """Return which process has failed, and why."""
     return f"Process {rank} of {size}, on {socket.gethostname()}, has failed: {type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
-"""Processes that ``jax.distributed.initialize`` has brought together.
+"""Processes connected by ``jax.distributed.initialize``.
 
-The service that it starts keeps messages for them. jax has no public name for it; read from jax 0.10.2.
+The service that it starts stores their messages. jax has no public API for it; this follows the source of jax 0.10.2.
 """
 
 import itertools
@@ -15,11 +15,11 @@ from .mailbox import Mailbox
 class JaxMailbox(Mailbox):
     """Messages on jax's coordination service.
 
-    The connection is jax's: it is asked for each time, since jax could not end while somebody else held it.
+    jax owns the connection and cannot shut down while anything else holds it, so each call looks it up again.
     """
 
     def __init__(self, state: Any) -> None:
-        """Take what holds this process's connection to the service."""
+        """Keep the object that holds this process's connection to the service."""
         self._state = state
 
     def put(self, name: str, message: bytes) -> None:
@@ -39,12 +39,12 @@ class JaxMailbox(Mailbox):
 
 
 def place() -> tuple[int, int]:
-    """Return which process this is, counted from 0, and of how many."""
+    """Return the rank of this process, from 0, and the number of processes."""
     return jax.process_index(), jax.process_count()
 
 
 def mailbox() -> Mailbox | None:
-    """Return where they leave messages; None where this jax does not show it."""
+    """Return the mailbox of the processes; None if this version of jax does not expose the service."""
     try:
         from jax._src.distributed import global_state
     except ImportError:
@@ -54,7 +54,7 @@ def mailbox() -> Mailbox | None:
 
 
 def chief_host() -> str:
-    """Return the machine of the first process, where jax's service runs."""
+    """Return the host of the first process, where jax's service runs."""
     from jax._src.distributed import global_state
 
     address = global_state.coordinator_address or "localhost:0"
@@ -62,9 +62,9 @@ def chief_host() -> str:
 
 
 def preempted() -> Callable[[], bool] | None:
-    """Return what tells, before each step, that a process has got SIGTERM and that all are to end after this step.
+    """Return a function to call before each step: it returns whether all processes must stop after that step.
 
-    jax takes that signal for itself, in C, and finds the step that all can still come to. None where that is off.
+    jax handles SIGTERM itself, in C, and finds a step that all processes can still reach. Return None if this is off.
     """
     if not getattr(jax.config, "jax_enable_preemption_service", True):
         return None

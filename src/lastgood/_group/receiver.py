@@ -1,10 +1,10 @@
-"""Parts of arrays, which other processes send to the chief while training goes on.
+"""Parts of arrays that other processes send to the chief while training continues.
 
-    other   connects, sends the token, a list of its parts (where they go, their digests), and their bytes
-    chief   takes each to its place in memory, and checks that it is what was sent
+    other   connects, sends the token, a list of its parts (positions, digests), and their bytes
+    chief   reads each part into its place in memory, and verifies its digest
 
-It is a connection of its own: what training sends waits for nothing here. Like gradients, the bytes are not encrypted.
-The token, which goes through the backend's own service, keeps everybody else out.
+The connection is separate, so training traffic never waits for it. Like gradients, the bytes are not encrypted.
+The token, which is sent through the backend's own service, keeps everyone else out.
 """
 
 import hmac
@@ -28,18 +28,18 @@ _SECONDS_FOR_TOKEN = 10.0
 
 
 class Invitation(NamedTuple):
-    """Where the chief waits for parts, and what lets a process in."""
+    """The port where the chief receives parts, and the token that admits a process."""
 
     port: int
     token: str
 
 
 class Sent(NamedTuple):
-    """A part as a process sends it.
+    """A part of an array, as a process sends it.
 
     Attributes:
-        number: Which of the arrays it is a part of.
-        starts: Where it begins in it, along each axis.
+        number: The index of the array.
+        starts: Where the part begins in the array, along each axis.
         memory: Its values, contiguous.
     """
 
@@ -49,18 +49,18 @@ class Sent(NamedTuple):
 
 
 class Receiver:
-    """Waits, at the chief, for what the others have of one save.
+    """The chief's receiver for the other processes' parts of one save.
 
     Attributes:
-        invitation: What the others have to know.
+        invitation: What the others need to connect.
     """
 
     def __init__(self, senders: Sequence[int], seconds: float) -> None:
-        """Begin to listen.
+        """Start listening.
 
         Args:
-            senders: The ranks of the others.
-            seconds: How long to wait for one that sends nothing.
+            senders: The ranks of the other processes.
+            seconds: How long to wait for a process that sends nothing.
         """
         self._waiting = set(senders)
         self._seconds = seconds
@@ -70,14 +70,14 @@ class Receiver:
         self.invitation = Invitation(self._server.getsockname()[1], self._token.hex())
 
     def receive(self, places: Sequence[npt.NDArray[Any]], expected: int) -> None:
-        """Take what all others send to its places, and stop listening.
+        """Receive all parts into their places, and stop listening.
 
         Args:
-            places: Memory of each of the arrays, whole.
-            expected: How many bytes of them the others have.
+            places: The memory of each whole array.
+            expected: The total bytes that the other processes hold.
 
         Raises:
-            GroupError: One does not send its parts, or they are not what is missing here.
+            GroupError: A process does not send its parts, or they are not the missing ones.
         """
         with self._server:
             got, until = 0, time.monotonic() + self._seconds
@@ -89,7 +89,7 @@ class Receiver:
                         until = time.monotonic() + self._seconds
         if got != expected:
             raise GroupError(
-                f"The other processes have sent {got} bytes of the model's state, and {expected} are split among them. "
+                f"The other processes have sent {got} bytes of the model's state, but should hold {expected}. "
                 "Build the same model in each process."
             )
 
@@ -107,12 +107,12 @@ class Receiver:
     def _missing(self) -> GroupError:
         ranks = ", ".join(map(str, sorted(self._waiting)))
         return GroupError(
-            f"Process {ranks} has not sent its part of the model's state for {self._seconds:g} s. Look at what it has "
-            f"printed, and whether it reaches this machine, {socket.gethostname()}, at any port."
+            f"Process {ranks} has not sent its part of the model's state for {self._seconds:g} s. Check its output, "
+            f"and that it can reach this machine, {socket.gethostname()}, on any port."
         )
 
     def _is_invited(self, connection: socket.socket) -> bool:
-        """Return True if whoever has connected knows the token."""
+        """Return True if the connecting process sends the token."""
         connection.settimeout(_SECONDS_FOR_TOKEN)
         try:
             return hmac.compare_digest(bytes(_received(connection, _TOKEN)), self._token)
@@ -120,7 +120,7 @@ class Receiver:
             return False
 
     def _take(self, connection: socket.socket, places: Sequence[npt.NDArray[Any]]) -> int:
-        """Take what one process sends; return how many bytes of the arrays that is."""
+        """Receive the parts of one process; return their total size in bytes."""
         connection.settimeout(self._seconds)
         try:
             length = int.from_bytes(_received(connection, _LENGTH), "big")
@@ -128,22 +128,22 @@ class Receiver:
             taken = sum(_take_part(connection, places, *each) for each in said["parts"])
             self._waiting.remove(said["rank"])
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise GroupError(f"{self._missing()} What came cannot be used: {error}.") from error
+            raise GroupError(f"{self._missing()} The data received cannot be used: {error}.") from error
         return taken
 
 
 def send(host: str, invitation: Invitation, rank: int, parts: Sequence[Sent], seconds: float) -> None:
-    """Send this process's parts to the chief, who may be busy with those of others.
+    """Send this process's parts to the chief, which may be busy with those of others.
 
     Args:
-        host: The chief's.
-        invitation: What the chief has told.
-        rank: Which process this is.
-        parts: What to send.
-        seconds: How long to wait while nothing of it is taken.
+        host: The host of the chief.
+        invitation: The chief's invitation.
+        rank: The rank of this process.
+        parts: The parts to send.
+        seconds: How long to wait while the chief accepts nothing.
 
     Raises:
-        OSError: The chief does not take them.
+        OSError: The chief does not accept them.
     """
     memories = [each.memory.reshape(-1).view(np.uint8) for each in parts]
     said = [
@@ -158,7 +158,7 @@ def send(host: str, invitation: Invitation, rank: int, parts: Sequence[Sent], se
 
 
 def _listening() -> socket.socket:
-    """Return a socket that other machines reach, by each version of the protocol that this one has."""
+    """Return a socket that other machines can reach, by each IP version that this one supports."""
     if socket.has_dualstack_ipv6():
         return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     return socket.create_server(("", 0))
@@ -174,12 +174,12 @@ def _take_part(
 ) -> int:
     place = places[number][tuple(slice(start, start + length) for start, length in zip(starts, shape, strict=True))]
     if place.shape != tuple(shape):
-        raise ValueError(f"a part of {tuple(shape)} does not lie in an array of {places[number].shape}")
+        raise ValueError(f"a part of shape {tuple(shape)} does not fit into an array of shape {places[number].shape}")
     memory = place if place.flags.c_contiguous else np.empty(place.shape, place.dtype)
     content = memory.reshape(-1).view(np.uint8)
     _receive_into(connection, content.data)
     if isal_zlib.crc32(content) != crc:
-        raise ValueError("it is not what was sent")
+        raise ValueError("the digest of a part does not match")
     if memory is not place:
         np.copyto(place, memory)
     return place.nbytes
@@ -192,10 +192,10 @@ def _received(connection: socket.socket, length: int) -> bytearray:
 
 
 def _receive_into(connection: socket.socket, content: memoryview) -> None:
-    """Fill memory with what comes.
+    """Fill memory with received bytes.
 
     Raises:
-        ConnectionError: Less comes.
+        ConnectionError: The connection ends too early.
     """
     at = 0
     while at < len(content):

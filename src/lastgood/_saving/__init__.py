@@ -1,4 +1,4 @@
-"""One save: a snapshot at the hook, and the writing while training goes on."""
+"""Saves: a snapshot in the hook, then writing while training continues."""
 
 from .description import beginning, record_of
 from .parts import send_parts

@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, and of what trained it."""
+"""The record of a checkpoint, and the description of what trained it."""
 
 import contextlib
 import math
@@ -24,11 +24,11 @@ def record_of(moment: Moment, adapter: ModelAdapter, file_format: Format, *, run
     """Return the record of a save.
 
     Args:
-        moment: When it is.
+        moment: The point in training of the save.
         adapter: The model.
         file_format: The format.
         run: The run that it belongs to.
-        template: The template, below the run's directory.
+        template: The template, relative to the run's directory.
     """
     return Record(
         step=moment.step,
@@ -44,12 +44,12 @@ def record_of(moment: Moment, adapter: ModelAdapter, file_format: Format, *, run
 
 
 def beginning(adapter: ModelAdapter, settings: Mapping[str, Any], fit: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a run's journal says of a start of training. Nothing of it is a secret, or costs a batch.
+    """Return the journal's entry for a start of training. It has no secrets, and collecting it uses up no batch.
 
     Args:
         adapter: The model.
-        settings: The arguments of the callback, or of what a loop saves with.
-        fit: What is known of the ``fit``, such as its epochs.
+        settings: The arguments of the callback, or of the object that saves in a loop of your own.
+        fit: Facts about the ``fit``, such as its epochs.
     """
     here = working_directory()
     return {
@@ -63,7 +63,7 @@ def beginning(adapter: ModelAdapter, settings: Mapping[str, Any], fit: Mapping[s
 
 
 def environment(adapter: ModelAdapter) -> dict[str, str]:
-    """Return what trains a model here, by name."""
+    """Return the versions of all that trains a model here, by name."""
     backend = adapter.backend()
     known = getattr(sys.modules.get(backend), "__version__", None)
     versions = {**_versions(adapter), **({backend: known} if isinstance(known, str) else {})}
@@ -71,13 +71,13 @@ def environment(adapter: ModelAdapter) -> dict[str, str]:
 
 
 def _model(adapter: ModelAdapter) -> dict[str, Any]:
-    """Return how large a model is, and its optimizers, by the attributes that hold them."""
+    """Return the number of a model's parameters, and its optimizers by the attributes that hold them."""
     facts: dict[str, Any] = {}
     if count := sum(math.prod(weight.shape) for weight in adapter.weights()):
         facts["parameters"] = count
     for name, optimizer in adapter.optimizers().items():
         facts[name] = type(optimizer).__name__
-        with contextlib.suppress(Exception):  # code of the user's may answer
+        with contextlib.suppress(Exception):  # this may run the user's code
             rate = float(adapter.to_numpy(optimizer.learning_rate))
             facts |= {f"{name} learning rate": rate} if math.isfinite(rate) else {}
     return facts

@@ -1,7 +1,7 @@
-"""The parts of a model's state that lie in other processes: they send them to the one that saves.
+"""The parts of a model's state that other processes hold, and send to the chief, which saves.
 
 others   hook: copy own parts to the staging buffer -> writer's thread: send them
-chief    hook: copy own parts to their places       -> writer's thread: take the others', then write as ever
+chief    hook: copy own parts to their places       -> writer's thread: receive the others', then write as usual
 """
 
 import logging
@@ -26,7 +26,7 @@ _ALIGNED = 64
 
 
 def with_parts(snapshot: Snapshot, adapter: ModelAdapter, receiver: Receiver) -> Snapshot:
-    """Return a snapshot that takes the parts of other processes before it is written."""
+    """Return a snapshot that receives the parts of other processes before it is written."""
     split = adapter.split_variables()
     places = snapshot.places(split)
     elsewhere = sum(place.nbytes for place in places) - sum(
@@ -43,14 +43,14 @@ def with_parts(snapshot: Snapshot, adapter: ModelAdapter, receiver: Receiver) ->
 def send_parts(
     adapter: ModelAdapter, group: Group, invitation: Invitation, seconds: float, *, background: bool
 ) -> None:
-    """Copy what this process has of a model's state, and send it to the chief, who saves it.
+    """Copy this process's parts of a model's state, and send them to the chief, which saves them.
 
     Args:
         adapter: The model.
         group: The processes.
-        invitation: What the chief has told.
+        invitation: The chief's invitation.
         seconds: How long to wait for the chief.
-        background: Whether to return once it is copied.
+        background: Whether to return once the parts are copied.
     """
     with writer.turn():
         writer.run(partial(_send, group, invitation, _copied(adapter), seconds), background=background)
@@ -59,12 +59,12 @@ def send_parts(
 def _send(group: Group, invitation: Invitation, parts: Sequence[Sent], seconds: float) -> None:
     try:
         send(group.chief_host, invitation, group.rank, parts, seconds * group.size)
-    except OSError as error:  # the chief says at the next meeting that the save has failed
+    except OSError as error:  # the chief reports at the next meeting that the save has failed
         _LOGGER.warning("Process %d could not send its part of the model's state: %s", group.rank, error)
 
 
 def _copied(adapter: ModelAdapter) -> list[Sent]:
-    """Return a copy of this process's parts, in the staging buffer."""
+    """Copy this process's parts to the staging buffer, and return them."""
     split = adapter.split_variables()
     numbers = {id(variable): number for number, variable in enumerate(split)}
     parts = _parts(adapter, split)
@@ -88,7 +88,7 @@ def _bytes_of(adapter: ModelAdapter, variable: Any, part: Part) -> int:
 
 
 def _dtype(adapter: ModelAdapter, variable: Any) -> np.dtype[Any]:
-    """Return a variable's type; a type that NumPy has no name for is integers."""
+    """Return a variable's NumPy type; bfloat16, which NumPy lacks, becomes an integer type."""
     name = adapter.dtype_of(variable)
     return np.dtype("uint16" if name == "bfloat16" else name)
 

@@ -1,4 +1,4 @@
-"""Which git commit a directory is a checkout of, read from ``.git`` itself: git need not be there, and is not run."""
+"""The git commit that a directory has checked out, read from ``.git``: git is not run and need not be installed."""
 
 import re
 from pathlib import Path
@@ -12,15 +12,15 @@ _HEADS = "refs/heads/"
 
 
 def revision(directory: Path) -> dict[str, str]:
-    """Return what is checked out in a directory, or above it, as far as that can be read.
+    """Return what is checked out in a directory or above it, as far as that can be read.
 
-    Whether files have been changed since is not known: that would take a look at each of them.
+    Uncommitted changes are not detected: that would require a look at each file.
 
     Args:
         directory: The directory.
 
     Returns:
-        The ``commit`` and, unless the checkout is detached, the ``branch``; nothing where there is no repository.
+        The ``commit`` and, unless the checkout is detached, the ``branch``; empty if there is no repository.
     """
     for each in (directory, *directory.parents):
         head = _git_directory(each / ".git")
@@ -36,7 +36,7 @@ def _checked_out(git: Path, head: str) -> dict[str, str]:
     name = head.removeprefix("ref: ").strip()
     if not name.startswith("refs/") or ".." in name or not name.isprintable():
         return {}
-    shared = git / (_read(git / "commondir") or ".")  # what a second work tree shares with the first
+    shared = git / (_read(git / "commondir") or ".")  # a linked work tree shares this with the main one
     text = _read(shared / name) or _packed(shared, name)
     return _as_commit(text, name.removeprefix(_HEADS))
 
@@ -48,7 +48,7 @@ def _as_commit(text: str, branch: str) -> dict[str, str]:
 
 
 def _git_directory(at: Path) -> Path:
-    """Return where a repository is; a second work tree and a submodule have a file that says so."""
+    """Return the git directory; in a linked work tree or a submodule, ``.git`` is a file that names it."""
     text = _read(at)
     return at.parent / text.removeprefix("gitdir: ") if text.startswith("gitdir: ") else at
 
@@ -62,7 +62,7 @@ def _packed(git: Path, name: str) -> str:
 
 
 def _read(path: Path, longest: int = _LONGEST) -> str:
-    """Return what is in a small file, without space around it; nothing if it cannot be read."""
+    """Return the text of a small file, stripped; empty if it cannot be read."""
     try:
         return read_plain(path, longest).decode("utf-8").strip()
     except (OSError, ValueError):

@@ -30,17 +30,17 @@ _LOGGER = logging.getLogger("lastgood")
 
 @dataclass(frozen=True)
 class SaveStats:
-    """What one save cost; all times are in seconds.
+    """The cost of one save; all times are in seconds.
 
     Attributes:
-        path: Where the checkpoint is.
+        path: The path of the checkpoint.
         size: Its length in bytes.
-        wait: How long training waited for the save before it.
-        snapshot: How long training waited for the copy of its state.
-        write: How long the writing took; training goes on meanwhile, unless stock Keras writes the format, or with
+        wait: How long training waited for the previous save.
+        snapshot: How long training waited for its state to be copied.
+        write: How long writing took. Training continues meanwhile, unless stock Keras writes the format or
             ``background=False``.
-        fsync: How long it took after that until the checkpoint was durable and visible.
-        shared: Bytes of it that were not written, since an earlier checkpoint has the same ones on the disk.
+        fsync: How long it then took until the checkpoint was durable and visible.
+        shared: Bytes that were not written because an earlier checkpoint has the same ones on the disk.
     """
 
     path: str
@@ -52,7 +52,7 @@ class SaveStats:
     shared: int = 0
 
     def __str__(self) -> str:
-        """Return the figures as a line for people."""
+        """Return the figures as one readable line."""
         shared = f" ({self.shared / 1e6:.1f} MB of it shared)" if self.shared else ""
         return (
             f"{self.size / 1e6:.1f} MB{shared}, waited {self.wait:.3f} s, snapshot {self.snapshot:.3f} s, "
@@ -64,21 +64,21 @@ class Save:
     """One save that has begun.
 
     Attributes:
-        path: Where the checkpoint will be, as the user wrote it.
-        at: The same place.
-        record: What is known of it.
-        best: What the best monitored value becomes when it is durable; None if it stays.
+        path: The path of the checkpoint, as the user wrote it.
+        at: The same path, as a location.
+        record: The record of the checkpoint.
+        best: The best monitored value once the save is durable; None if it does not change.
         note: What the user should know about how it is saved; empty if nothing.
-        is_elsewhere: Whether the model's own method has saved to places of its own, and nothing to this one.
-        begun: Whether the writing has begun, and will end.
-        size: Bytes to be written; 0 where that is not known beforehand.
+        is_elsewhere: Whether the model's own method has saved to other paths, and nothing to this one.
+        begun: Whether writing has begun; it then always ends.
+        size: Bytes to write; 0 if that is not known beforehand.
         written: Bytes written so far.
-        stats: What it cost, once it is durable.
-        error: Why it failed, if it did.
+        stats: The cost, once the save is durable.
+        error: The exception, if the save failed.
     """
 
     def __init__(self, path: str, at: Location, record: Record, best: float | None = None) -> None:
-        """Begin with nothing written."""
+        """Create a save with nothing written yet."""
         self.path = path
         self.at = at
         self.record = record
@@ -93,7 +93,7 @@ class Save:
         self._done = threading.Event()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Save":
-        """Return the save itself: a copy of a callback cannot begin what has begun."""
+        """Return the save itself: a copy of a callback cannot begin it again."""
         return self
 
     def count(self, written: int) -> None:
@@ -102,45 +102,45 @@ class Save:
 
     @property
     def costs(self) -> dict[str, float]:
-        """What it cost, by name; nothing before it is durable."""
+        """The cost, by name; empty until the save is durable."""
         names = ("size", "shared", "wait", "snapshot", "write", "fsync")
         return {} if self.stats is None else {name: getattr(self.stats, name) for name in names}
 
     @property
     def is_durable(self) -> bool:
-        """Whether it has ended well."""
+        """Whether the save has succeeded."""
         return self._done.is_set() and self.error is None
 
     def end(self) -> None:
-        """Note that it is durable, or has failed."""
+        """Note that the save is durable or has failed."""
         self._done.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is durable or has failed, at most ``timeout`` seconds; return whether it is or has."""
+        """Wait at most ``timeout`` seconds until the save is durable or has failed; return whether it has ended."""
         return self._done.wait(timeout)
 
 
 OnCommit = Callable[[Save], None]
-"""Called in the writer's thread with a save whose checkpoint is durable; raises nothing."""
+"""Called in the writer's thread with a save whose checkpoint is durable; must not raise."""
 
 
 class Saver:
-    """The saves of one callback or loop, in order: a snapshot at the hook, the writing while training goes on.
+    """The saves of one callback or loop, in order: a snapshot in the hook, then writing while training continues.
 
     Attributes:
-        stats: What each save cost that is durable, in order; the last thousand.
+        stats: The cost of each durable save, in order; the last thousand.
         format: The format of the next save.
-        publishes: Whether what is written becomes visible: of several processes that train in step, one publishes.
+        publishes: Whether checkpoints become visible: of several processes that train in lockstep, one publishes.
     """
 
     def __init__(self, file_format: Format, on_commit: OnCommit, on_end: OnCommit, *, background: bool) -> None:
-        """Save in one format.
+        """Create a saver for one format.
 
         Args:
             file_format: The format.
-            on_commit: Called with each save before anybody hears that it has ended.
-            on_end: Called after that.
-            background: Whether training goes on while a snapshot is being written.
+            on_commit: Called with each durable save, before the save counts as ended.
+            on_end: Called with each durable save, after the save has ended.
+            background: Whether training continues while a snapshot is written.
         """
         self.stats: deque[SaveStats] = deque(maxlen=1000)
         self.publishes = True
@@ -151,45 +151,45 @@ class Saver:
         self._unreported: deque[Save] = deque()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a process that gets a copy can use."""
+        """Return the state for a copy in another process, which cannot use the unreported saves."""
         return {**vars(self), "_unreported": deque()}
 
     def prepare(self, adapter: ModelAdapter, path: str, training: Training, *, at_once: bool = False) -> None:
-        """Plan the file and make the staging buffer, so that the first save costs no more than the rest.
+        """Plan the file and make the staging buffer, so that the first save costs no more than the others.
 
         Args:
             adapter: The model that will be saved.
-            path: Where to, for an error's text.
+            path: The path of the checkpoint, for error messages.
             training: Returns the training state.
-            at_once: Whether the first save may come with the first step: then this returns when the buffer is ready.
+            at_once: Whether to wait until the buffer is ready, because the first save may come with the first step.
 
         Raises:
-            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+            Exception: The model cannot be saved: its own code or Keras raised this. A note names the path.
         """
         adapter.build_optimizer()
         if self.format.own_save(adapter) is not None:
             return
         with _explaining(path), importing:
-            copier(adapter.backend())  # its module is imported now rather than at the first save
+            copier(adapter.backend())  # import its module now rather than at the first save
             size = self.format.prepare(adapter, training)
-        with _explaining(path), writer.turn_if_free() as free:  # else the save that is under way has the buffer
+        with _explaining(path), writer.turn_if_free() as free:  # otherwise a save under way uses the buffer
             ready = staging.prepare(size, threads=cores() if at_once else 2) if size and free else None
         if ready is not None and at_once:
             ready.wait()
 
     def save(self, adapter: ModelAdapter, save: Save, training: Training, receiver: Receiver | None = None) -> None:
-        """Save a model: its state is copied before this returns, and :meth:`ended` gives the outcome.
+        """Save a model. Its state is copied before this returns; :meth:`ended` yields the outcome.
 
         Args:
             adapter: The model.
-            save: The save, not yet begun.
+            save: The save, which has not begun yet.
             training: Returns the training state.
-            receiver: Takes what other processes have of the model; None if this one has it whole.
+            receiver: Receives the parts that other processes hold; None if this process holds the whole model.
 
         Raises:
             ArgumentError: The format cannot hold the model.
             SaveError: Something that must not be replaced is at the path.
-            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+            Exception: The model cannot be saved: its own code or Keras raised this. A note names the path.
         """
         self.format.check_model(adapter)
         if save.at.storage.answers_at_once:
@@ -211,7 +211,7 @@ class Saver:
                 writer.run(writing.run, background=self._background)
                 with _explaining(save.path):
                     snapshot.copy.run()
-            except BaseException:  # an interrupt: what the writer has begun it ends, and what it has not it never will
+            except BaseException:  # an interrupt: the writer ends a save that is copied and begun, and drops any other
                 if snapshot.copy.give_up() or not save.begun:
                     self._unreported.remove(save)
                     writer.flush()
@@ -236,11 +236,11 @@ class Saver:
             self._on_commit(save)
 
     def ended_well(self, save: Save) -> None:
-        """Call what is to be called after a save that is durable."""
+        """Call ``on_end`` with a save that is durable and has ended."""
         self._on_end(save)
 
     def failed(self, save: Save, error: Exception) -> None:
-        """Keep the error of a save until the next hook."""
+        """Keep the error of a save until the next hook reports it."""
         save.error = _explained(error, save.path)
         save.error.__cause__ = error if save.error is not error else error.__cause__
         if self._background and not isinstance(error, NotCopiedError):
@@ -248,21 +248,21 @@ class Saver:
 
     @property
     def under_way(self) -> Save | None:
-        """The save that is not durable yet; None if all are."""
+        """The save that has not ended yet; None if all have."""
         return next((save for save in self._unreported if not save.wait(0)), None)
 
     @property
     def unreported(self) -> tuple[Save, ...]:
-        """The saves that :meth:`ended` has not given yet."""
+        """The saves that :meth:`ended` has not yielded yet."""
         return tuple(self._unreported)
 
     def wait(self) -> None:
-        """Return when all saves have ended."""
+        """Wait until all saves have ended."""
         for save in list(self._unreported):
             save.wait()
 
     def wait_for_calls(self) -> None:
-        """Return when what is called after the saves has returned, unless it is what asks."""
+        """Wait until ``on_end`` has returned for each save; return at once if ``on_end`` calls this."""
         writer.flush()
 
     def ended(self) -> Iterator[Save]:
@@ -272,10 +272,10 @@ class Saver:
 
 
 class _Writing:
-    """The second half of a save: a snapshot is written, then committed. What goes wrong is kept in the save."""
+    """The second half of a save: write a snapshot, then commit it. Errors are kept in the save."""
 
     def __init__(self, saver: Saver, save: Save, snapshot: Snapshot, began: tuple[float, float]) -> None:
-        """Take what is to be written; ``began`` is when the save was asked for, and when its turn came."""
+        """Keep the snapshot to write; ``began`` is when the save was requested, and when its turn came."""
         self._saver = saver
         self._save = save
         self._snapshot = snapshot
@@ -284,7 +284,7 @@ class _Writing:
         self._stage: Stage | None = None
 
     def run(self) -> None:
-        """Do what is left to do."""
+        """Write unless that is done, commit, and end the save."""
         self._save.begun = True
         if self._stage is None and self._save.error is None:
             self.write()
@@ -298,13 +298,13 @@ class _Writing:
         """Write to a stage. If the snapshot is live, this reads the model."""
         with self._keeping_errors():
             if not (self._save.at.storage.answers_at_once or isinstance(self._saver.format, FileFormat)):
-                self._saver.format.check_replaceable(self._save.at)  # where a file and a directory cannot meet
+                self._saver.format.check_replaceable(self._save.at)  # only directories can collide in a bucket
             stage = self._stack.enter_context(self._saver.stage(self._save))
             self._snapshot.write(stage, self._save.count)
             self._stage = stage
 
     def _commit(self, stage: Stage) -> None:
-        """Complete what was written, and make it durable and visible."""
+        """Complete the stage, and make it durable and visible."""
         save, snapshot = self._save, self._snapshot
         with self._keeping_errors():
             snapshot.seal(stage)
@@ -325,25 +325,25 @@ class _Writing:
             self._saver.failed(self._save, error)
         except BaseException as error:
             self.abandon()
-            self._save.error = error  # in the writer's thread nobody else would hear of it
-            self._save.begun = False  # whoever interrupts training, which waits for this, knows of it
+            self._save.error = error  # in the writer's thread nothing else would report it
+            self._save.begun = False  # in a foreground save, save() raises it and drops the save
             self._save.end()
             raise
 
     def abandon(self) -> None:
-        """Remove what was written, if it is not committed; called while an exception is handled."""
+        """Remove what was written, if it is not committed; call this while an exception is handled."""
         self._stage = None
         self._stack.pop_all().__exit__(*sys.exc_info())
 
 
 def _between(*times: float) -> Iterator[float]:
-    """Yield the seconds from each time to the next, the last of which is now."""
+    """Yield the seconds from each time to the next; the last one is now."""
     return (after - before for before, after in pairwise([*times, time.perf_counter()]))
 
 
 @contextmanager
 def _explaining(path: str) -> Iterator[None]:
-    """Raise what is raised in the block as what the user gets to see."""
+    """Raise exceptions from the block as users should see them."""
     try:
         yield
     except Exception as error:
@@ -354,7 +354,7 @@ def _explaining(path: str) -> Iterator[None]:
 
 
 def _explained(error: Any, path: str) -> Any:
-    """Return ``error`` as what the user gets to see: with the path, and as a SaveError where the system refused."""
+    """Return ``error`` as users should see it: with the path, and as a SaveError if the system refused."""
     if isinstance(error, StoreError) or (isinstance(error, Exception) and not isinstance(error, LastgoodError)):
         if is_system_error(error):
             return SaveError.during("save the checkpoint", path, error)

@@ -1,7 +1,7 @@
-"""The process's one background writer: one save at a time, order kept, nothing lost at the interpreter's exit.
+"""The only background writer of the process: one save at a time, in order, none lost at the interpreter's exit.
 
-There is one staging buffer, so a save begins when the one before it has ended: at most one thread writes, and at most
-one copy of a model's state is in memory, however many callbacks there are.
+There is one staging buffer, so a save begins only after the previous one has ended: at most one thread writes, and at
+most one copy of a model's state is in memory, however many callbacks there are.
 """
 
 import atexit
@@ -17,7 +17,7 @@ _last: Beside[None] | None = None
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Wait until no save is under way in this process; until the block ends, no other begins."""
+    """Wait until no save is under way in this process; no other begins until the block ends."""
     with _turn:
         flush()
         yield
@@ -25,7 +25,7 @@ def turn() -> Iterator[None]:
 
 @contextmanager
 def turn_if_free() -> Iterator[bool]:
-    """Give whether no save is under way; if none is, none begins until the block ends."""
+    """Yield whether no save is under way; if so, none begins until the block ends."""
     taken = _turn
     free = taken.acquire(blocking=False)
     try:
@@ -36,28 +36,28 @@ def turn_if_free() -> Iterator[bool]:
 
 
 def run(work: Callable[[], None], *, background: bool) -> None:
-    """Do the work of a save, in its turn.
+    """Run the work of a save, in its turn.
 
     Args:
-        work: Raises nothing.
-        background: Return at once, and do it in a thread.
+        work: The work; it must not raise.
+        background: Whether to return at once and run it in a thread.
     """
     global _last
     if background:
-        _last = Beside(work, "lastgood-writer")  # known before it is started: see Beside
+        _last = Beside(work, "lastgood-writer")  # stored before it is started: see Beside
         _last.start()
     else:
         work()
 
 
 def flush() -> None:
-    """Return when nothing is being written in the background; at once if it is the writer's thread that asks."""
+    """Wait until nothing is being written in the background; return at once in the writer's own thread."""
     if _last is not None and not _last.is_current:
         _last.wait()
 
 
 def _forget() -> None:
-    """Start anew in a forked child: the save that may be under way is the parent's."""
+    """Reset the writer in a forked child: a save that may be under way belongs to the parent."""
     global _turn, _last
     _turn, _last = threading.Lock(), None
 

@@ -1,4 +1,4 @@
-"""One bucket: the requests that checkpoints need, and their failures as ``OSError``, with the URL and what to do."""
+"""One bucket: the requests that checkpoints need. Failures are ``OSError``, with the URL and what to do."""
 
 import errno
 import os
@@ -16,27 +16,27 @@ from ..._errors import StoreError
 from .clients import library
 
 T = TypeVar("T")
-# A bucket takes 10,000 parts an upload.
+# A bucket takes 10,000 parts per upload.
 _PART = 8 * 1024 * 1024
 _MOST_PARTS = 9_000
 _AT_ONCE = 6
-_ONE_REQUEST = 1 << 30  # conditions go with one request, and no store takes more than this in one for sure
+_ONE_REQUEST = 1 << 30  # a conditional write is one request, and not all stores take more than this in one
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY")
 
 _LISTED = 1000  # objects that a store lists in one answer
 _PAUSES = (0.1, 0.5, 2.0)  # seconds
-_SHORTEST_SECRET = 8  # what is shorter keeps nothing secret, and may be part of any word
+_SHORTEST_SECRET = 8  # anything shorter protects nothing, and may be part of any word
 
 
 @dataclass(frozen=True)
 class Object:
-    """What a bucket says of an object.
+    """The metadata of an object.
 
     Attributes:
         key: Its key.
         size: Its length in bytes.
-        modified: When it was written, by the clock of the store.
-        tag: Changes with its contents.
+        modified: When it was written, by the store's clock.
+        tag: Its entity tag, which changes with its contents.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Object:
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> "Object":
-        """Return it from a client's answer."""
+        """Return the metadata from a client's answer."""
         return cls(meta["path"], meta["size"], meta["last_modified"], _tag(meta["e_tag"]))
 
 
@@ -62,11 +62,11 @@ class Bucket:
     """
 
     def __init__(self, url: str, connect: Callable[[bool], Any]) -> None:
-        """Take how to reach it; nothing is asked yet.
+        """Create the bucket's requests; nothing is sent yet.
 
         Args:
             url: Its URL.
-            connect: Returns a client, which is patient or not.
+            connect: Returns a client; the argument says whether the client is patient.
         """
         self.url = url
         self._connect = connect
@@ -83,7 +83,7 @@ class Bucket:
 
     @property
     def _client(self) -> Any:
-        """A client that is patient once the store has answered: a wrong URL is to be told while its user looks."""
+        """The client, patient once the store has answered; until then, a wrong URL must fail while you are watching."""
         return self._patient if self._has_answered else self._quick
 
     def url_of(self, key: str) -> str:
@@ -91,10 +91,10 @@ class Bucket:
         return f"{self.url}/{key}"
 
     def head(self, key: str) -> Object:
-        """Return what the bucket says of an object.
+        """Return the metadata of an object.
 
         Raises:
-            OSError: There is none, or the store failed.
+            OSError: It does not exist, or the store failed.
         """
         with self._request(key) as obstore:
             return Object.of(obstore.head(self._client, key))
@@ -103,8 +103,8 @@ class Bucket:
         """Return the bytes of an object from ``start`` to ``stop``.
 
         Raises:
-            ChangedError: It does not have the tag.
-            OSError: There is none, or the store failed.
+            ChangedError: It has another tag.
+            OSError: It does not exist, or the store failed.
         """
         options: dict[str, Any] = {} if stop is None else {"range": (start, stop)}
         if tag:
@@ -113,17 +113,17 @@ class Bucket:
             return bytes(obstore.get(self._client, key, options=options or None).bytes())
 
     def read(self, key: str, longest: int) -> tuple[Object, bytes]:
-        """Return an object and its last bytes: ``longest``, or all where the store sends no parts.
+        """Return the metadata of an object and its last ``longest`` bytes, or all bytes if the store sends no ranges.
 
         Raises:
-            OSError: There is none, or the store failed.
+            OSError: It does not exist, or the store failed.
         """
         with self._request(key) as obstore:
             try:
                 result = obstore.get(self._client, key, options={"range": {"suffix": longest}})
                 return Object.of(result.meta), bytes(result.bytes())
             except (obstore.exceptions.GenericError, obstore.exceptions.NotSupportedError):
-                found = Object.of(obstore.head(self._client, key))  # it is empty, or the cloud knows no last bytes
+                found = Object.of(obstore.head(self._client, key))  # it is empty, or the store has no suffix ranges
                 start = max(0, found.size - longest)
                 return found, self._range(obstore, key, start, found.size) if found.size else b""
 
@@ -143,12 +143,12 @@ class Bucket:
         Args:
             key: Its key.
             content: Its bytes, or the file that holds them.
-            new: Whether there must be none; a large file may take its place all the same.
-            instead_of: The tag of the one that it must take the place of.
+            new: Whether the object must not exist yet; a file too large for one request replaces it all the same.
+            instead_of: The tag of the object that it must replace.
 
         Raises:
-            FileExistsError: There is one.
-            ChangedError: There is another one.
+            FileExistsError: The object exists.
+            ChangedError: The object to replace has another tag.
             OSError: The store failed.
         """
         mode: Any = {"e_tag": f'"{instead_of}"'} if instead_of is not None else "create" if new else "overwrite"
@@ -161,9 +161,9 @@ class Bucket:
             return _tag(obstore.put(self._client, key, content, mode=mode)["e_tag"])
 
     def upload(self, key: str, parts: Iterable[memoryview], size: int) -> str:
-        """Write an object from parts in memory, many at once; it is there when they are at their end.
+        """Write an object from parts in memory, several at a time; it appears once ``parts`` ends.
 
-        Nothing is copied: the memory has to stay as it is until this returns. What ``parts`` raises abandons it.
+        Nothing is copied: the memory must not change until this returns. An exception in ``parts`` ends the upload.
 
         Raises:
             OSError: The store failed.
@@ -173,7 +173,7 @@ class Bucket:
             return _tag(put["e_tag"])
 
     def delete(self, keys: Sequence[str]) -> None:
-        """Remove objects, if they are there.
+        """Remove objects, if they exist.
 
         Raises:
             OSError: The store failed.
@@ -186,7 +186,7 @@ class Bucket:
             try:
                 obstore.delete(self._client, keys)
             except FileNotFoundError:
-                for key in keys:  # somebody else removes them, too
+                for key in keys:  # another process removes them too
                     with suppress(FileNotFoundError):
                         obstore.delete(self._client, key)
 
@@ -200,7 +200,7 @@ class Bucket:
             obstore.copy(self._client, key, to)
 
     def children(self, key: str) -> tuple[list[Object], list[str]]:
-        """Return the objects right below a key, and the keys below which there are more.
+        """Return the objects directly below a key, and the keys directly below it that have objects below them.
 
         Raises:
             OSError: The store failed.
@@ -233,14 +233,14 @@ class Bucket:
             last = found[-1]["path"]
 
     def try_out(self, key: str, content: bytes) -> bool:
-        """Find out whether objects can be written and removed, and whether the store takes conditions; leave nothing.
+        """Write and remove an object; return whether the store supports conditional writes.
 
         Args:
-            key: A key that nobody else has.
-            content: Says who tries, for whoever finds it if this process dies meanwhile.
+            key: A key that nothing else uses.
+            content: Names this process, for whoever finds the object if the process dies meanwhile.
 
         Raises:
-            OSError: They cannot.
+            OSError: Objects cannot be written or removed.
         """
         with self._request(key) as obstore:
             obstore.put(self._client, key, content, mode="overwrite")
@@ -256,7 +256,7 @@ class Bucket:
 
     @contextmanager
     def _request(self, key: str) -> Iterator[Any]:
-        """Give obstore; what it raises becomes an OSError.
+        """Yield obstore; turn its exceptions into an OSError.
 
         Raises:
             OSError: The request failed.
@@ -285,10 +285,10 @@ class Bucket:
 
 
 def whole(ask: Callable[[], T]) -> T:
-    """Ask again where an answer was cut short, which the client does for most that it asks.
+    """Repeat a request whose answer was cut short; for most requests, the client does this itself.
 
     Raises:
-        OSError: It was cut short each time, or the store failed otherwise.
+        OSError: The answer was cut short each time, or the store failed otherwise.
     """
     for pause in _PAUSES:
         try:
@@ -301,7 +301,7 @@ def whole(ask: Callable[[], T]) -> T:
 
 
 def part_size(size: int) -> int:
-    """Return the length of the parts in which an object of a size is sent."""
+    """Return the length of the parts in which an object of ``size`` bytes is sent."""
     return max(_PART, -(-size // _MOST_PARTS))
 
 
@@ -310,12 +310,12 @@ def _tag(text: str | None) -> str:
 
 
 def _bare(error: Exception) -> Exception:
-    """Return an error as it may be shown: a client's text may hold a signed URL."""
+    """Return an error that is safe to show: a client's text may contain a signed URL."""
     return type(error)(_said(str(error)))
 
 
 def _said(text: str) -> str:
-    """Return what a store has said, without what only a client's author wants to know, and without secrets."""
+    """Return a store's message without secrets and without details for the client's developers."""
     text = text.partition("\n\nDebug source:")[0]
     code, message = (re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message"))
     text = re.sub(r"\s*<\?xml.*", "", text, flags=re.DOTALL)
@@ -328,7 +328,7 @@ def _said(text: str) -> str:
 
 
 def _secrets() -> Iterator[str]:
-    """Yield what the environment keeps secret."""
+    """Yield the secrets in the environment."""
     said = [os.environ.get(name, "") for name in _SECRETS]
     pairs = (each.partition("=") for each in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
     said += [value for name, _, value in pairs if name in ("AccountKey", "SharedAccessSignature")]
@@ -353,16 +353,16 @@ _ADVICE = {
     "RequestTimeTooSkewed": "The clock of this machine is off: set it.",
     "ExpiredToken": "The credentials have expired: renew them.",
     "InvalidAccessKeyId": "The store does not know the access key: check the credentials.",
-    "SignatureDoesNotMatch": "The secret key is not the one of the access key: check the credentials.",
-    "169.254.169.254": "No credentials were found, neither in the environment nor of the machine itself: set them.",
+    "SignatureDoesNotMatch": "The secret key does not match the access key: check the credentials.",
+    "169.254.169.254": "No credentials were found in the environment, and the machine itself has none: set them.",
     "SlowDown": "The store asks for fewer requests: save less often.",
     "error sending request": "It could not be reached: check the network, and AWS_ENDPOINT_URL if you have set it.",
 }
 
 
 def _remedy(said: str, *, refused: bool) -> str:
-    """Return what to do about what a store has said."""
+    """Return what to do about a store's message; empty if nothing is known."""
     advice = next((text for each, text in _ADVICE.items() if each in said), "")
     if refused and not advice:
-        advice = "Check that the credentials are those of this bucket, and may list, read, write and delete in it."
+        advice = "Check that the credentials are for this bucket, and may list, read, write and delete in it."
     return f". {advice}" if advice else ""

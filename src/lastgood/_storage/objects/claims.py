@@ -12,10 +12,10 @@ from .lease import Lease
 
 
 class Claims:
-    """The leases that this process has in one bucket."""
+    """The leases that this process holds in one bucket."""
 
     def __init__(self, bucket: Bucket) -> None:
-        """Have none yet."""
+        """Start without leases."""
         self._bucket = bucket
         self._leases: dict[str, Lease] = {}
         self._taking = threading.RLock()
@@ -33,7 +33,7 @@ class Claims:
             for abandoned in [each for each, lease in self._leases.items() if not lease.users]:
                 self._let_go(abandoned)
             if key not in self._leases:
-                what = f"The checkpoints of {self._bucket.url_of(directory)!r}"
+                what = f"The right to save to {self._bucket.url_of(directory)!r}"
                 lease = Lease(self._bucket, key, what)
                 lease.take()
                 self._leases[key] = lease
@@ -41,7 +41,7 @@ class Claims:
         return ObjectClaim(self, key)
 
     def let_go(self, key: str, user: Any) -> None:
-        """Give up a claim, unless another user in this process has it, too."""
+        """Give up a claim, unless another user in this process holds it too."""
         with self._taking:
             lease = self._leases.get(key)
             if lease is not None:
@@ -53,10 +53,10 @@ class Claims:
         self._leases.pop(key).release()
 
     def check(self, key: str) -> None:
-        """Check that what was claimed around a key is still claimed.
+        """Check that all claims on the directories of a key are still held.
 
         Raises:
-            RunInUseError: Another process has taken it over.
+            RunInUseError: Another process has taken one over.
             OSError: The store failed.
         """
         for each, lease in list(self._leases.items()):
@@ -64,11 +64,11 @@ class Claims:
                 lease.check()
 
     def covers(self, directory: str) -> bool:
-        """Tell whether something in a directory is claimed by this process."""
+        """Return whether this process holds a claim in a directory."""
         return any(_directory_of(each) == directory for each in self._leases)
 
     def forget(self) -> None:
-        """Leave all to the parent, in a forked child."""
+        """Drop all leases in a forked child: they belong to the parent."""
         self._leases.clear()
         self._taking = threading.RLock()
 
@@ -78,22 +78,22 @@ def _directory_of(lease: str) -> str:
 
 
 class ObjectClaim(Claim):
-    """One template's files, claimed until they are released."""
+    """The claim on one template's files, held until it is released."""
 
     def __init__(self, claims: Claims, key: str) -> None:
-        """Take whose it is."""
+        """Create a claim on the lease at ``key``."""
         self._claims = claims
         self._key = key
         self._process = os.getpid()
 
     def release(self, user: Any) -> None:
-        """Give it up. See :meth:`Claim.release`."""
+        """Give up the claim. See :meth:`Claim.release`."""
         if os.getpid() == self._process:
             self._claims.let_go(self._key, user)
 
 
 class NoClaim(Claim):
-    """A claim that leaves nothing in the bucket, and that nobody else sees."""
+    """A claim that leaves nothing in the bucket and that no other process sees."""
 
     def release(self, user: Any) -> None:
-        """Give up nothing."""
+        """Do nothing."""

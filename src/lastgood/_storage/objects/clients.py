@@ -1,4 +1,4 @@
-"""From a bucket's name to a client of its cloud, with the credentials that the cloud's users expect to be taken."""
+"""Clients for buckets, with the credentials that users of each cloud expect to be used."""
 
 import os
 from datetime import timedelta
@@ -7,7 +7,7 @@ from typing import Any
 
 from ..._errors import MissingExtraError
 
-# A part of an upload has to pass in this time, over a slow line too.
+# One part of an upload must finish in this time, even over a slow connection.
 _REQUEST = timedelta(minutes=5)
 _CONNECT = timedelta(seconds=10)
 _PATIENT = {
@@ -15,7 +15,7 @@ _PATIENT = {
     "retry_timeout": timedelta(minutes=3),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 2.0},
 }
-# What is asked before training is to fail while its user still looks.
+# Requests before training must fail while you are still watching.
 _QUICK = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=20),
@@ -24,12 +24,12 @@ _QUICK = {
 
 
 def client_of(scheme: str, bucket: str, *, patient: bool) -> Any:
-    """Return a client of a bucket.
+    """Return a client for a bucket.
 
     Args:
         scheme: The URL's scheme.
         bucket: The URL's first part.
-        patient: Whether requests that fail are repeated for minutes rather than for seconds.
+        patient: Whether to repeat failed requests for minutes rather than for seconds.
 
     Raises:
         MissingExtraError: obstore is not installed.
@@ -64,12 +64,12 @@ def library(url: str) -> Any:
 
 
 def _plain(endpoint: str | None) -> dict[str, Any]:
-    """Return what allows an endpoint that its user has chosen to be one without encryption."""
+    """Return the option that allows an unencrypted endpoint, if the user has chosen one."""
     return {"allow_http": True} if endpoint and endpoint.startswith("http://") else {}
 
 
 def _aws(endpoint: str | None) -> dict[str, Any]:
-    """Return what a client of S3 does not take from the environment by itself."""
+    """Return the options that an S3 client does not take from the environment by itself."""
     found: dict[str, Any] = {"checksum_algorithm": "sha256"}
     if endpoint:
         found["endpoint"] = endpoint
@@ -86,7 +86,7 @@ def _aws(endpoint: str | None) -> dict[str, Any]:
 
 
 def _session() -> Any:
-    """Return boto3's session where a profile may say more than the environment; None where there is none."""
+    """Return a boto3 session if a profile may add to the environment; None if not, or without boto3."""
     files = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
     if not (os.environ.get("AWS_PROFILE") or any(_is_there(os.environ.get(*each)) for each in files.items())):
         return None
@@ -102,12 +102,12 @@ def _session() -> Any:
 def _is_there(path: str) -> bool:
     try:
         return Path(path).expanduser().exists()
-    except RuntimeError:  # a container's user may have no home
+    except RuntimeError:  # the user of a container may have no home directory
         return False
 
 
 def _azure() -> dict[str, str]:
-    """Return what a connection string says, if the environment has one."""
+    """Return the options of the connection string, if the environment has one."""
     text = os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "")
     said = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
     names = {

@@ -1,4 +1,4 @@
-"""From a stage to what is visible: data first, and last the one request that makes it a checkpoint."""
+"""The commit of a stage: data first, then the one request that makes it a checkpoint."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,20 +16,20 @@ _LAST = 1024
 
 
 class Commit:
-    """What is done with a stage when its block ends."""
+    """The commit of a stage when its block ends."""
 
     def __init__(
         self, bucket: Bucket, versions: Versions, stage: ObjectStage, key: str, version: str, *, conditional: bool
     ) -> None:
-        """Take what is to be committed.
+        """Prepare a commit.
 
         Args:
-            bucket: Where to.
+            bucket: The bucket to commit to.
             versions: The directories of that bucket.
-            stage: What was written.
+            stage: The stage.
             key: The key of the checkpoint.
-            version: The version of it, if it is a directory.
-            conditional: Whether the store takes conditions.
+            version: Its version, if it is a directory.
+            conditional: Whether the store supports conditional writes.
         """
         self._bucket = bucket
         self._versions = versions
@@ -39,13 +39,13 @@ class Commit:
         self._conditional = conditional
 
     def run(self, check: Callable[[], None]) -> None:
-        """Make it visible; when this returns, the store has said that it is there.
+        """Make the checkpoint visible; when this returns, the store has confirmed it.
 
         Args:
-            check: Raises if this process may not.
+            check: Raises if this process may not commit.
 
         Raises:
-            OSError: The store failed, or this process may not; what was there is still there.
+            OSError: The store failed, or this process may not commit; the previous checkpoint is still there.
         """
         names = self._stage.files()
         if not names:
@@ -76,18 +76,18 @@ class Commit:
             self._send(name, f"{place}/{name}")
 
     def _check_all(self, place: str, names: Sequence[str]) -> None:
-        """Check that the store has all files, as long as they are.
+        """Check that the store has all files, at their full length.
 
         Raises:
-            OSError: It has not.
+            OSError: One is missing, or has another length.
         """
         there = {each.key.removeprefix(f"{place}/"): each.size for each in self._bucket.below(place)}
         wrong = next((name for name in names if there.get(name) != self._stage.size_of(name)), None)
         if wrong is not None:
-            raise StoreError(None, "The store has said that it has this file, and it has not", f"{place}/{wrong}")
+            raise StoreError(None, "The store confirmed this file, but does not hold all of it", f"{place}/{wrong}")
 
     def _commit_group(self, names: Sequence[str], check: Callable[[], None]) -> None:
-        """Send the parts, which lie beside those that are there, and then the index."""
+        """Send the parts, which lie beside the existing ones, and then the index."""
         parts = [name for name in names if name != groups.INDEX]
         old = group_parts(self._bucket, self._key)
         new = {self._key + name for name in parts}
@@ -106,7 +106,7 @@ class Commit:
         self._bucket.delete(old)
 
     def _send(self, name: str, key: str, *, new: bool = False) -> None:
-        """Have the store take a file, and hear from it that it has."""
+        """Send a file, and check that the store has it."""
         with self._unless_it_is_there(name, key):
             if name in self._stage.uploads:
                 tag = self._stage.uploads[name].complete()
@@ -116,7 +116,7 @@ class Commit:
 
     @contextmanager
     def _unless_it_is_there(self, name: str, key: str) -> Iterator[None]:
-        """Take an error for none if the store has what was sent: the answer may have been lost."""
+        """Ignore an error if the store has what was sent: only the answer may have been lost."""
         try:
             yield
         except OSError as error:
@@ -134,13 +134,13 @@ class Commit:
         return found.size == size and content[len(content) - len(last) :] == last
 
     def _check_sent(self, name: str, key: str, tag: str) -> None:
-        """Read back the end of a file that the store has taken: a checkpoint's record is there."""
+        """Read back the end of a file that was sent: a checkpoint's record is there."""
         if not self._is_there(name, key) and self._bucket.head(key).tag == tag:
-            raise StoreError(None, "What the store has is not what was sent", self._bucket.url_of(key))
+            raise StoreError(None, "The store does not hold what was sent", self._bucket.url_of(key))
 
 
 def group_parts(bucket: Bucket, key: str) -> list[str]:
-    """Return the keys of the data of a group."""
+    """Return the keys of a group's data files."""
     directory, name = keys.parent(key), keys.name(key)
     objects, _ = bucket.children(directory)
     names = (keys.name(each.key) for each in objects)

@@ -1,4 +1,4 @@
-"""An object that is read by ranges: many at once where it is read from one end to the other."""
+"""An object that is read by ranges, several at once when it is read from start to end."""
 
 import errno
 import threading
@@ -10,7 +10,7 @@ from ..._threads import Beside, cores, spread
 from ..base import StoredFile
 from .bucket import Bucket, ChangedError
 
-# The end of a checkpoint says what it is; one request brings it together with the length.
+# A checkpoint's record is at its end; one request returns that together with the length.
 _TAIL = 64 * 1024
 _PAGE = 64 * 1024
 _BLOCK = 4 * 1024 * 1024
@@ -19,7 +19,7 @@ _AT_ONCE = 6
 
 
 class ObjectFile(StoredFile):
-    """An object of known length. Where another takes its place, reading on is an error, never a mixture.
+    """An object of known length. If another replaces it, reading fails and never returns a mixture.
 
     Attributes:
         path: Its URL.
@@ -27,10 +27,10 @@ class ObjectFile(StoredFile):
     """
 
     def __init__(self, bucket: Bucket, key: str) -> None:
-        """Open it: one request.
+        """Open the object, with one request.
 
         Raises:
-            OSError: There is none, or the store failed.
+            OSError: It does not exist, or the store failed.
         """
         self.path = bucket.url_of(key)
         self._bucket = bucket
@@ -38,12 +38,12 @@ class ObjectFile(StoredFile):
         found, self._tail = bucket.read(key, _TAIL)
         self.size, self._tag = found.size, found.tag
         self._blocks: OrderedDict[tuple[int, int], Beside[bytes]] = OrderedDict()
-        self._kept = (_AHEAD + 2) * (cores() + 2)  # as many threads read it in turns, each its own part
+        self._kept = (_AHEAD + 2) * (cores() + 2)  # this many threads take turns, each reading its own part
         self._lock = threading.Lock()
-        self._reached: set[int] = set()  # where reads have ended: what begins there goes on
+        self._reached: set[int] = set()  # where reads have ended: one that begins there continues
 
     def close(self) -> None:
-        """Close it: what is still being read ahead is let go."""
+        """Close the object; drop what is still being read ahead."""
         self._blocks.clear()
 
     def read_into(self, buffer: Any, offset: int) -> None:
@@ -61,7 +61,7 @@ class ObjectFile(StoredFile):
             self._read_small(view, offset)
 
     def _read_large(self, view: memoryview, offset: int) -> None:
-        """Read straight to where it belongs, in parts at once."""
+        """Read straight into ``view``, several parts at once."""
 
         def fill(starts: Any) -> None:
             for start in starts:
@@ -72,7 +72,7 @@ class ObjectFile(StoredFile):
         spread(fill, starts, min(_AT_ONCE, len(starts)))
 
     def _read_small(self, view: memoryview, offset: int) -> None:
-        """Read by way of blocks that are kept, with those that follow if this goes on where another read ended."""
+        """Read through blocks that are kept; read ahead if this is long or continues where another read ended."""
         goes_on = offset in self._reached or len(view) > _PAGE
         length = _BLOCK if goes_on else _PAGE
         at, stop = offset, offset + len(view)
@@ -93,7 +93,7 @@ class ObjectFile(StoredFile):
             self._block(at, _BLOCK)
 
     def _block(self, start: int, length: int) -> Beside[bytes]:
-        """Return a block that is being read, or has been."""
+        """Return a block that is being read or has been; start reading it if needed."""
         with self._lock:
             found = self._blocks.get((start, length))
             if found is None or found.has_failed:
@@ -110,9 +110,7 @@ class ObjectFile(StoredFile):
         try:
             content = self._bucket.get(self._key, start, stop, self._tag)
         except (ChangedError, FileNotFoundError) as error:
-            raise OSError(
-                errno.ESTALE, "another has taken its place, or it has been removed, meanwhile", self.path
-            ) from error
+            raise OSError(errno.ESTALE, "it has been replaced or removed meanwhile", self.path) from error
         if len(content) != stop - start:
-            raise StoreError(errno.EIO, "The store has sent less than was asked for", self.path)
+            raise StoreError(errno.EIO, "The store has sent fewer bytes than requested", self.path)
         return content

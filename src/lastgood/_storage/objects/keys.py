@@ -7,12 +7,12 @@ def join(directory: str, name: str) -> str:
 
 
 def relative(key: str, directory: str) -> str:
-    """Return a key's path in a directory that it lies in."""
+    """Return a key relative to a directory that contains it."""
     return key.removeprefix(f"{directory}/") if directory else key
 
 
 def is_in(key: str, directory: str) -> bool:
-    """Tell whether a key lies in a directory, or is it."""
+    """Return whether a key lies in a directory or is that directory."""
     return not directory or key == directory or key.startswith(f"{directory}/")
 
 

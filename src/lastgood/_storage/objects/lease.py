@@ -1,9 +1,9 @@
-"""The right to something in a bucket for a short time, renewed while its process lives.
+"""Leases: the right to something in a bucket for a short time, renewed while the holder's process lives.
 
-A lease is an object that says who holds it. It is written under a condition: that there is none yet, or that it is
-still the one that was read. Whoever does not renew it for its time, by the clock of the store, has lost it: a process
-that was stopped finds it gone when it wakes, and says so. A process of this machine that has ended need not be waited
-for.
+A lease is an object that names its holder. It is written under a condition: that there is none yet, or that it is
+still the one that was read. A holder that does not renew it in time, by the store's clock, loses it: a process that
+was stopped finds it gone when it wakes, and raises an error. If the holder was a process of this machine and has
+ended, nobody waits for it.
 """
 
 import contextlib
@@ -22,26 +22,26 @@ from .bucket import Bucket, ChangedError
 from .owner import Owner, this_process
 
 SECONDS = 60.0
-"""How long a lease lasts that is not renewed."""
+"""How long a lease lasts without being renewed."""
 
 _RENEWALS = 3
 _LOGGER = logging.getLogger("lastgood")
 
 
 class Lease:
-    """One lease, held until :meth:`release`, until nobody uses it, or until this process ends or sleeps too long.
+    """One lease, held until :meth:`release`, until it has no users, or until this process ends or sleeps too long.
 
     Attributes:
-        users: Who uses it.
+        users: The objects that use it.
     """
 
     def __init__(self, bucket: Bucket, key: str, what: str, seconds: float | None = None) -> None:
-        """Take what it is about; nothing is asked yet.
+        """Create a lease without taking it.
 
         Args:
-            bucket: Where the object is.
-            key: Its key.
-            what: What it gives the right to, for people.
+            bucket: The bucket of the lease's object.
+            key: The object's key.
+            what: What the lease gives the right to, for messages.
             seconds: How long it lasts without being renewed; None for ``SECONDS``.
         """
         self.users: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -57,13 +57,13 @@ class Lease:
         self._lock = threading.Lock()
 
     def take(self, patience: float = 0.0) -> None:
-        """Take it; where its holder may be dead, wait until that is known.
+        """Take the lease; if its holder may be dead, wait until that is known.
 
         Args:
-            patience: How long to wait for a holder that lives, in seconds.
+            patience: How long to wait for a live holder, in seconds.
 
         Raises:
-            RunInUseError: A process has it that lives.
+            RunInUseError: A live process holds it.
             OSError: The store failed.
         """
         end, pause, first = _now() + patience, 0.02, ""
@@ -91,18 +91,18 @@ class Lease:
         )
 
     def _try(self, instead_of: str | None) -> bool:
-        """Write that it is held; return whether it is."""
+        """Write this process as the holder; return whether it holds the lease."""
         content, began = self._content(), _now()
         try:
             self._tag = self._bucket.put(self._key, content, new=instead_of is None, instead_of=instead_of)
         except (FileExistsError, ChangedError, FileNotFoundError):
-            if not self._is_there(content):  # else it is ours, and the answer was lost
+            if not self._is_there(content):  # otherwise the write succeeded, and only the answer was lost
                 return False
         self._renewed = began
         self._lost_to = None
         self._ended = ended = threading.Event()
         renewing = threading.Thread(target=self._keep_renewing, args=(ended,), name="lastgood-lease", daemon=True)
-        with contextlib.suppress(RuntimeError):  # the interpreter ends: what is left to do takes no time
+        with contextlib.suppress(RuntimeError):  # the interpreter exits: what is left takes no time
             renewing.start()
         return True
 
@@ -120,7 +120,7 @@ class Lease:
         return json.dumps(said).encode()
 
     def _look(self) -> "_Holder | None":
-        """Return who holds it; None if nobody ever did."""
+        """Return the holder; None if there never was one."""
         try:
             found, content = self._bucket.read(self._key, 4096)
         except FileNotFoundError:
@@ -155,7 +155,7 @@ class Lease:
             self._renewed = began
 
     def check(self) -> None:
-        """Check that it is still held, before what only its holder may do.
+        """Check that the lease is still held, before an action that only its holder may perform.
 
         Raises:
             RunInUseError: Another process has taken it.
@@ -166,12 +166,12 @@ class Lease:
         if self._lost_to is not None:
             raise RunInUseError(
                 f"{self._what} now belongs to {self._lost_to}: this process was stopped, or could not reach the "
-                f"store, for more than {self._seconds:g} s. Nothing more is saved or deleted here by this one. "
-                "End one of them."
+                f"store, for more than {self._seconds:g} s. This process saves and deletes nothing more here. "
+                "Stop one of the two."
             )
 
     def release(self) -> None:
-        """Give it up, if it is still held."""
+        """Give up the lease, if it is still held."""
         with self._lock:
             if self._ended.is_set():
                 return
@@ -180,18 +180,18 @@ class Lease:
                 nobody = json.dumps({"owner": None, "seconds": 0, "renewal": secrets.token_hex(4)})
                 try:
                     self._tag = self._bucket.put(self._key, nobody.encode(), instead_of=self._tag)
-                except OSError as error:  # it will run out
+                except OSError as error:  # it will expire
                     _LOGGER.debug("A lease could not be released: %s", error)
 
 
 @dataclass(frozen=True)
 class _Holder:
-    """Who holds a lease.
+    """The holder of a lease.
 
     Attributes:
         owner: The process.
         tag: The lease's tag.
-        age: How many seconds ago it was renewed, by the clock of the store.
+        age: How many seconds ago it was renewed, by the store's clock.
         seconds: How long it lasts; 0 if it was given up.
     """
 
@@ -206,7 +206,7 @@ class _Holder:
 
 
 def _clock_of(bucket: Bucket, beside: str) -> datetime:
-    """Return what the store's clock says: a machine's own may be off."""
+    """Return the time by the store's clock: the machine's own may be wrong."""
     key = f"{beside}-{secrets.token_hex(8)}.clock"
     bucket.put(key, b"")
     try:
@@ -216,5 +216,5 @@ def _clock_of(bucket: Bucket, beside: str) -> datetime:
 
 
 def _now() -> float:
-    """Return seconds that pass while the machine sleeps, too, where the system counts them."""
+    """Return a time in seconds that also advances while the machine sleeps, where the system supports that."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

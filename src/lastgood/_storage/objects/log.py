@@ -2,9 +2,9 @@
 
     .lastgood/journal.jsonl, journal-00001.jsonl, …
 
-An object that is long enough stays as it is, and the next one goes on. Each is replaced under the condition that it is
-still the one that was read, so that lines of several processes all survive. A line that need not be durable is sent
-behind training's back, with those that came since the last one.
+An object that is long enough stays as it is, and the next one continues the log. Each is replaced under the condition
+that it is still the one that was read, so that lines of several processes all survive. Lines that need not be durable
+are sent in the background, together with those that have been appended since the last request.
 """
 
 import atexit
@@ -35,12 +35,12 @@ class ObjectEventLog(EventLog):
     """Lines in the objects of one run; all users of a run in this process share one."""
 
     def __init__(self, bucket: Bucket, directory: str, *, conditional: Callable[[], bool]) -> None:
-        """Take where it is.
+        """Create the log; nothing is sent yet.
 
         Args:
             bucket: The bucket.
             directory: The key below which the run lies.
-            conditional: Tells whether the store takes conditions.
+            conditional: Returns whether the store supports conditional writes.
         """
         self._bucket = bucket
         self._notes = keys.join(directory, NOTES)
@@ -50,14 +50,14 @@ class ObjectEventLog(EventLog):
         self._waiting: deque[bytes] = deque()
         self._sending: Beside[None] | None = None
         self._starting = threading.Lock()
-        self._lock = threading.RLock()  # held during requests, so never asked for in training's way
+        self._lock = threading.RLock()  # held during requests, so training must never wait for it
         self._alone = threading.Lock()
         self._lease = Lease(bucket, f"{self._notes}/journal.lock", "The right to change this run", _LOCK_SECONDS)
         _logs.add(self)
 
     @property
     def exists(self) -> bool:
-        """Whether the run has a place for it; asked once, since hooks of training ask this."""
+        """Whether the run has a place for the log; requested only once, since hooks read this."""
         if self._exists is None and not self._waiting:
             try:
                 self._exists = next(self._bucket.below(self._notes), None) is not None
@@ -91,7 +91,7 @@ class ObjectEventLog(EventLog):
             _LOGGER.warning("Could not note an event of the run %r: %s", self._bucket.url_of(self._notes), error)
 
     def flush(self) -> None:
-        """Return when all lines are in the bucket.
+        """Write all waiting lines to the bucket.
 
         Raises:
             OSError: The store failed.
@@ -117,11 +117,11 @@ class ObjectEventLog(EventLog):
                 self._refresh()
                 if not (number < len(self._parts) and self._parts[number][1].startswith(whole)):
                     time.sleep(0.005 * attempt)
-                    continue  # else it was written, and the answer was lost
+                    continue  # otherwise the write succeeded, and only the answer was lost
                 return
             self._parts[number:] = [(tag, whole)]
             return
-        raise OSError(f"others have changed {self._key(len(self._parts))!r} all the time")
+        raise OSError(f"other processes kept changing {self._key(len(self._parts))!r}; try again")
 
     def _put(self, number: int, content: bytes, instead_of: str | None) -> str:
         if not self._conditional():
@@ -132,7 +132,7 @@ class ObjectEventLog(EventLog):
         return f"{self._notes}/journal{f'-{number:05d}' if number else ''}.jsonl"
 
     def _refresh(self) -> None:
-        """Read what is new: the last object that is known, and those behind it."""
+        """Read what is new: the last known object, and those after it."""
         number = max(0, len(self._parts) - 1)
         while True:
             try:
@@ -145,12 +145,12 @@ class ObjectEventLog(EventLog):
                 if number == 0 or number >= len(self._parts):
                     del self._parts[number:]
                     return
-                del self._parts[:]  # somebody has removed it
+                del self._parts[:]  # another process has removed it
                 number = -1
             number += 1
 
     def read(self, offset: int, tail: bytes, most: int) -> tuple[bytes, bool]:
-        """Return what follows ``offset``. See :meth:`EventLog.read`."""
+        """Return the bytes after ``offset``. See :meth:`EventLog.read`."""
         with self._lock:
             try:
                 self.flush()
@@ -173,8 +173,8 @@ class ObjectEventLog(EventLog):
                 self._lease.take(_PATIENCE)
             except RunInUseError as error:
                 raise RunInUseError(
-                    f"{error} has held {self._bucket.url_of(self._notes)!r} for {_PATIENCE:g} s, to change what is "
-                    "there; it may have been stopped. Wait until it has gone on, or end it."
+                    f"{error} has held {self._bucket.url_of(self._notes)!r} for {_PATIENCE:g} s to make changes "
+                    "there; it may have been stopped. Wait until it continues, or end it."
                 ) from error
             try:
                 yield
@@ -188,7 +188,7 @@ def _flush_all() -> None:
 
 
 def _forget() -> None:
-    """Leave what is waiting to the parent, in a forked child."""
+    """Drop all logs in a forked child: the parent writes the waiting lines."""
     _logs.clear()
 
 

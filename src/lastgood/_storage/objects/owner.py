@@ -1,4 +1,4 @@
-"""Which process holds something in a bucket, and whether it can be known to be gone."""
+"""The process that holds something in a bucket, and whether it is known to have ended."""
 
 import os
 import socket
@@ -10,12 +10,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, as it writes itself down.
+    """A process, as it identifies itself in an object.
 
     Attributes:
         host: The name of its machine.
-        process: Its number there.
-        life: What tells this life of the machine and of the number from others; empty where nothing does.
+        process: Its process ID there.
+        life: Distinguishes it from other processes with this ID, also after a reboot; empty if unknown.
     """
 
     host: str
@@ -26,23 +26,23 @@ class Owner:
         return f"process {self.process} on {self.host}" if self.host else "another machine"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the owner as plain values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any) -> "Owner":
-        """Return it from plain values that somebody has written: whatever they are."""
+        """Return the owner from plain values that another process wrote, whatever they are."""
         found = values if isinstance(values, dict) else {}
         number = found.get("process")
         host, life = (str(found.get(name, "")) for name in ("host", "life"))
         return cls(host, number if isinstance(number, int) else 0, life)
 
     def is_gone(self) -> bool:
-        """Return True if it was a process of this machine that has ended."""
+        """Return True if it was a process of this machine and has ended."""
         return self._was_here() and _life(self.process) != self.life
 
     def is_here(self) -> bool:
-        """Return True if it is a process of this machine that lives."""
+        """Return True if it is a live process of this machine."""
         return self._was_here() and _life(self.process) == self.life
 
     def _was_here(self) -> bool:
@@ -61,9 +61,9 @@ def _of(process: int) -> Owner:
 
 
 def _life(process: int) -> str:
-    """Return the machine's boot, the names that its processes have, and when the process began; empty if unknown.
+    """Return the machine's boot ID, the PID namespace and the start time of a process; empty if unknown.
 
-    Containers that share a machine's name have other names for processes.
+    Containers that share a machine's name differ in their PID namespaces.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,4 +1,4 @@
-"""What a save writes before it is committed: files on their way to a bucket, and small or local ones that are to go."""
+"""The stage of a save to a bucket: files being uploaded, and small or local files that are still to be sent."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,10 +12,10 @@ from .upload import Upload
 
 
 class ObjectStage(Stage):
-    """A checkpoint on its way. Large files are sent from memory; only a writer that needs a path gets a local one.
+    """A checkpoint being uploaded. Large files are sent from memory; only a writer that needs a path gets a local one.
 
     Attributes:
-        target: Where it will appear.
+        target: Where the checkpoint will appear.
         suffix: The ending of the local path.
         small: Contents of small files, by name.
         uploads: Files that have been sent, by name.
@@ -28,10 +28,10 @@ class ObjectStage(Stage):
         begin: Callable[[str, StoredFile], Upload],
         beside: Callable[[], Sequence[str]],
     ) -> None:
-        """Begin empty.
+        """Create an empty stage.
 
         Args:
-            target: Where it will appear.
+            target: Where the checkpoint will appear.
             suffix: The ending that a writer needs in a local path.
             begin: Begins the upload of a file, by its name.
             beside: Returns the names in the target's directory.
@@ -47,7 +47,7 @@ class ObjectStage(Stage):
 
     @property
     def path(self) -> Path:
-        """A path in a scratch directory, which is made now."""
+        """A path in a scratch directory, which is created when you first ask for it."""
         return self._local_stage().path
 
     def _local_stage(self) -> LocalStage:
@@ -63,7 +63,7 @@ class ObjectStage(Stage):
     def write_image(self, name: str, image: Image, report: Report) -> None:
         """Send a file from memory. See :meth:`Stage.write_image`.
 
-        It is complete by then: its digests lie before some of what they are of.
+        This waits until the image is complete: some digests lie before the bytes that they cover.
         """
         image.wait_for(image.body.stop)
         size, _ = image.seal()
@@ -101,11 +101,11 @@ class ObjectStage(Stage):
             return file.size
 
     def content(self, name: str) -> bytes | Path:
-        """Return a file that has not been sent: its contents, or where it lies."""
+        """Return the contents of a file that has not been sent, or its local path."""
         return self.small[name] if name in self.small else self._local_stage().place(name)
 
     def close(self) -> None:
-        """Leave nothing behind but what is complete."""
+        """Abandon incomplete uploads and remove the scratch directory."""
         for upload in self.uploads.values():
             upload.abandon()
         if self._scratch is not None:

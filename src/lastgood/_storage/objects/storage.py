@@ -1,4 +1,4 @@
-"""Checkpoints in buckets: the storage of one scheme."""
+"""The storage of checkpoints in buckets, for one URL scheme."""
 
 import contextlib
 import errno
@@ -31,15 +31,15 @@ from .upload import Upload
 from .versions import COMMIT, Versions, is_version, new_version
 
 _AT_ONCE = 8
-_ENOUGH = 1000  # of a directory that is no checkpoint of ours; a listing brings so many in one request
+_ENOUGH = 1000  # objects of a directory that is not a checkpoint; one listing request returns this many
 _storages: "weakref.WeakSet[ObjectStorage]" = weakref.WeakSet()
 
 Connect = Callable[[str, bool], Any]
-"""Returns an obstore client of a bucket, patient or not."""
+"""Returns an obstore client for a bucket; the second argument says whether it is patient."""
 
 
 class _Place:
-    """One bucket, with all that this process knows and holds of it."""
+    """One bucket, with everything that this process knows about it and holds in it."""
 
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
@@ -50,16 +50,16 @@ class _Place:
         self.conditional: bool | None = None
 
     def takes_conditions(self, directory: str) -> bool:
-        """Tell whether the store takes conditions, which is tried once, below a directory; nothing is left there."""
+        """Return whether the store supports conditional writes, tested once below a directory; leave nothing there."""
         if self.conditional is None:
             self.try_out(directory)
         return bool(self.conditional)
 
     def try_out(self, directory: str) -> None:
-        """Find out whether objects can be written below a directory.
+        """Test whether objects can be written below a directory.
 
         Raises:
-            OSError: They cannot.
+            OSError: They cannot be written.
         """
         key = keys.join(directory, f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe")
         self.conditional = self.bucket.try_out(key, json.dumps(this_process().to_json()).encode())
@@ -72,11 +72,11 @@ class ObjectStorage(Storage):
     reads_at_once = 32
 
     def __init__(self, scheme: str, connect: Connect | None = None) -> None:
-        """Take the scheme; nothing is connected yet.
+        """Create the storage; nothing is connected yet.
 
         Args:
-            scheme: The URLs' scheme.
-            connect: Returns a client of a bucket; by default that of its cloud.
+            scheme: The scheme of the URLs.
+            connect: Returns a client for a bucket; by default, that of its cloud.
         """
         self._scheme = scheme
         self._connect = connect or (lambda bucket, patient: client_of(scheme, bucket, patient=patient))
@@ -103,7 +103,7 @@ class ObjectStorage(Storage):
 
     @contextmanager
     def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
-        """Give what sends files from memory, and complete it at the end. See :meth:`Storage.stage`."""
+        """Yield a stage that sends files from memory and is committed at the end. See :meth:`Storage.stage`."""
         place, key = self._find(target)
         version = new_version()
         conditional = place.takes_conditions(keys.parent(key)) if publish else False
@@ -158,7 +158,7 @@ class ObjectStorage(Storage):
             place.versions.discard(key)
 
     def rename(self, path: PurePath, target: PurePath) -> None:
-        """Copy a checkpoint within the store, and remove it here. See :meth:`Storage.rename`."""
+        """Copy a checkpoint within the store, and remove the original. See :meth:`Storage.rename`."""
         place, key = self._find(path)
         _, to = self._find(target)
         kind, names = self.info(path).kind, self.files(path)
@@ -185,18 +185,18 @@ class ObjectStorage(Storage):
         place.try_out(key)
 
     def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
-        """Return what a store without conditions cannot do. See :meth:`Storage.limits`."""
+        """Return what a store without conditional writes cannot do. See :meth:`Storage.limits`."""
         del swaps
         place, key = self._find(directory)
         if place.takes_conditions(key):
             return ()
         return (
-            "It takes no conditional writes, so trainings on other machines that save to the same files are "
-            "not noticed, and events that two processes note at once may be lost.",
+            "It does not support conditional writes, so lastgood cannot detect trainings on other machines that save "
+            "to the same files, and events that two processes note at once may be lost.",
         )
 
     def free_space(self, directory: PurePath) -> int | None:
-        """Return None: buckets have no end."""
+        """Return None: buckets have no size limit."""
         del directory
         return None
 
@@ -214,7 +214,7 @@ class ObjectStorage(Storage):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
 
     def size(self, path: PurePath) -> int:
-        """Return the bytes of all files of a checkpoint: of a directory, one listing knows them."""
+        """Return the bytes of all files of a checkpoint; for a directory, one listing returns them."""
         info = self.info(path)
         if info.kind != "directory":
             return super().size(path)
@@ -222,9 +222,9 @@ class ObjectStorage(Storage):
         return sum(each.size for each in place.bucket.below(place.versions.real(key)))
 
     def entries(self, directory: PurePath) -> Sequence[Entry]:
-        """Return what lies in ``directory``, with what the listing says of it. See :meth:`Storage.entries`."""
+        """Return what lies in ``directory``, with the metadata from the listing. See :meth:`Storage.entries`."""
         place, key = self._find(directory)
-        empty = ""  # a version without a file: one that is being removed, since another has taken its place
+        empty = ""  # a version without a file: it is being removed, since another has replaced it
         while True:
             real = place.versions.real(key, itself=False)
             objects, below = _listed(place, real)
@@ -277,11 +277,11 @@ class ObjectStorage(Storage):
         return True
 
     def check_plain(self, path: PurePath) -> None:
-        """Find nothing wrong: there is nothing but objects in a bucket."""
+        """Accept everything: there is nothing but objects in a bucket."""
 
     @contextmanager
     def local(self, path: PurePath) -> Iterator[Path]:
-        """Give a copy in a scratch directory. See :meth:`Storage.local`."""
+        """Yield a copy in a scratch directory. See :meth:`Storage.local`."""
         with scratch_directory() as scratch:
             copy, kind = LocalStage(scratch / path.name, path), self.info(path).kind
             names = self.files(path)
@@ -297,7 +297,7 @@ class ObjectStorage(Storage):
     # Runs
 
     def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:
-        """Claim the paths of a template by a lease in the bucket. See :meth:`Storage.claim`."""
+        """Claim the paths of a template with a lease in the bucket. See :meth:`Storage.claim`."""
         place, key = self._find(directory)
         if not leave_lock or not place.takes_conditions(key):
             return NoClaim()
@@ -311,13 +311,13 @@ class ObjectStorage(Storage):
         return place.logs[key]
 
     def forget(self) -> None:
-        """Leave all that is held to the parent, in a forked child."""
+        """Drop all claims in a forked child: they belong to the parent."""
         for place in self._places.values():
             place.claims.forget()
 
 
 def _info_of(place: _Place, key: str) -> Info | None:
-    """Return what is at a key: the likely first, since each is a request."""
+    """Return what is at a key; try the likeliest kind first, since each costs a request."""
     if not key:
         return _info_of_plain(place, key)
     asked = [partial(_info_of_file, place, key), partial(_info_of_version, place, key)]
@@ -356,14 +356,14 @@ def _info_of_plain(place: _Place, key: str) -> Info | None:
 
 
 def _visible(place: _Place, key: str) -> Iterator[Object]:
-    """Yield the objects below a key; versions of a directory that are not there are not seen."""
+    """Yield the objects below a key, without versions: only a commit makes one visible."""
     for each in place.bucket.below(key):
         if not is_version(keys.relative(each.key, key).partition("/")[0]):
             yield each
 
 
 def _listed(place: _Place, key: str) -> tuple[list[Object], list[str]]:
-    """Return what lies right below a key; versions of a directory that are not there are not seen."""
+    """Return what lies directly below a key, without versions: only a commit makes one visible."""
     objects, below = place.bucket.children(key)
     return objects, [each for each in below if not is_version(keys.name(each))]
 

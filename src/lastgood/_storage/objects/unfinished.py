@@ -1,7 +1,7 @@
-"""What dead processes have left half-sent in a bucket. It is out of sight, and billed all the same.
+"""Unfinished work of dead processes in a bucket. It is not visible, but billed.
 
-A cloud lists unfinished uploads only to who asks for them, which obstore does not: boto3 does, for S3. Google's bucket
-needs a rule for its lifecycle, and Azure's removes them after a week by itself.
+A cloud lists unfinished uploads only on request. obstore cannot make that request; boto3 can, for S3. On Google Cloud
+Storage a lifecycle rule has to remove them; Azure removes them by itself after a week.
 """
 
 import contextlib
@@ -20,22 +20,22 @@ from .owner import Owner
 from .versions import COMMIT, Versions, begun, is_version
 
 _LOGGER = logging.getLogger("lastgood")
-# What nobody has claimed may be another process's work under way, for so long.
+# For this long, what nobody has claimed may be work that another process has under way.
 _ABANDONED_SECONDS = 24 * 3600.0
-_LONGEST = 4096  # bytes of what a process says of itself
+_LONGEST = 4096  # bytes of an object that names its process
 
 Owns = Callable[[str], bool]
-"""Tells whether this process alone saves under a name of the directory."""
+"""Returns whether only this process saves under a name of the directory."""
 
 
 def remove_objects(bucket: Bucket, versions: Versions, directory: str, owns: Owns) -> Iterator[str]:
-    """Remove what dead processes have left below a key, in one listing of it; yield what was removed.
+    """Remove what dead processes left below a key, with one listing; yield what was removed.
 
     Args:
         bucket: The bucket.
         versions: Its directories.
         directory: The key below which the run lies.
-        owns: Tells whether only this process saves under a name of the directory.
+        owns: Returns whether only this process saves under a name of the directory.
     """
     found = list(bucket.below(directory))
     yield from _remove_probes(bucket, directory, found)
@@ -43,7 +43,7 @@ def remove_objects(bucket: Bucket, versions: Versions, directory: str, owns: Own
 
 
 def _remove_probes(bucket: Bucket, directory: str, found: Iterable[Object]) -> Iterator[str]:
-    """Remove the objects with which dead processes have tried out whether they can write."""
+    """Remove the objects that dead processes wrote to test whether they can write."""
     for each in found:
         if keys.relative(each.key, directory).startswith(TEMPORARY_PREFIX):
             age = time.time() - each.modified.timestamp()
@@ -53,7 +53,7 @@ def _remove_probes(bucket: Bucket, directory: str, found: Iterable[Object]) -> I
 
 
 def _owner(bucket: Bucket, key: str) -> Owner:
-    """Return the process that an object says it is of."""
+    """Return the process that an object names."""
     try:
         return Owner.from_json(json.loads(bucket.read(key, _LONGEST)[1]))
     except (FileNotFoundError, ValueError):
@@ -61,7 +61,7 @@ def _owner(bucket: Bucket, key: str) -> Owner:
 
 
 def _remove_versions(versions: Versions, directory: str, owns: Owns, found: Iterable[Object]) -> Iterator[str]:
-    """Remove the files of directories that were never committed."""
+    """Remove the files of versions that are not committed."""
     there: dict[str, set[str]] = {}
     committed: set[str] = set()
     for each in found:
@@ -79,13 +79,13 @@ def _remove_versions(versions: Versions, directory: str, owns: Owns, found: Iter
 
 
 def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[str]) -> Iterator[str]:
-    """Abort uploads to S3 that nobody goes on with; yield their keys.
+    """Abort uploads to S3 that no process continues; yield their keys.
 
     Args:
         bucket: The bucket's name.
         directory: The key below which the run lies.
-        owns: Tells whether only this process saves under a name of the directory.
-        living: The keys to which this process is sending.
+        owns: Returns whether only this process saves under a name of the directory.
+        living: The keys that this process is sending to.
     """
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     client = _client(os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"), region)
@@ -103,13 +103,13 @@ def abort_uploads(bucket: str, directory: str, owns: Owns, living: Collection[st
                 with contextlib.suppress(client.exceptions.NoSuchUpload):
                     client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
                 yield key
-    except (BotoCoreError, ClientError) as error:  # this is only tidying up, and may not be allowed
+    except (BotoCoreError, ClientError) as error:  # this only cleans up, and may be forbidden
         _LOGGER.debug("Unfinished uploads could not be aborted: %s", type(error).__name__)
 
 
 @cache
 def _client(endpoint: str | None, region: str | None) -> Any:
-    """Return boto3's client of S3; None where it is not installed."""
+    """Return boto3's S3 client; None if boto3 is not installed."""
     try:
         import boto3
         from botocore.config import Config

@@ -1,4 +1,4 @@
-"""The upload of a file, held back before its last request: that one makes the object visible."""
+"""The upload of a file, held back before its last request, which makes the object visible."""
 
 import threading
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ from .bucket import Bucket, part_size, whole
 
 
 class _AbandonedError(Exception):
-    """The upload is not to be completed."""
+    """The upload was abandoned."""
 
 
 class Upload:
-    """One object on its way.
+    """The upload of one object.
 
     Attributes:
-        content: What is sent.
+        content: The file that is sent.
     """
 
     def __init__(self, bucket: Bucket | None, key: str, content: StoredFile) -> None:
-        """Take what to send.
+        """Prepare the upload.
 
         Args:
-            bucket: Where to; None for nowhere: another process sends it.
+            bucket: The bucket to send it to; None to send nothing, because another process does.
             key: The object's key.
-            content: The file, which has to stay open.
+            content: The file, which must stay open.
         """
         self.content = content
         self._bucket = bucket
@@ -37,7 +37,7 @@ class Upload:
         self._running: Beside[str] | None = None
 
     def send(self, report: Report) -> None:
-        """Send all parts; nothing is visible yet.
+        """Send all parts without making the object visible.
 
         Raises:
             OSError: The store failed.
@@ -76,18 +76,18 @@ class Upload:
         self._wait()
 
     def _part(self, at: int, length: int) -> Beside[memoryview]:
-        """Read a part in a thread: the client asks in one that can make no requests, as a file in a bucket does."""
+        """Read a part in a thread: the client's own cannot make requests, which reading from a bucket needs."""
         reading = Beside(lambda: self.content.part(at, max(0, min(length, self.content.size - at))), "lastgood-part")
         reading.start()
         return reading
 
     def _wait(self) -> None:
-        """Wait until it is decided what becomes of it.
+        """Wait until the upload is to be completed.
 
         Raises:
-            _AbandonedError: Nothing is to.
+            _AbandonedError: It was abandoned instead.
         """
-        if threading.current_thread() is self._sender:  # the interpreter ends, and has no threads to give any more
+        if threading.current_thread() is self._sender:  # the interpreter exits and starts no threads
             return
         self._sent.set()
         self._decided.wait()
@@ -95,7 +95,7 @@ class Upload:
             raise _AbandonedError
 
     def complete(self) -> str:
-        """Make it visible; return its tag.
+        """Make the object visible; return its tag.
 
         Raises:
             OSError: The store failed.
@@ -105,7 +105,7 @@ class Upload:
         return self._running.result() if self._running is not None else ""
 
     def abandon(self) -> None:
-        """Leave nothing of it, unless it is complete; what it is sent from may be used for something else then."""
+        """Abandon the upload unless it is complete; when this returns, its memory can be reused."""
         self._decided.set()
         if self._running is not None:
             self._running.wait()

@@ -1,4 +1,4 @@
-"""URLs of buckets: which are taken, and what of them may be shown."""
+"""URLs of buckets: which ones are accepted, and how to show them without secrets."""
 
 import re
 from pathlib import PurePosixPath
@@ -14,7 +14,7 @@ _SECRET = "…"
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL as it may be shown: what may be a key or a token is cut out of it."""
+    """Return a URL that is safe to show: anything that may be a key or a token is cut out."""
     scheme, separator, rest = url.partition("://")
     if not separator:
         return url
@@ -26,31 +26,31 @@ def without_secrets(url: str) -> str:
 
 
 def parse(text: str) -> PurePosixPath:
-    """Return a URL as a path, whose first part is the bucket.
+    """Return a URL as a path; its first part is the bucket.
 
     Raises:
-        ArgumentError: It is none that an object can have.
+        ArgumentError: No object can have this URL.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme = text.partition(":")[0]
         raise ArgumentError(
-            f"{without_secrets(text)!r} has lost a slash: pathlib.Path makes one of two. Pass the URL as a str, such "
-            f"as {_example(scheme)!r}."
+            f"{without_secrets(text)!r} has lost a slash: pathlib.Path merges two into one. Pass the URL as a str, "
+            f"such as {_example(scheme)!r}."
         )
     authority, _, path = rest.partition("/")
     shown = without_secrets(text)
     if re.search(r"[?#]", rest):
         raise ArgumentError(
-            f"{shown!r} has a part behind '?' or '#', which no key has here. Give keys, tokens and options by the "
-            "environment rather than in the URL."
+            f"{shown!r} has a part after '?' or '#', which is not supported. Pass keys, tokens and options through the "
+            "environment instead of the URL."
         )
     if "@" in authority and not (scheme.lower().startswith("abfs") and ":" not in authority):
-        raise ArgumentError(f"{shown!r} has a user or a key in it. Give them by the environment, and leave them out.")
+        raise ArgumentError(f"{shown!r} has a user or a key in it. Remove them, and set them in the environment.")
     if not authority or authority in (".", "..") or "{" in authority:
         raise ArgumentError(f"{shown!r} names no bucket. Pass a URL such as {_example(scheme)!r}.")
     if any(part in (".", "..") for part in path.split("/")):
-        raise ArgumentError(f"{shown!r} has a part '.' or '..', which a bucket takes for a name. Leave it out.")
+        raise ArgumentError(f"{shown!r} has a part '.' or '..', which is a plain name in a bucket. Remove it.")
     return PurePosixPath("/", authority, path.lstrip("/"))
 
 

@@ -1,10 +1,10 @@
-"""Directories in a bucket: their files lie below the name of a version, and one object says which version is there.
+"""Directories in a bucket: their files lie below the name of a version, and one object names the current version.
 
     model-07/lastgood.commit                   {"version": "1764250000000000000"}
     model-07/1764250000000000000/lastgood.json …
 
-So a directory appears whole, is replaced whole, and vanishes whole, by one request. A version's name is the time at
-which it was begun, in nanoseconds: whoever downloads the directory finds one with numbered steps in it, as Orbax's are.
+So one request makes a whole directory appear, be replaced, or vanish. A version's name is the time at which it was
+begun, in nanoseconds: a downloaded directory looks like one of Orbax's, with numbered steps.
 """
 
 import json
@@ -25,11 +25,11 @@ _TRIES = 50
 
 @dataclass(frozen=True)
 class Version:
-    """What is there of a directory.
+    """The current version of a directory.
 
     Attributes:
         name: The version's name.
-        commit: The object that says so.
+        commit: The object that names it.
     """
 
     name: str
@@ -37,20 +37,20 @@ class Version:
 
 
 class Versions:
-    """The directories of one bucket; which version was there last is remembered, and asked again where it is gone."""
+    """The directories of one bucket. Their current versions are remembered, and looked up again once they are gone."""
 
     def __init__(self, bucket: Bucket) -> None:
-        """Know of none yet."""
+        """Start without known versions."""
         self._bucket = bucket
         self._known: dict[str, str] = {}
-        self._plain: set[str] = set()  # directories that were seen to be no checkpoints
+        self._plain: set[str] = set()  # directories that were found not to be checkpoints
         self._lock = threading.Lock()
 
     def find(self, directory: str) -> Version | None:
-        """Return what is there of a directory; None if it is none, or one that is no checkpoint.
+        """Return the current version of a directory; None if it does not exist or is not a checkpoint.
 
         Raises:
-            OSError: The store failed, or the object that says so says nothing.
+            OSError: The store failed, or the object that names the version is invalid.
         """
         try:
             commit, content = self._bucket.read(f"{directory}/{COMMIT}", _LONGEST)
@@ -63,7 +63,7 @@ class Versions:
         except (ValueError, TypeError, KeyError):
             name = None
         if not isinstance(name, str) or not is_version(name):
-            raise OSError(f"{self._bucket.url_of(f'{directory}/{COMMIT}')!r} does not say which version is there")
+            raise OSError(f"{self._bucket.url_of(f'{directory}/{COMMIT}')!r} does not name a version")
         self._know(directory, name)
         return Version(name, commit)
 
@@ -72,15 +72,15 @@ class Versions:
         self._plain.discard(directory)
 
     def is_known(self, directory: str) -> bool:
-        """Tell whether a directory was there when it was last asked for."""
+        """Return whether a directory existed when it was last looked up."""
         return directory in self._known
 
     def real(self, key: str, *, itself: bool = True) -> str:
-        """Return the key at which a file or directory lies: in the version that is there, if it is of a checkpoint.
+        """Return the key where a file or directory lies: in the current version, if it belongs to a checkpoint.
 
         Args:
-            key: The key, as users have it.
-            itself: Whether it may be the directory itself that has versions.
+            key: The key, as users see it.
+            itself: Whether the key itself may be a directory that has versions.
         """
         for directory in _above(key, itself=itself):
             if directory in self._known:
@@ -88,33 +88,33 @@ class Versions:
         return key
 
     def look_again(self, key: str, tried: str) -> bool:
-        """Ask for the versions of the directories above a key; return whether it lies elsewhere than was tried."""
+        """Look up the versions of the directories above a key; return whether it lies elsewhere than ``tried``."""
         for directory in _above(key, itself=False):
             if directory not in self._plain and self.find(directory) is not None:
                 break
         return self.real(key, itself=False) != tried
 
     def commit(self, directory: str, name: str, *, conditional: bool) -> None:
-        """Have a version be the one that is there, and remove the one whose place it takes.
+        """Make a version the current one, and remove the one that it replaces.
 
         Args:
             directory: The directory's key.
-            name: The version, whose files are there.
-            conditional: Whether the store takes conditions.
+            name: The version, whose files are already stored.
+            conditional: Whether the store supports conditional writes.
 
         Raises:
-            OSError: The store failed; the version before it is still there.
+            OSError: The store failed; the previous version is still the current one.
         """
         content = json.dumps({"version": name}).encode()
         with self._lock:
             for _ in range(_TRIES):
                 before = self.find(directory)
                 if before is not None and before.name == name:
-                    return  # the answer to the request before was lost
+                    return  # the previous request succeeded, and only its answer was lost
                 if self._put(directory, content, before, conditional=conditional):
                     break
             else:
-                raise OSError(f"others have saved to {self._bucket.url_of(directory)!r} all the time")
+                raise OSError(f"other processes kept saving to {self._bucket.url_of(directory)!r}")
             self._know(directory, name)
         if before is not None:
             self.remove(directory, before.name)
@@ -131,7 +131,7 @@ class Versions:
         return True
 
     def remove(self, directory: str, name: str) -> None:
-        """Remove the files of a version that is not there any more, or never was.
+        """Remove the files of a version that is not current any more, or never was.
 
         Raises:
             OSError: The store failed.
@@ -139,7 +139,7 @@ class Versions:
         self._bucket.delete([each.key for each in self._bucket.below(f"{directory}/{name}")])
 
     def discard(self, directory: str) -> None:
-        """Remove a directory: it vanishes with its first object.
+        """Remove a directory: it vanishes with its commit object, which is removed first.
 
         Raises:
             OSError: The store failed.
@@ -155,7 +155,7 @@ def new_version() -> str:
 
 
 def is_version(name: str) -> bool:
-    """Tell whether a name is one of a version."""
+    """Return whether a name is that of a version."""
     return _VERSION.fullmatch(name) is not None
 
 
@@ -165,7 +165,7 @@ def begun(name: str) -> float:
 
 
 def _above(key: str, *, itself: bool = True) -> Iterator[str]:
-    """Yield a key and those above it, the longest first."""
+    """Yield a key and those above it, longest first."""
     parts = PurePosixPath(key).parts
     for count in range(len(parts) - (not itself), 0, -1):
         yield "/".join(parts[:count])
