@@ -1,7 +1,7 @@
-"""What a callback costs a batch when nothing is due: an empty training loop with none, ours, and stock's.
+"""The cost of a callback per batch when no save is due: none, lastgood's and stock Keras's on a minimal model.
 
 Prints a table, and writes it as JSON to ``benchmarks/results/batch_hooks-<backend>.json``. The ratio to no callback is
-the median over repeats that are run in turn, so that a noisy machine disturbs each alike.
+the median over repeats. The callbacks take turns in each repeat, so that noise affects all of them alike.
 """
 
 import argparse
@@ -20,14 +20,14 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def build_model():
-    """Return the cheapest model that there is to train: one weight."""
+    """Return the cheapest model to train: it has one weight."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(optimizer="sgd", loss="mse")
     return model
 
 
 def seconds_per_batch(model, batches, callbacks):
-    """Time one epoch of ``batches`` batches of one row; the epoch's end, where a save may be due, is left out."""
+    """Time one epoch of ``batches`` batches of one row; exclude the epoch's end, where a save may be due."""
     rows = np.ones((batches, 1), "float32")
     ends = {}
     clock = keras.callbacks.LambdaCallback(
@@ -39,7 +39,7 @@ def seconds_per_batch(model, batches, callbacks):
 
 
 def measure(batches, repeats):
-    """Return, for each kind of callback, its seconds a batch in each repeat."""
+    """Return the seconds per batch in each repeat, by kind of callback."""
     with tempfile.TemporaryDirectory() as directory:
         path = f"{directory}/m.keras"
         kinds = {

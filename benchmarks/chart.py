@@ -1,4 +1,4 @@
-"""The chart of what a save costs training, that the README shows; run as a script, it draws the chart again."""
+"""The README's chart of the training time that a save costs; run this script to draw it again."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ _SHOWN = ("stock .keras", "stock .weights.h5", "OrbaxCheckpoint", "lastgood .ker
 
 
 def draw(backends, path):
-    """Draw bars of the seconds of fit that a save costs, a panel a backend; a line goes from the least to the most."""
+    """Draw the seconds that a save adds to fit as bars from minimum to maximum, one panel per backend."""
     figure, axes = plt.subplots(1, len(backends), figsize=(4 * len(backends), 2.8), sharey=True, squeeze=False)
     most = max(found["fit"][name]["max"] for found in backends.values() for name in _SHOWN if name in found["fit"])
     for axis, (backend, found) in zip(axes[0], backends.items(), strict=True):

@@ -1,4 +1,4 @@
-"""How long the command takes to list a run of 200 checkpoints, from its start to its end: `make bench-command`."""
+"""The time of the whole command that lists a run of 200 checkpoints: `make bench-command`."""
 
 import json
 import statistics
@@ -18,7 +18,7 @@ CHECKPOINTS, REPEATS = 200, 9
 
 
 def seconds(arguments, directory):
-    """Return the seconds of each of several runs of a command."""
+    """Return the median, minimum and maximum seconds of several runs of a command."""
     found = []
     for _ in range(REPEATS):
         started = time.perf_counter()
@@ -28,7 +28,7 @@ def seconds(arguments, directory):
 
 
 def main():
-    """Train a run, list it, and write what it took."""
+    """Train a run, list it, and write the times."""
     with tempfile.TemporaryDirectory() as directory:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
         model.compile("adam", "mse")

@@ -1,4 +1,4 @@
-"""Who is compared: for each, its callback, how to know that a save is durable, and how its checkpoint is restored."""
+"""The contenders: for each, its callback, how to wait until a save is durable, and how to restore a checkpoint."""
 
 import os
 import time
@@ -17,9 +17,9 @@ class Contender:
     """One way to save.
 
     Attributes:
-        name: What the table calls it.
+        name: Its name in the table.
         path: Its path below the directory of the run.
-        callback: Makes its callback, from a path and a number of batches between saves.
+        callback: Creates its callback from a path and the number of batches between saves.
         wait: Waits until its background work is done.
         restores: Ways to restore from the path, by name; each gets a model and the path.
     """
@@ -38,7 +38,7 @@ def _stock(path, every):
 
 def _ours(weights_only=False, **options):
     def make(path, every):
-        # The clocks beside it in the list are code of somebody else's, for which background="auto" would wait.
+        # lastgood does not know the clocks in the same list, so background="auto" would wait for each save.
         options.setdefault("background", True)
         return lastgood.ModelCheckpoint(path, save_weights_only=weights_only, save_freq=every, **options)
 
@@ -72,7 +72,7 @@ MAIN = (
         (_LOAD_WEIGHTS, _OURS),
     ),
 )
-# The other formats are written by stock Keras or Orbax, and committed by us: training waits for most of them.
+# Stock Keras or Orbax writes the other formats, and lastgood commits them: training waits for most of them.
 OTHERS = tuple(
     Contender(f"lastgood {name}", f"ours/{path}", _ours(weights_only), lambda callback: callback.wait(), (_OURS,))
     for name, path, weights_only in (
@@ -85,17 +85,17 @@ OTHERS = tuple(
 
 
 def save_durably(contender, model, path):
-    """Save once, outside of ``fit``, with a fresh callback; return the seconds until it is on the disk itself."""
+    """Save once, outside of ``fit``, with a fresh callback; return the seconds until it is durable."""
     callback = contender.callback(path, 1)
     callback.set_model(model)
     callback.set_params({"steps": 1})
     callback.on_train_begin()
-    time.sleep(1)  # what is prepared beside the training is ready by the time of its first save
+    time.sleep(1)  # in training, background preparation is complete before the first save
     callback.on_epoch_begin(0)
     started = time.perf_counter()
     callback.on_train_batch_end(0, {"loss": 0.0})
     contender.wait(callback)
-    if not contender.name.startswith("lastgood"):  # it has done so itself
+    if not contender.name.startswith("lastgood"):  # lastgood has synced already
         os.sync()
     seconds = time.perf_counter() - started
     callback.on_train_end()

@@ -1,6 +1,6 @@
-"""How fast bytes in memory become durable: buffered or direct, by write size, threads, and reserved space or none.
+"""The time to make bytes in memory durable: buffered or direct, by write size, threads and reserved space.
 
-This is what `_storage/direct.py` was decided by. Run it with `make bench-disk`.
+The design of `_storage/direct.py` is based on it. Run it with `make bench-disk`.
 """
 
 import argparse
@@ -22,7 +22,7 @@ MIB = 2**20
 
 
 def seconds_to_durable(path, memory, *, direct, chunk, threads, reserve):
-    """Write ``memory`` to a new file and sync it; return the seconds, and those of CPU in this process."""
+    """Write ``memory`` to a new file and sync it; return the elapsed seconds, and this process's CPU seconds."""
     flags = os.O_WRONLY | os.O_CREAT | (os.O_DIRECT if direct else 0)
     started, cpu = time.perf_counter(), time.process_time()
     descriptor = os.open(path, flags)

@@ -1,4 +1,4 @@
-"""What the first save of a process costs in its hook, beside those that follow: `make bench-first`."""
+"""The cost of a process's first save in its hook, compared with later saves: `make bench-first`."""
 
 import argparse
 import json
@@ -14,13 +14,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "first_save.json"
 SAVES = 4
-# Steps between saves; those of a first epoch are many.
+# Steps between saves; a first epoch has many.
 WHEN = {"at the first step": 1, "at the end of the first epoch": 6}
 ENDINGS = (".weights.h5", ".keras")
 
 
 def measure(size, ending, every, directory):
-    """Train, and return the seconds in each save's hook, and those before the first epoch and of the first step."""
+    """Train; return the seconds in each save's hook, before the first epoch, and in the first step."""
     import keras
     import workloads
 
@@ -56,7 +56,7 @@ def measure(size, ending, every, directory):
 
 
 def in_a_process(backend, *arguments):
-    """Measure in a process of its own, whose memory nobody has used yet."""
+    """Measure in a new process, whose memory is still unused."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-W", "ignore", __file__, "--one", json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -66,7 +66,7 @@ def in_a_process(backend, *arguments):
 
 
 def main():
-    """Measure each backend, format and moment, and write what was found."""
+    """Measure each backend, format and moment, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=float, default=1.5, help="gigabytes (10^9 bytes) of state")
     parser.add_argument("--repeats", type=int, default=3)
@@ -81,7 +81,7 @@ def main():
     if arguments.one:
         found = measure(*json.loads(arguments.one))
         print(json.dumps(found), flush=True)
-        os._exit(0)  # no time is spent on taking the backend down
+        os._exit(0)  # skips the shutdown of the backend, which takes time
     results = {"machine": platform.platform(), "cores": os.cpu_count(), "size": arguments.size, "backends": {}}
     for backend in arguments.backends.split(","):
         for ending in ENDINGS:

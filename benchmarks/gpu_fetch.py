@@ -1,4 +1,4 @@
-"""Ways to bring arrays of jax from a GPU to the host, as a snapshot does there: prints their seconds as JSON."""
+"""Ways to copy JAX arrays from a GPU to the host, as a snapshot does; prints their seconds as JSON."""
 
 import json
 import statistics
@@ -15,24 +15,24 @@ WIDTH, COUNT, REPEATS = 4082, 24, 4  # 1.6 GB
 
 
 def by_numpy(arrays, destinations):
-    """Fetch each as NumPy does: into new memory that is not pinned."""
+    """Fetch each array as NumPy does: into new memory that is not pinned."""
     copy_arrays(map(np.asarray, arrays), destinations)
 
 
 def at_once(arrays, destinations):
-    """Have all of them sent to new memory that is not pinned, then fetch each."""
+    """Start to copy all arrays to new memory that is not pinned, then fetch each."""
     for array in arrays:
         array.copy_to_host_async()
     copy_arrays(map(np.asarray, arrays), destinations)
 
 
 def through_pinned_memory(arrays, destinations):
-    """Send group after group to pinned memory, and copy from there."""
+    """Copy one group of arrays after another to pinned memory, and from there."""
     copy_arrays(on_jax.fetched(arrays), destinations)
 
 
 def seconds(fetch, arrays, destinations):
-    """Return the seconds of each fetch of arrays that are new each time."""
+    """Return the seconds of each fetch; each fetches new arrays."""
     step = jax.jit(lambda before: [array + 1 for array in before], donate_argnums=0)
     found = []
     for _ in range(REPEATS):
@@ -46,7 +46,7 @@ def seconds(fetch, arrays, destinations):
 
 
 def main():
-    """Measure each way, in a process that takes no memory but what it needs."""
+    """Measure each way, in a process that allocates only the memory that it needs."""
     size = 4 * WIDTH**2
     memory = staging.shared(COUNT * size)
     destinations = [

@@ -1,4 +1,4 @@
-"""One process's measurements on one backend, as JSON on stdout. Started by `saves.py`."""
+"""Measurements of one process on one backend, as JSON on stdout; started by `saves.py`."""
 
 import argparse
 import json
@@ -17,12 +17,12 @@ from disk_writes import seconds_to_durable
 import lastgood
 from lastgood._snapshot import staging
 
-SAVES = 2  # in a fit, that count
+SAVES = 2  # that are measured in each fit
 MIB = 2**20
 
 
 def step_times(model, width, callbacks, steps):
-    """Fit for so many steps; return when each ended, before and after the callbacks' hooks."""
+    """Fit for ``steps`` steps; return when each ended, before and after the callbacks' hooks."""
     import keras
 
     class Clock(keras.callbacks.Callback):
@@ -40,14 +40,14 @@ def step_times(model, width, callbacks, steps):
 
 
 def windows(ends, saves, every):
-    """Return the seconds of each stretch that begins with a save's hook and ends where the next one's would."""
+    """Return the seconds of each window, which begins with a save's hook and ends where the next one would begin."""
     return [ends[every * (i + 2) - 1] - ends[every * (i + 1) - 1] for i in range(saves)]
 
 
 def fit_costs(model, width, chosen, repeats, directory, every, saves=SAVES):
-    """Return the seconds of fit that each save costs, the seconds in its hook, both by contender, and those of a step.
+    """Return the seconds that each save adds to fit, the seconds in its hook, both by contender, and those of a step.
 
-    The first are those of a stretch of steps that begins with a save, less those of one without.
+    A save's cost is the time of a window that begins with it, minus the time of a window without a save.
     """
     steps = every * (saves + 1)
     step_times(model, width, [], steps)
@@ -68,7 +68,7 @@ def fit_costs(model, width, chosen, repeats, directory, every, saves=SAVES):
 
 
 def durable_saves(model, chosen, repeats, directory):
-    """Return seconds to durable by contender, and those of the limits: memory and disk."""
+    """Return the seconds until a save is durable, by contender, those of the limits, and those of a snapshot."""
     durable, snapshots = {contender.name: [] for contender in chosen}, []
     limits = {"memcpy": [], "write and fsync": []}
     size = workloads.state_bytes(model)
@@ -89,7 +89,7 @@ def durable_saves(model, chosen, repeats, directory):
 
 
 def restores(size, name, load, repeats, directory):
-    """Return the seconds of each restore in one way, which has this process to itself: ways slow each other down."""
+    """Return the seconds of each restore in one way, alone in this process, since ways slow each other down."""
     model, _ = workloads.dense(size)
     contender = by_name(name)
     by, restore = contender.restores[load]
@@ -106,12 +106,12 @@ def restores(size, name, load, repeats, directory):
 
 
 def by_name(name):
-    """Return a contender."""
+    """Return the contender with this name."""
     return next(c for c in (*contenders.MAIN, *contenders.OTHERS) if c.name == name)
 
 
 def raw_limits(size, directory):
-    """Return the seconds of a copy of so many bytes between memory that is in use, and of a direct write and sync."""
+    """Return the seconds of a copy of ``size`` bytes between used memory, and of a direct write and sync."""
     memory = staging.shared(size)[: size // staging.PAGE * staging.PAGE]
     source = np.ones(len(memory), np.uint8)
     seconds = []
@@ -126,7 +126,7 @@ def raw_limits(size, directory):
 
 
 def snapshot_seconds(model, path):
-    """Return how long the copy of a model's state holds training up, the second time."""
+    """Return the seconds for which the second snapshot of a model stops training."""
     callback = lastgood.ModelCheckpoint(path, save_weights_only=True)
     callback.set_model(model)
     callback.on_train_begin()
@@ -137,7 +137,7 @@ def snapshot_seconds(model, path):
 
 
 def warm(directory):
-    """Read all files once, so that each is restored from memory: what is compared is not the disk."""
+    """Read all files once, so that they are restored from memory: the comparison is not about the disk."""
     for path in directory.rglob("*"):
         if path.is_file():
             with path.open("rb", buffering=0) as file:
@@ -146,7 +146,7 @@ def warm(directory):
 
 
 def scales(directory, repeats):
-    """Return what saves cost of a small model, of many variables, and of models of growing size."""
+    """Return the cost of saves of a small model, of many variables, and of models of growing size."""
     model, width = workloads.dense(1e6)
     chosen = [c for c in contenders.MAIN if c.name.startswith("lastgood")]
     small, hooks, _ = fit_costs(model, width, chosen, repeats, directory, every=60, saves=20)
@@ -166,7 +166,7 @@ def scales(directory, repeats):
 
 
 def peak_memory(size, name, directory):
-    """Return the peak of this process's memory over a fit with two saves, in bytes."""
+    """Return this process's peak memory in bytes, after a fit with two saves."""
     model, width = workloads.dense(size)
     chosen = [by_name(name)] if name else []
     with tempfile.TemporaryDirectory(dir=directory) as run:
@@ -178,7 +178,7 @@ def peak_memory(size, name, directory):
 
 
 def main():
-    """Measure what is asked for, and print it."""
+    """Measure what the arguments select, and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["saves", "others", "restore", "scales", "memory"])
     parser.add_argument("--size", type=float, required=True)
@@ -206,7 +206,7 @@ def main():
         result["loads"] = {contender.name: len(contender.restores) for contender in chosen}
     output.write(json.dumps(result) + "\n")
     output.flush()
-    os._exit(0)  # no time is spent on taking the backend down
+    os._exit(0)  # skips the shutdown of the backend, which takes time
 
 
 if __name__ == "__main__":

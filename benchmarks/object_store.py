@@ -1,4 +1,4 @@
-"""What a save into a bucket costs training, and beside raw requests of the same bytes: `make bench-objects`."""
+"""The cost of saves to a bucket, in training and compared with raw requests of the same bytes: `make bench-objects`."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ def timed(found, name):
 
 
 def raw_upload(client, key, content):
-    """Send bytes from memory as obstore does by itself."""
+    """Upload bytes from memory with obstore alone."""
     import obstore
 
     parts = (content[at : at + PART] for at in range(0, len(content), PART))
@@ -36,7 +36,7 @@ def raw_upload(client, key, content):
 
 
 def raw_read(client, key, size):
-    """Read an object by ranges, as many at once as lastgood has under way."""
+    """Read an object by ranges, with as many parallel requests as lastgood."""
     from concurrent.futures import ThreadPoolExecutor
 
     import obstore
@@ -49,7 +49,7 @@ def raw_read(client, key, size):
 
 
 def measure(size, ending, repeats, directory):
-    """Save and load in turns with raw requests; return the seconds of each, by name."""
+    """Alternate saves and loads with raw requests; return the seconds of each, by name."""
     import keras
     import numpy as np
     import workloads
@@ -64,7 +64,7 @@ def measure(size, ending, repeats, directory):
     weights_only = ending != ".keras"
     found = {}
     for number in range(repeats + 1):
-        if number == 1:  # the first of each makes connections and memory ready
+        if number == 1:  # the first of each prepares connections and memory
             found = {}
         url = f"s3://{servers.BUCKET}/run/{number}{ending}"
         for name, place in (("bucket", url), ("disk", f"{directory}/{number}{ending}")):
@@ -90,7 +90,7 @@ def measure(size, ending, repeats, directory):
 
 
 def main():
-    """Measure each format on a server on loopback, and write what was found."""
+    """Measure each format with a server on the loopback interface, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,7 +1,7 @@
-"""What saves cost, compared in one run: no callback, stock Keras, OrbaxCheckpoint, lastgood, and the machine's limits.
+"""The cost of saves with no callback, stock Keras, OrbaxCheckpoint and lastgood, and the machine's limits.
 
-Prints a table, and writes JSON and a chart to `benchmarks/results/`. Run it with `make bench`. All is measured in
-turns, so that a slow minute of the machine meets everybody; each figure is a median, with the least and the most.
+Prints a table, and writes JSON and a chart to `benchmarks/results/`. Run it with `make bench`. The contenders take
+turns, so that a slow minute of the machine affects all of them; each figure is a median, with minimum and maximum.
 """
 
 import argparse
@@ -22,8 +22,8 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 BACKENDS = ("jax", "torch", "tensorflow")
-# torch gives the memory of a step's gradients back to the system and takes it again, page by page, in the next: steps
-# then take 0.6 to 2 s, by chance, rather than 0.18 s, and what a save costs is lost in that.
+# PyTorch returns the memory of a step's gradients to the system and takes it again, page by page, in the next: steps
+# then take 0.6 to 2 s, at random, rather than 0.18 s, which hides the cost of a save.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**33),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
@@ -33,7 +33,7 @@ PACKAGES = ("keras", "jax", "torch", "tensorflow", "tensorflow-cpu", "orbax-chec
 
 
 def run(what, backend, arguments, *options):
-    """Measure in a process of its own; return what it found."""
+    """Measure in a separate process; return its results."""
     command = [sys.executable, str(HERE / "measure.py"), what, "--size", str(arguments.size), *options]
     command += ["--repeats", str(arguments.repeats), "--every", str(arguments.every)]
     command += ["--directory", str(arguments.directory)]
@@ -47,7 +47,7 @@ def run(what, backend, arguments, *options):
 
 
 def measure(backend, arguments):
-    """Return all that is found on one backend."""
+    """Return all results for one backend."""
     found = run("saves", backend, arguments)
     names = list(found["fit"])
     if arguments.others:
@@ -68,19 +68,19 @@ def measure(backend, arguments):
 
 
 def middle(values):
-    """Return the median, the least and the most, in seconds."""
+    """Return the median, the minimum and the maximum of seconds, and their number."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
 
 
 def summarize(node):
-    """Return what was found with each list of values as its median, least and most."""
+    """Return the results with each list of values replaced by its median, minimum and maximum."""
     if isinstance(node, list):
         return middle(node)
     return {key: summarize(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
 def versions():
-    """Return the versions of what is compared, as far as it is installed."""
+    """Return the versions of the compared packages that are installed."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -118,12 +118,12 @@ def show(console, backend, found):
 
 
 def spread(figures, digits=3):
-    """Return a median with its least and most, as text."""
+    """Return a median with its minimum and maximum, as text."""
     return f"{figures['median']:.{digits}f} ({figures['min']:.{digits}f} to {figures['max']:.{digits}f})"
 
 
 def ratios(found):
-    """Return how many times less ours costs than theirs, by comparison."""
+    """Return how many times less lastgood costs than another contender, by comparison."""
     fit = {name: figures["median"] for name, figures in found["fit"].items()}
     ours = {"keras": fit["lastgood .keras"], "weights": fit["lastgood .weights.h5"]}
     factors = {
@@ -158,7 +158,7 @@ def main():
     console = Console(width=120)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{arguments.name}.json"
-    results = json.loads(path.read_text()) if path.exists() else {}  # what was found on other backends stays
+    results = json.loads(path.read_text()) if path.exists() else {}  # keeps the results for other backends
     results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": versions()}
     for backend in arguments.backends.split(","):
         found = summarize(measure(backend, arguments))

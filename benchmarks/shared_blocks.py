@@ -1,4 +1,4 @@
-"""What a save costs where files share blocks: with few bytes changed, with all, and with sharing refused, in turns.
+"""The cost of a save where files share blocks: with few bytes changed, with all, and without sharing, in turns.
 
 Run it with `make bench-sharing BENCH="--directory DIRECTORY"`, on XFS or Btrfs.
 """
@@ -24,7 +24,7 @@ WAYS = {"5 % changed": (0.05, True), "all changed": (1.0, True), "all changed, n
 
 
 def cost_of_a_save(storage, path, memory, *, shares):
-    """Save what is in memory; return seconds until it is durable, those of CPU, and bytes written and read."""
+    """Save ``memory``; return the seconds until it is durable, the CPU seconds, and the bytes written and read."""
     refuse = unittest.mock.patch.object(type(SYSTEM), "share", System.share)
     image = Image(memory, Span(0, len(memory)), lambda: (len(memory), []), lambda stop: None)
     before, cpu, started = _io(), time.process_time(), time.perf_counter()
@@ -65,7 +65,7 @@ def main():
                 changed += by
                 path = Path(directory, f"{place}-{number}")
                 cost = cost_of_a_save(storages[way], path, memory, shares=shares)
-                changed -= by  # so that each way finds what the others left alone
+                changed -= by  # so that each way starts from the same content
                 Path(directory, f"{place}-{number - 1}").unlink(missing_ok=True)
                 found[way] += [cost] if number else []
     results = {"bytes": len(memory), "repeats": arguments.repeats, "ways": {}}

@@ -1,4 +1,4 @@
-"""What saves cost on tf_keras 2: its own ModelCheckpoint and lastgood's, in each format, in one process and in turns.
+"""The cost of saves on tf_keras 2: its ModelCheckpoint and lastgood's, in each format, in turns in one process.
 
 Prints a table, and writes JSON to `benchmarks/results/`. Run it with `make bench-tf-keras`.
 """
@@ -26,7 +26,7 @@ import lastgood
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 SAVES, EVERY, LAYERS, BATCH = 2, 6, 5, 8
-# By what the table calls them: the path, and whether only weights are saved.
+# By name in the table: the path, and whether to save only weights.
 FORMATS = {
     "TensorFlow checkpoint": ("ck", True),
     "SavedModel": ("model", False),
@@ -34,7 +34,7 @@ FORMATS = {
     ".keras": ("m.keras", False),
     ".weights.h5": ("m.weights.h5", True),
 }
-# The clock beside it in the list is code of somebody else's, for which background="auto" would wait.
+# lastgood does not know the clock in the same list, so background="auto" would wait for each save.
 MAKERS = {
     "stock": tf_keras.callbacks.ModelCheckpoint,
     "lastgood": partial(lastgood.ModelCheckpoint, background=True),
@@ -42,7 +42,7 @@ MAKERS = {
 
 
 def dense(state_bytes):
-    """Return a model trained with Adam, whose state has about so many bytes, and its input's width."""
+    """Return a model compiled with Adam that has about ``state_bytes`` of state, and the width of its input."""
     width = max(1, round((state_bytes / (3 * 4 * LAYERS)) ** 0.5))
     model = tf_keras.Sequential([tf_keras.Input((width,)), *(tf_keras.layers.Dense(width) for _ in range(LAYERS))])
     model.compile("adam", "mse")
@@ -50,7 +50,7 @@ def dense(state_bytes):
 
 
 class Clock(tf_keras.callbacks.Callback):
-    """Notes when each step ended."""
+    """A callback that notes when each step ended."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +61,7 @@ class Clock(tf_keras.callbacks.Callback):
 
 
 def windows(model, width, callbacks):
-    """Fit; return the seconds of each stretch of steps that begins with a save's hook."""
+    """Fit; return the seconds of each window of steps, which begins with a save's hook."""
     clock = Clock()
     x = np.random.default_rng(0).random((EVERY * (SAVES + 1) * BATCH, width), np.float32)
     model.fit(x, x, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[clock, *callbacks])
@@ -69,7 +69,7 @@ def windows(model, width, callbacks):
 
 
 def costs(model, width, repeats, directory):
-    """Return the seconds of fit that a save costs, by contender, and those of a step."""
+    """Return the seconds that each save adds to fit, by contender, and those of a step."""
     windows(model, width, [])
     found, steps = {}, []
     for _ in range(repeats):
@@ -88,7 +88,7 @@ def costs(model, width, repeats, directory):
 
 
 def middle(values):
-    """Return the median, the least and the most, in seconds."""
+    """Return the median, the minimum and the maximum of seconds, and their number."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
 
 

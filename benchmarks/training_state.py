@@ -1,7 +1,7 @@
-"""What the training state adds to a save of a model of 100 layers: seconds of the hook, and bytes of the file.
+"""The cost of the training state in a save of a model of 100 layers: seconds in the hook, and bytes in the file.
 
-Prints a line, and writes ``benchmarks/results/training_state-<backend>.json``. It is measured at the end of each epoch
-of a ``fit`` under the callbacks that have states, after 20 epochs of history.
+Prints a line, and writes ``benchmarks/results/training_state-<backend>.json``. It is measured at the end of the 20th
+epoch of a ``fit``, with the callbacks that have state.
 """
 
 import argparse
@@ -23,7 +23,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def build_model():
-    """Return 100 layers, every fourth of them with seeds or statistics of its own."""
+    """Return a model of 100 layers: every fourth has a seed, and every fourth has statistics."""
     kinds = (keras.layers.Dense, keras.layers.Dense, keras.layers.Dropout, keras.layers.BatchNormalization)
     layers = [kinds[i % 4](*{0: (16,), 1: (16,), 2: (0.1,)}.get(i % 4, ())) for i in range(100)]
     model = keras.Sequential([keras.Input((16,)), *layers, keras.layers.Dense(1)])
@@ -32,7 +32,7 @@ def build_model():
 
 
 class Measure(keras.callbacks.Callback):
-    """Makes the training state as a save does, and takes the time."""
+    """A callback that creates the training state as a save does, and measures the time."""
 
     def __init__(self, checkpoint, repeats):
         super().__init__()

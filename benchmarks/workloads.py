@@ -1,4 +1,4 @@
-"""What is saved: models by the size of their state, in bytes, the optimizer's included."""
+"""The models to save, by the bytes of their state, which includes the optimizer's."""
 
 import time
 
@@ -10,8 +10,8 @@ _BATCH = 8
 
 
 def dense(state_bytes):
-    """Return a compiled, built model trained with Adam, whose state has about so many bytes, and its input's width."""
-    width = max(1, round((state_bytes / (3 * 4 * _LAYERS)) ** 0.5))  # weights and two moments, of 4 bytes a number
+    """Return a model, built and compiled with Adam, that has about ``state_bytes`` of state, and its input's width."""
+    width = max(1, round((state_bytes / (3 * 4 * _LAYERS)) ** 0.5))  # weights and two moments, of 4 bytes per number
     model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width) for _ in range(_LAYERS))])
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
@@ -19,12 +19,12 @@ def dense(state_bytes):
 
 
 def batches(width, steps):
-    """Return an array of rows for so many steps, as input and as target, and the size of a batch."""
+    """Return an array of rows for ``steps`` steps, to use as input and as target, and the batch size."""
     return np.random.default_rng(0).random((steps * _BATCH, width), np.float32), _BATCH
 
 
 class Variables(keras.Model):
-    """A model of nothing but variables, of one size."""
+    """A model that consists only of variables, all of one size."""
 
     def __init__(self, state_bytes, count):
         super().__init__()
@@ -44,7 +44,7 @@ def state_bytes(model):
 
 
 def device():
-    """Return the name of what Keras computes on here."""
+    """Return the name of the device that Keras computes on."""
     if keras.backend.backend() == "torch":
         import torch
 
@@ -57,7 +57,7 @@ def device():
 
 
 def fetch_seconds(size):
-    """Return the seconds of one plain copy of so many bytes from the GPU, the second time; None where there is none."""
+    """Return the seconds of the second plain copy of ``size`` bytes from the GPU; None without a GPU."""
     if "cpu" in device():
         return None
     fetch = _fetch_with_torch if keras.backend.backend() == "torch" else _fetch_with_jax

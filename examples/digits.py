@@ -1,6 +1,6 @@
-"""Train a classifier of handwritten digits, kill it in the middle of an epoch, and go on as if nothing had happened.
+"""Train a classifier of handwritten digits, kill it in the middle of an epoch, and resume as if nothing had happened.
 
-`python digits.py` shows it: it starts itself as a training script (`python digits.py train DIRECTORY`) three times.
+Run `python digits.py`. It starts itself as a training script (`python digits.py train DIRECTORY`) three times.
 """
 
 import os
@@ -46,16 +46,16 @@ def load_images() -> tuple[np.ndarray, ...]:
 
 
 class PowerCut(keras.callbacks.Callback):
-    """Kills this process, as a power cut would, at a step of the first run."""
+    """A callback that kills this process at a step of the first run, as a power cut would."""
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:  # noqa: ARG002 - Keras's signature
-        """Kill it."""
+        """Kill the process at its step."""
         if int(self.model.optimizer.iterations) == KILLED_AT:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def train(directory: Path, *, killed: bool) -> None:
-    """Train: the whole of a user's script. Its second start goes on where the first was killed."""
+    """Train, as a user's whole script does; its second start continues where the first was killed."""
     keras.utils.set_random_seed(0)
     x, _, y, _ = load_images()
     last = ModelCheckpoint(directory / "last.keras", save_freq=10, resume=True)
@@ -74,12 +74,12 @@ def train(directory: Path, *, killed: bool) -> None:
 
 
 def start(directory: Path, *options: str) -> bool:
-    """Start the training script; return whether it came to its end."""
+    """Start the training script; return True if it finished."""
     return not subprocess.run([sys.executable, __file__, "train", directory, *options], check=False).returncode
 
 
 def main() -> None:
-    """Train with and without a power cut, compare, and load the best with stock Keras."""
+    """Train with and without a power cut, compare, and load the best checkpoint with stock Keras."""
     shutil.rmtree(DIRECTORY, ignore_errors=True)  # each run of the demo starts afresh
     whole, cut = DIRECTORY / "whole", DIRECTORY / "cut"
     print("Training without a power cut.")

@@ -44,7 +44,7 @@ def build_backbone() -> keras.Model:
 
 
 def fit(model: keras.Model, x: np.ndarray, y: np.ndarray, path: Path, *, rate: float, epochs: int) -> None:
-    """Train a model, or continue to; each call needs a path of its own."""
+    """Train a model, or resume its training; each call needs its own path."""
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     checkpoint = ModelCheckpoint(path, save_freq=20, save_last=True, resume=True)
     history = model.fit(x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=[checkpoint]).history

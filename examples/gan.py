@@ -76,7 +76,7 @@ class Gan(keras.Model):
 
     def compile(self) -> None:
         """Give each network its optimizer."""
-        super().compile(optimizer=None)  # else Keras makes a third one, and saves its state
+        super().compile(optimizer=None)  # otherwise Keras creates a third one and saves its state
         self.generator_optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5)
         self.discriminator_optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5)
         self.generator_optimizer.build(self.generator.trainable_variables)

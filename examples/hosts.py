@@ -1,15 +1,15 @@
 """Train one Keras model in several JAX processes, on one machine or many, that save and resume as one.
 
 Each process runs this same script. ``slurm_hosts.sh`` starts it on SLURM, ``kubernetes_hosts.yaml`` on Kubernetes.
-``keras.distribution.initialize()`` finds the other processes through the variables that either of them sets. To try it
-on one machine, start two:
+``keras.distribution.initialize()`` finds the other processes through the environment variables that they set. To try
+it on one machine, start two:
 
     export KERAS_BACKEND=jax KERAS_DISTRIBUTION_JOB_ADDRESSES=localhost:12345 KERAS_DISTRIBUTION_NUM_PROCESSES=2
     KERAS_DISTRIBUTION_PROCESS_ID=0 python hosts.py & KERAS_DISTRIBUTION_PROCESS_ID=1 python hosts.py
 
 Kill them at any time and start them again with the same commands: they continue after the newest checkpoint, and end
-with the same weights as if they had never been killed. SIGTERM to one of them saves on all. The directory must be one
-that all processes share, or a bucket.
+with the same weights as if they had never been killed. SIGTERM to one of them makes all of them save. The directory
+must be one that all processes share, or a bucket.
 
 The images are scikit-learn's handwritten digits.
 """
@@ -24,7 +24,7 @@ from sklearn.datasets import load_digits
 
 from lastgood import ModelCheckpoint
 
-BATCH = 64  # images a step, all processes together
+BATCH = 64  # images per step, over all processes
 
 
 def build_model() -> keras.Model:
@@ -45,7 +45,7 @@ def own_share(rank: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train, or continue a training."""
+    """Train, or resume training."""
     parser = argparse.ArgumentParser(description="Train one model in several processes.")
     parser.add_argument("--directory", type=Path, default=Path("runs/hosts"), help="where checkpoints go")
     parser.add_argument("--epochs", type=int, default=10)
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     keras.distribution.initialize()
     rank, size = jax.process_index(), jax.process_count()
-    keras.utils.set_random_seed(0)  # the same on all: the model begins with the same weights
+    keras.utils.set_random_seed(0)  # the same seed everywhere: the model starts with the same weights
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
     x, y = own_share(rank, size)

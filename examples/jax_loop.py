@@ -2,7 +2,7 @@
 
 Run it with ``KERAS_BACKEND=jax python jax_loop.py``.
 
-The loop carries the state that JAX computes each step from. Before it saves, it assigns the state to the model's
+The loop carries the state from which JAX computes each step. Before it saves, it assigns the state to the model's
 variables; after it has restored, it reads the state from them. Kill the script at any time and start it again with the
 same command: it continues after the newest checkpoint, and the final weights equal those of a run that was never
 killed. On SIGTERM and Ctrl-C it saves before it ends. To start over, delete the directory.

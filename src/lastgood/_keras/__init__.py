@@ -1,6 +1,6 @@
-"""Keras 3 and tf_keras 2 behind one interface: a model, and a ``fit`` that is running.
+"""Keras 3 and tf_keras 2 behind one interface to a model and to a running ``fit``.
 
-Neither is imported before a model of it exists.
+Neither package is imported before one of its models exists.
 """
 
 from .adapter import Generation, Hooks, ModelAdapter, SavedArray, SavedState, are_the_same, kind_of

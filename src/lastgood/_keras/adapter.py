@@ -1,6 +1,7 @@
-"""What this package asks of a model, whichever generation of Keras it belongs to.
+"""The interface to a model, the same for every generation of Keras.
 
-``keras3`` and ``tf_keras2`` answer it, one class each; every private name of a Keras stands there, with a fallback.
+``keras3`` and ``tf_keras2`` implement it, with one class each. Keras's private names stay behind it, each with a
+fallback.
 """
 
 import math
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Generation = Literal["keras", "tf_keras"]
 """A generation of Keras, by the name of its package."""
 
-# The base of classes of hooks here: `as_callback` and the public classes add the one of the Keras in use.
+# The base of hook classes: `as_callback` and the public classes add the `Callback` class of the Keras in use.
 Hooks: Any = object
 
 
@@ -35,7 +36,7 @@ class SavedArray:
     Attributes:
         group: Path of its HDF5 group.
         key: Its name in the group.
-        value: The variable whose value it is; an array or tensor where a layer computes what it saves.
+        value: The variable that holds its value; an array or tensor if a layer computes what it saves.
     """
 
     group: str
@@ -45,14 +46,14 @@ class SavedArray:
 
 @dataclass(frozen=True)
 class SavedState:
-    """What stock saving would write of a model.
+    """The content that stock Keras would save for a model.
 
     Attributes:
         groups: Attributes of each HDF5 group, by path.
         arrays: The arrays, in the order in which they are saved.
         assets: Contents of the asset files, by path below ``assets/``.
-        loads_plainly: Whether stock loading gives variables the arrays of a file, and does nothing else. A layer may do
-            more: ``Normalization`` computes what it uses from what was saved.
+        loads_plainly: Whether stock loading only assigns the saved arrays to variables. A layer may do more:
+            ``Normalization`` computes the values that it uses from the saved ones.
     """
 
     groups: Mapping[str, Mapping[str, str]]
@@ -67,11 +68,11 @@ class SavedState:
 
 
 class ModelAdapter(Holdings):
-    """One model, asked in the same words for every generation of Keras.
+    """A model, with the same interface for every generation of Keras.
 
     Attributes:
         model: The model.
-        generation: The package that it is a model of.
+        generation: The package that the model belongs to.
         epoch_groups: Prefixes of the groups in a weights file that belong to the current epoch and not to the model.
     """
 
@@ -110,12 +111,12 @@ class ModelAdapter(Holdings):
     @staticmethod
     @abstractmethod
     def dtype_of(variable: Any) -> str:
-        """Return the type in which a variable or tensor is held, and saved, such as ``"float32"``."""
+        """Return the dtype in which a variable or tensor is stored and saved, such as ``"float32"``."""
 
     @staticmethod
     @abstractmethod
     def tensor_of(variable: Any) -> Any:
-        """Return what the backend's copier takes for a variable."""
+        """Return the object that the backend's copier reads for a variable."""
 
     # The model's variables
 
@@ -132,14 +133,14 @@ class ModelAdapter(Holdings):
         """Return the variables that training changes and stock saving leaves out.
 
         Args:
-            optimizer: Whether the format has room for the optimizer's state.
+            optimizer: Whether the format can store the optimizer's state.
         """
 
     # Stock saving
 
     @abstractmethod
     def saved_state(self, *, assets: bool) -> SavedState | None:
-        """Return what stock saving would write of a built model; None if this Keras does not show it.
+        """Return what stock Keras would save for a built model; None if this Keras does not expose it.
 
         Args:
             assets: Whether to include the asset files.
@@ -147,7 +148,7 @@ class ModelAdapter(Holdings):
 
     @abstractmethod
     def serialized(self) -> tuple[bytes, bytes] | None:
-        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if this Keras does not show them."""
+        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if Keras does not expose them."""
 
     @abstractmethod
     def save_weights(self, file: "h5py.File") -> None:
@@ -164,36 +165,36 @@ class ModelAdapter(Holdings):
     # Training
 
     def is_chief(self) -> bool:
-        """Return True if, of all workers of a strategy of TensorFlow's, this one's checkpoints become visible."""
+        """Return True if this is the worker of a TensorFlow strategy whose checkpoints become visible."""
         return True
 
     def workers(self) -> int:
-        """Return how many workers such a strategy has."""
+        """Return the number of workers of the TensorFlow strategy; 1 without one."""
         return 1
 
     def spans_processes(self) -> bool:
-        """Return True if a step of this model's training is computed by several processes that lastgood can group."""
+        """Return True if several processes that lastgood can group compute each training step together."""
         return False
 
     def undistributed(self) -> AbstractContextManager[None]:
-        """Have Keras lay out no variable over processes in the block, which one process alone goes through."""
+        """Keep Keras from distributing variables over processes in the block, which only one process runs."""
         return nullcontext()
 
     def values_here(self, variable: Any) -> list[npt.NDArray[Any]]:
-        """Return the value of a variable; of one that is split over processes, the parts that this one is to save."""
+        """Return the value of a variable or, if it is split over processes, the parts that this process has to save."""
         return [self.to_numpy(variable)]
 
     def split_variables(self) -> list[Any]:
-        """Return the variables of which other processes hold parts."""
+        """Return the variables that are split over several processes."""
         return []
 
     @abstractmethod
     def obstacles(self) -> list[str]:
-        """Return a sentence for each property of the model that keeps a restart from being exact."""
+        """Return a sentence for each property of the model that prevents an exact restart."""
 
     @abstractmethod
     def metric_directions(self) -> dict[str, Mode]:
-        """Return how metrics improve, by their name in the logs, where that is known."""
+        """Return the mode of each metric, ``"min"`` or ``"max"``, by its name in the logs, where it is known."""
 
     @abstractmethod
     def log_names(self) -> set[str] | None:
@@ -205,14 +206,14 @@ class ModelAdapter(Holdings):
     @staticmethod
     @abstractmethod
     def plain_logs(logs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the logs of a hook with values that this process holds."""
+        """Return the logs of a hook, with all values in this process."""
 
     def own_save(self, *, weights_only: bool, **options: Any) -> Callable[[str], object] | None:
-        """Return the method that stock would call to save the model; None if it is Keras's own.
+        """Return the model's own save method, which stock Keras would call; None if the method is Keras's.
 
         Args:
-            weights_only: Whether only weights are to be saved.
-            **options: What stock would pass to it.
+            weights_only: Whether to save only the weights.
+            **options: The arguments that stock Keras would pass to it.
         """
         name = "save_weights" if weights_only else "save"
         if package_of(self.model, name) in ("keras", "tf_keras"):
@@ -220,12 +221,12 @@ class ModelAdapter(Holdings):
         return partial(getattr(self.model, name), overwrite=True, **options)
 
     def state_bytes(self, *, optimizer: bool = True) -> int:
-        """Return the bytes of what a save holds: weights and, if asked for, the optimizer's state as far as built."""
+        """Return the bytes that a save holds: the weights and, if requested, the optimizer's state as far as built."""
         variables = self.state_variables() if optimizer else self.weights()
         return sum(math.prod(v.shape) * max(1, _bits(self.dtype_of(v)) // 8) for v in variables)
 
     def left_out(self, *, optimizer: bool) -> list[Any]:
-        """Return the variables that are neither weights nor, if a format has room for those, the optimizer's."""
+        """Return the state variables that are neither weights nor, if ``optimizer`` is True, the optimizer's."""
         saved = [*self.weights(), *(self.optimizer_variables() if optimizer else ())]
         known = set(map(id, saved))
         return [variable for variable in self.state_variables() if id(variable) not in known]
@@ -237,7 +238,7 @@ def are_the_same(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 
 def kind_of(dtype: str) -> str:
-    """Return the kind of a type's numbers: all that convert into one another as stock loading converts them are one."""
+    """Return the kind of a dtype: stock loading converts between the dtypes of one kind."""
     return next((kind for kind in ("float", "complex", "int", "bool") if kind in dtype), dtype)
 
 

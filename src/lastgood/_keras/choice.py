@@ -1,4 +1,4 @@
-"""Which generation of Keras a model belongs to, and which one this process uses where no model says so."""
+"""The choice of a Keras generation: by the model, or, without a model, by this process's environment."""
 
 import importlib
 import os
@@ -36,12 +36,12 @@ def _found(module: str, name: str) -> Any:
 
 
 def default_generation() -> Generation:
-    """Return the generation whose ``ModelCheckpoint`` this package exports: TensorFlow's own switch decides."""
+    """Return the generation whose ``ModelCheckpoint`` this package exports, as ``TF_USE_LEGACY_KERAS`` sets it."""
     return "tf_keras" if os.environ.get("TF_USE_LEGACY_KERAS") in ("1", "true", "True") else "keras"
 
 
 def fit_around(model: Any) -> FitAdapter:
-    """Return the ``fit`` of ``model`` that called the caller's hook ``on_train_begin``."""
+    """Return the adapter of the ``fit`` that called the caller's ``on_train_begin`` hook."""
     module = importlib.import_module(f".{_FIT_MODULES[_generation_of(model)]}", __package__)
     found: FitAdapter = module.around(sys._getframe(1))
     return found

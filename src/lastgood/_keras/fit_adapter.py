@@ -1,4 +1,4 @@
-"""A ``fit`` that is running, seen from a hook that it called: what saving and restarting need of either Keras's."""
+"""A running ``fit``, seen from a hook that it called: what saving and restarting need from either Keras."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,17 +16,17 @@ _MARK = "_lastgood_fit"
 
 
 class FitAdapter:
-    """A ``fit``. This base class knows nothing of it, which suits hooks that were called by hand.
+    """A running ``fit``; this base class knows nothing about it and serves hooks that are called by hand.
 
     Attributes:
         callbacks: Its list of callbacks; None if a hook was called by hand.
-        epochs: The object from which it draws the batches of its epochs; None if Keras does not show it.
-        session: Shared by this package's callbacks in the ``fit``.
+        epochs: The object from which it draws the batches of its epochs; None if Keras does not expose it.
+        session: The object that lastgood's callbacks in the ``fit`` share.
         before_making: Called before each iterator over the data is created.
     """
 
     def __init__(self, callbacks: Any = None, epochs: Any = None) -> None:
-        """Take what was found."""
+        """Wrap the objects that were found."""
         self.callbacks = callbacks
         self.epochs = epochs
         self.session: Any = None
@@ -45,9 +45,9 @@ class FitAdapter:
         return made
 
     def let_go(self) -> None:
-        """Hold nothing of the ``fit`` any longer, which is at its end.
+        """Release all references to the ``fit``, which has ended.
 
-        Iterators of TensorFlow that only the garbage collector finds hold it up, by a second each.
+        TensorFlow iterators that are left to the garbage collector slow it down by a second each.
         """
         if self.callbacks is not None:
             vars(self.callbacks).pop(_MARK, None)
@@ -63,7 +63,7 @@ class FitAdapter:
 
     @property
     def has_restored_weights(self) -> bool:
-        """Whether an ``EarlyStopping`` has put earlier weights back, when it stopped training."""
+        """Whether an ``EarlyStopping`` restored earlier weights when it stopped training."""
         stopping = callback_classes("EarlyStopping")
         return any(
             isinstance(member, stopping) and member.restore_best_weights and member.stopped_epoch > 0
@@ -79,7 +79,7 @@ class FitAdapter:
         return True
 
     def who_looks_after(self, member: Any, hook: str) -> str | None:
-        """Return who may look at a file that a callback has written in a hook, in words; None if nobody can.
+        """Return the name of the code that may read a file that a callback wrote in a hook; None if there is none.
 
         Args:
             member: The callback.
@@ -88,20 +88,20 @@ class FitAdapter:
         members = self.members
         place = next((i for i, each in enumerate(members) if each is member), None)
         if place is None or self.epochs is None:
-            return "whoever calls its hooks"
-        if any(has_code(member, name) for name in (*_EPOCH_HOOKS, *_BATCH_HOOKS, "_save_model")):  # a subclass of ours
+            return "the code that calls the hooks"
+        if any(has_code(member, name) for name in (*_EPOCH_HOOKS, *_BATCH_HOOKS, "_save_model")):  # a user's subclass
             return type(member).__name__
         found = onlooker(members[place + 1 :], hook)
         return None if found is None else type(found).__name__
 
     def watch(self, model: Any, before: Callable[[str], None], left: Callable[[], None]) -> None:
-        """Follow a ``fit`` until :meth:`unwatch`.
+        """Watch a ``fit`` until :meth:`unwatch`.
 
         Args:
             model: The model.
-            before: Called before each hook in which a callback may look at a file, with the name of its class. See
-                :func:`onlooker`.
-            left: Called when an exception leaves ``fit``, which calls no hook then.
+            before: Called before each hook in which a callback may read a file, with the name of that callback's
+                class. See :func:`onlooker`.
+            left: Called when an exception leaves ``fit``, in which case Keras calls no hook.
         """
         if self._watch is not None or self.callbacks is None:
             return
@@ -111,57 +111,57 @@ class FitAdapter:
             found = onlooker(members, hook)
             if found is not None:
                 self._watch.method(self.callbacks, hook, partial(before, type(found).__name__))
-            elif hook in _EPOCH_HOOKS:  # a batch's hook costs nothing where it need not
+            elif hook in _EPOCH_HOOKS:  # batch hooks are wrapped only if necessary: it costs time
                 self._watch.method(self.callbacks, hook)
         self._watch_steps(self._watch, model, self.epochs, "train_function")
 
     def before_steps(self, model: Any, call: Callable[[], None]) -> None:
-        """Call something before each training step, until :meth:`unwatch`."""
+        """Call ``call`` before each training step until :meth:`unwatch`."""
         del model, call
 
     def watch_validation(self, model: Any) -> None:
-        """Follow the validation that begins, too."""
+        """Also watch the validation that is beginning."""
         if self._watch is not None:
             self._watch_steps(self._watch, model, self._validation_of(model), "test_function")
 
     def unwatch(self) -> None:
-        """Leave a ``fit`` as it was."""
+        """Undo :meth:`watch`."""
         if self._watch:
             self._watch.end()
         self._watch = None
 
     def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
-        """Have the steps of an epoch, and the drawing of its batches, be watched for exceptions.
+        """Watch the steps of an epoch, and the drawing of its batches, for exceptions.
 
         Args:
-            watch: What watches.
+            watch: The object that watches.
             model: The model.
-            epochs: The object from which batches are drawn; None if Keras does not show it.
+            epochs: The object from which batches are drawn; None if Keras does not expose it.
             step: The name of the model's function that computes a step.
         """
 
     def _validation_of(self, model: Any) -> Any:
-        """Return the object from which a validation draws its batches; None if Keras does not show it."""
+        """Return the object from which a validation draws its batches; None if Keras does not expose it."""
 
     def build(self, model: Any) -> None:
         """Build a model that has no variables yet, as its first batch would, if that is possible."""
 
     def build_metrics(self, model: Any, batch: Any) -> None:
-        """Create the variables of the compiled metrics and losses, where only the first step would.
+        """Create the variables of the compiled metrics and losses that otherwise only the first step would create.
 
         Args:
-            model: The model; it is built too, if it is not built yet.
+            model: The model, which is also built if necessary.
             batch: A batch, or an object with its structure, shapes and types; None, or an empty one, if there is none.
         """
 
     def keep_state(self, model: Any) -> None:
-        """Have the model keep what it has now if the data end before another step."""
+        """Make the model keep its current state if the data ends before another step."""
         del model
 
     def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
-        """Make ``fit`` begin with an epoch, counted from 0.
+        """Make ``fit`` start at an epoch, counted from 0.
 
-        Return a function that undoes it, since Keras never would.
+        Return a function that undoes this, since Keras itself never does.
         """
         raise NotImplementedError
 
@@ -169,12 +169,12 @@ class FitAdapter:
 
     @property
     def kind(self) -> str:
-        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras does not show it."""
+        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras hides it."""
         return "unknown"
 
     @property
     def source(self) -> Any:
-        """The object that the user passed to ``fit`` for its batches; None for arrays, or if Keras does not show it."""
+        """The object that the user passed to ``fit`` for its batches; None for arrays, or if Keras hides it."""
         return None
 
     @property
@@ -206,21 +206,21 @@ class FitAdapter:
 
     @property
     def current_iterator(self) -> Any:
-        """The object from which this epoch's batches are drawn; None if Keras does not show it."""
+        """The object from which this epoch's batches are drawn; None if Keras does not expose it."""
         return None
 
     @property
     def iterators(self) -> int | None:
-        """How many iterators over the data have been created; None where those count that have been started."""
+        """The number of iterators over the data created so far; None if the number of started ones counts instead."""
         return None
 
     @property
     def passes(self) -> int:
-        """How many epochs Keras has counted, where it shuffles by that number; 0 elsewhere."""
+        """The number of epochs that Keras has counted, if it shuffles by that number; otherwise 0."""
         return 0
 
     def count_passes(self, count: int) -> None:
-        """Have Keras go on counting epochs from a number."""
+        """Make Keras continue its count of epochs from ``count``."""
         del count
 
     @property
@@ -232,7 +232,7 @@ class FitAdapter:
         """Return True if the iterator from which an epoch draws was created before the epoch's first hook.
 
         Args:
-            begun: Whether that hook, or the end of the previous epoch, is being called.
+            begun: True if called from that hook, False if called at the end of the previous epoch.
         """
         del begun
         return False
@@ -241,21 +241,21 @@ class FitAdapter:
         """Create the iterator from which the next epoch draws."""
 
     def note_batches(self, note: Callable[[Any], Any]) -> None:
-        """Wrap with ``note`` what each iterator is created from, where training uses every batch drawn from it."""
+        """Wrap the source of each iterator with ``note``, if training uses every batch drawn from it."""
 
     def go_on_from(self, iterators: int, *, made_ahead: bool) -> None:
-        """Before the first epoch: create as many iterators as existed before its own, if it creates that at once.
+        """Create the iterators that existed before the first epoch's own, if ``fit`` creates that before any hook.
 
         Args:
             iterators: How many had been created.
-            made_ahead: Whether the epoch's own was one of them.
+            made_ahead: Whether the epoch's own iterator was one of them.
         """
 
     def make_iterators(self, count: int) -> None:
-        """In the first epoch: create as many iterators as there were; each advances the seeds of its shuffles."""
+        """Create ``count`` iterators in the first epoch, as existed before; each advances the seeds of its shuffles."""
 
     def skip(self, iterator: Any, count: int) -> Any:
-        """Draw batches that earlier epochs have used, and return the last one.
+        """Draw the batches that earlier epochs used, and return the last one.
 
         Args:
             iterator: The iterator from which ``fit`` draws.
@@ -290,7 +290,7 @@ def is_inside_fit(model: Any, frame: FrameType | None) -> bool:
 
 
 def lineage(dataset: Any) -> str:
-    """Return the names of the classes that make up a ``tf.data`` set, from the last to the first."""
+    """Return the names of the classes that make up a ``tf.data`` dataset, from the last to the first."""
     names: list[str] = []
     while dataset is not None and len(names) < 100:
         names.append(type(dataset).__name__)

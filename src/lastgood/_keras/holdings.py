@@ -1,4 +1,4 @@
-"""What a model holds that training changes, whether Keras lists it or not."""
+"""The variables and optimizers of a model that training changes, whether or not Keras lists them."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -19,16 +19,16 @@ class Holdings(ABC):
     """
 
     def __init__(self, model: Any) -> None:
-        """Take the model."""
+        """Wrap a model."""
         self.model = model
         self._reach: Reach | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Holdings":
-        """Return the adapter of a copy of the model, which is looked through anew."""
+        """Return an adapter of a copy of the model, which is searched again."""
         return type(self)(copy.deepcopy(self.model, memo))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process can use: the model travels, and is looked through anew."""
+        """Return the state to pickle: the model alone, which is searched again after unpickling."""
         return {"model": self.model, "_reach": None}
 
     # What Keras lists
@@ -50,7 +50,7 @@ class Holdings(ABC):
     def listed_variables(self) -> list[Any]:
         """Return the variables that Keras lists and training changes: weights, seeds of random layers, the optimizer's.
 
-        Those of metrics are not among them.
+        The variables of metrics are not included.
         """
 
     # What can be reached from the model
@@ -58,27 +58,27 @@ class Holdings(ABC):
     @staticmethod
     @abstractmethod
     def kinds() -> Kinds:
-        """Return how to tell what the objects in a model are."""
+        """Return the rules that classify the objects in a model."""
 
     def reach(self) -> Reach:
-        """Return what can be reached from the model; it is looked through again where something new may have come."""
+        """Return what can be reached from the model; search it again if something new may have been added."""
         if self._reach is None or not self._reach.is_current:
             known = [*self.listed_variables(), *self.metrics_variables()]
             self._reach = Reach(self.model, self.kinds(), known, self._reach)
         return self._reach
 
     def automatic_names(self) -> AutomaticNames:
-        """Return the names in the model that Keras gave."""
+        """Return the names in the model that Keras generated."""
         return AutomaticNames(self.reach().names)
 
     def optimizers(self) -> dict[str, Any]:
-        """Return all optimizers that the model has, by the attributes that lead to them."""
+        """Return all optimizers of the model, by attribute path."""
         return self.reach().optimizers
 
     def unlisted_variables(self) -> dict[str, Any]:
-        """Return the variables that Keras does not list, by the attributes that lead to them.
+        """Return the variables that Keras does not list, by attribute path.
 
-        They belong to further optimizers, or keep a state of a layer: training may change them.
+        They belong to additional optimizers or hold the state of a layer, so training may change them.
         """
         reach = self.reach()
         found: dict[str, Any] = {}
@@ -89,13 +89,13 @@ class Holdings(ABC):
         return found | reach.variables
 
     def state_variables(self) -> list[Any]:
-        """Return every variable that training may change, once, but those of metrics."""
+        """Return every variable that training may change, without duplicates, except those of metrics."""
         return once([*self.listed_variables(), *self.unlisted_variables().values()])
 
     def iterations(self) -> int | None:
-        """Return the number of updates by the optimizer that has made most; None if the model uses no optimizer.
+        """Return the highest number of updates by any optimizer; None if the model uses no optimizer.
 
-        A model with its own ``train_step`` may leave the optimizer unused that ``compile`` gave it.
+        A model with its own ``train_step`` may not use the optimizer passed to ``compile``.
         """
         optimizers = self.optimizers().values()
         counters = [each.iterations for each in optimizers if getattr(each, "iterations", None) is not None]
@@ -109,12 +109,12 @@ class Holdings(ABC):
         return list(found() if callable(found) else found)  # a legacy optimizer has a method
 
     def optimizer_variables(self) -> list[Any]:
-        """Return the variables of the optimizer that ``compile`` was given; none if there is none."""
+        """Return the variables of the optimizer passed to ``compile``; an empty list without one."""
         return self.variables_of(getattr(self.model, "optimizer", None))
 
     @abstractmethod
     def has_own_step(self) -> bool:
-        """Return True if the model's class computes a training step by itself."""
+        """Return True if the model's class overrides ``train_step``."""
 
     @abstractmethod
     def targets_of(self, optimizer: Any) -> list[Any] | None:
@@ -122,12 +122,12 @@ class Holdings(ABC):
 
     @abstractmethod
     def build_for(self, optimizer: Any, variables: Sequence[Any]) -> None:
-        """Create the variables of an optimizer that is not built, for those that it is to update."""
+        """Create the variables of an unbuilt optimizer, for the variables that it will update."""
 
     def build_optimizer(self) -> None:
-        """Create the optimizer's variables where only the first batch would.
+        """Create the optimizer's variables that otherwise only the first batch would create.
 
-        Where the model has further optimizers and its own step, nobody knows before that which are used, and for what.
+        With several optimizers and an own ``train_step``, do nothing: what each updates is unknown before that batch.
         """
         optimizer = getattr(self.model, "optimizer", None)
         if optimizer is None or not self.model.built or self._is_built(optimizer):
@@ -136,9 +136,9 @@ class Holdings(ABC):
             self.build_for(optimizer, self.model.trainable_variables)
 
     def targets(self) -> dict[str, list[int]]:
-        """Return what each optimizer was built for, as places among :meth:`_updatable`, where that is known.
+        """Return the variables that each optimizer was built for, if known, as indices into :meth:`_updatable`.
 
-        The one optimizer of a model with Keras's own step is built for what can be trained, and is left out.
+        The only optimizer of a model with Keras's ``train_step`` is omitted: it updates the trainable variables.
         """
         if len(self.optimizers()) < 2 and not self.has_own_step():
             return {}
@@ -148,10 +148,10 @@ class Holdings(ABC):
         return {path: found for path, found in known.items() if -1 not in found}
 
     def build_optimizers(self, targets: Mapping[str, Sequence[int]]) -> None:
-        """Build the optimizers as :meth:`targets` said that they were; where it said nothing, as the first batch would.
+        """Build each optimizer for its variables in ``targets``; without an entry, as the first batch would.
 
         Raises:
-            IndexError: They were built for variables that this model does not have.
+            IndexError: ``targets`` contains variables that this model does not have.
         """
         for path, optimizer in self.optimizers().items():
             found = targets.get(path)

@@ -1,7 +1,7 @@
 """Models of Keras 3.
 
-Every private name of Keras that saving needs stands here or in ``keras3_metrics``, with a fallback for a version that
-has moved it. Read from Keras 3.15.1.
+Every private name of Keras that saving needs is used here or in ``keras3_metrics``, with a fallback for versions that
+have moved it. The names are those of Keras 3.15.1.
 """
 
 import contextlib
@@ -68,9 +68,9 @@ class Keras3Model(ModelAdapter):
 
     @staticmethod
     def dtype_of(variable: Any) -> str:
-        """Return the type in which the backend holds a variable or tensor, by Keras's name for it.
+        """Return the dtype in which the backend stores a variable or tensor, under Keras's name for it.
 
-        The variable may claim another one: jax narrows int64 to int32, torch widens uint32 to int64.
+        The variable may report another one: JAX narrows int64 to int32, PyTorch widens uint32 to int64.
         """
         return str(keras.backend.standardize_dtype(Keras3Model.tensor_of(variable).dtype))
 
@@ -78,8 +78,8 @@ class Keras3Model(ModelAdapter):
     def tensor_of(variable: Any) -> Any:
         """Return the backend's tensor of a variable.
 
-        ``variable.value`` first looks for scopes, in which no save takes place: for 10,000 variables that is a tenth of
-        the snapshot.
+        ``variable.value`` first looks for scopes, but saves never run in one. For 10,000 variables, that takes a tenth
+        of the snapshot's time.
         """
         held = getattr(variable, "_value", None)
         return getattr(variable, "value", variable) if held is None else held
@@ -96,7 +96,7 @@ class Keras3Model(ModelAdapter):
     def metrics_variables(self) -> list[Any]:
         """Return the variables in which the metrics accumulate.
 
-        On jax, a step that an exception has ended leaves them without values. Keras resets them when an epoch begins.
+        On JAX, they have no values after an exception in a step. They are then reset, as Keras does for each epoch.
         """
         variables = list(self.model.metrics_variables)
         if any(getattr(v, "_value", v) is None and getattr(v, "_initializer", None) is None for v in variables):
@@ -117,7 +117,7 @@ class Keras3Model(ModelAdapter):
         if not optimizer.built:
             return []
         found = getattr(optimizer, "_trainable_variables", None)
-        if not found:  # one that wraps another keeps none of its own
+        if not found:  # a wrapper has no list of its own
             found = getattr(getattr(optimizer, "inner_optimizer", None), "_trainable_variables", None)
         return list(found) if found else None
 
@@ -140,13 +140,13 @@ class Keras3Model(ModelAdapter):
         """Return the variables that training changes and stock saving leaves out.
 
         Args:
-            optimizer: Whether the format has room for the optimizer's state.
+            optimizer: Whether the format can store the optimizer's state.
         """
         state = self.saved_state(assets=False) if self.model.built and optimizer else None
         return self.left_out(optimizer=optimizer) if state is None else state.lacks(self.state_variables())
 
     def saved_state(self, *, assets: bool) -> SavedState | None:
-        """Return what stock saving would write of a built model; None if this Keras does not show it.
+        """Return what stock Keras would save for a built model; None if this Keras does not expose it.
 
         Args:
             assets: Whether to include the asset files.
@@ -168,7 +168,7 @@ class Keras3Model(ModelAdapter):
             return recorded(_save_state, self.model, Weights(), Assets if assets else None, variables_of, _PLAIN_LOADS)
 
     def serialized(self) -> tuple[bytes, bytes] | None:
-        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if this Keras does not show them."""
+        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if Keras does not expose them."""
         try:
             from keras.src.saving.saving_lib import _serialize_model_as_json
         except ImportError:
@@ -221,39 +221,39 @@ class Keras3Model(ModelAdapter):
             save_weights_to_hdf5_group(file, self.model)
 
     def spans_processes(self) -> bool:
-        """Return True if ``keras.distribution`` has laid the variables on devices of several processes."""
+        """Return True if ``keras.distribution`` has placed the variables on devices of several processes."""
         return self.backend() == "jax" and span_processes(map(self.tensor_of, self.weights()))
 
     def undistributed(self) -> contextlib.AbstractContextManager[None]:
-        """Have Keras lay out no variable over processes in the block, which one process alone goes through.
+        """Keep Keras from distributing variables over processes in the block, which only one process runs.
 
-        To find out which attributes to save, it makes an optimizer; its variables would wait for those of the others.
+        To find out which attributes to save, Keras creates an optimizer, whose variables would wait for the others'.
         """
         return undistributed() if self.spans_processes() else contextlib.nullcontext()
 
     def values_here(self, variable: Any) -> list[npt.NDArray[Any]]:
-        """Return the value of a variable; of one that is split over processes, the parts that this one is to save."""
+        """Return the value of a variable or, if it is split over processes, the parts that this process has to save."""
         tensor = self.tensor_of(variable)
         return (
             [np.asarray(part.tensor) for part in own_parts(tensor)] if is_split(tensor) else [self.to_numpy(variable)]
         )
 
     def split_variables(self) -> list[Any]:
-        """Return the variables of which other processes hold parts."""
+        """Return the variables that are split over several processes."""
         return [each for each in self.state_variables() if is_split(self.tensor_of(each))]
 
     def obstacles(self) -> list[str]:
-        """Return what is said of a Keras that is too new; the states of all random generators are variables."""
+        """Return a sentence if Keras is too new, else nothing: all random generators keep their state in variables."""
         version, newest = self.version(), ".".join(map(str, NEWEST))
         if release(version) <= NEWEST:
             return []
         return [
-            f"Keras {version} is newer than {newest}, the newest that restarts were tested with, and may keep state "
-            "that lastgood does not know. Try it with lastgood.verify_resume(), or upgrade lastgood."
+            f"Keras {version} is newer than {newest}, the newest release tested for restarts, and may keep state that "
+            "lastgood does not know. Check it with lastgood.verify_resume(), or upgrade lastgood."
         ]
 
     def metric_directions(self) -> dict[str, Mode]:
-        """Return how compiled metrics improve, by their name in the logs, for those that specify it."""
+        """Return the mode of each compiled metric that specifies one, by its name in the logs."""
         return keras3_metrics.directions(self.model)
 
     def log_names(self) -> set[str] | None:

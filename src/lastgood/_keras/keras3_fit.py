@@ -1,6 +1,6 @@
-"""The inside of Keras 3's ``fit``.
+"""The internals of Keras 3's ``fit``.
 
-Its private names stand here, each with a fallback for a version that has moved it. Read from Keras 3.15.1.
+Its private names are used here, each with a fallback for versions that have moved it. They are those of Keras 3.15.1.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _SOURCES = ("py_dataset", "_dataloader", "_dataset", "generator")
 
 
 def around(frame: FrameType | None) -> FitAdapter:
-    """Return the ``fit`` that called the hook with this frame."""
+    """Return the adapter of the ``fit`` that called the hook with this frame."""
     callbacks = None
     for each in frames(frame):
         owner = each.f_locals.get("self")
@@ -41,14 +41,14 @@ class Keras3Fit(FitAdapter):
     """A ``fit`` of Keras 3; ``epochs`` is its iterator over the batches of an epoch."""
 
     def __init__(self, callbacks: Any = None, epochs: Any = None) -> None:
-        """Take what was found, and count iterators from now on."""
+        """Wrap the objects that were found, and begin to count iterators."""
         super().__init__(callbacks, epochs)
         self._made = 0
         if epochs is not None:
             self._count_iterators()
 
     def let_go(self) -> None:
-        """Hold nothing of the ``fit`` any longer, nor have its objects hold themselves."""
+        """Release all references to the ``fit``, and those of its objects to themselves."""
         if self.epochs is not None:
             vars(self.epochs).pop("_get_iterator", None)
             for name in ("get_jax_iterator", "get_torch_dataloader"):
@@ -69,10 +69,10 @@ class Keras3Fit(FitAdapter):
                 model._symbolic_build(data_batch=batch)
 
     def keep_state(self, model: Any) -> None:
-        """Have the model keep what it has now if the data end before another step.
+        """Make the model keep its current state if the data ends before another step.
 
-        On jax, Keras takes the values out of the variables before it asks for a batch. If there is none, it puts back
-        what the step before left, or nothing.
+        On JAX, Keras takes the values out of the variables before it asks for a batch. If there is none, it puts back
+        the result of the previous step, or nothing.
         """
         if keras.backend.backend() != "jax" or not hasattr(model, "_get_jax_state"):
             return
@@ -82,13 +82,13 @@ class Keras3Fit(FitAdapter):
 
     @property
     def kind(self) -> str:
-        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras does not show it."""
+        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras hides it."""
         adapter = getattr(self.epochs, "data_adapter", None)
         return _ADAPTERS.get(type(adapter).__name__, "unknown")
 
     @property
     def source(self) -> Any:
-        """The object that the user passed to ``fit`` for its batches; None for arrays, or if Keras does not show it."""
+        """The object that the user passed to ``fit`` for its batches; None for arrays, or if Keras hides it."""
         adapter = getattr(self.epochs, "data_adapter", None)
         return next((found for name in _SOURCES if (found := getattr(adapter, name, None)) is not None), None)
 
@@ -123,12 +123,12 @@ class Keras3Fit(FitAdapter):
 
     @property
     def passes(self) -> int:
-        """How many epochs Keras has counted; from 3.16 on it shuffles by that, and no longer by NumPy's generator."""
+        """The number of epochs that Keras has counted; since 3.16 it shuffles by that, not by NumPy's generator."""
         counted = getattr(getattr(self.epochs, "data_adapter", None), "_epoch", 0)
         return counted if isinstance(counted, int) else 0
 
     def count_passes(self, count: int) -> None:
-        """Have Keras go on counting epochs from a number."""
+        """Make Keras continue its count of epochs from ``count``."""
         adapter: Any = getattr(self.epochs, "data_adapter", None)
         if isinstance(getattr(adapter, "_epoch", None), int):
             adapter._epoch = count
@@ -148,13 +148,13 @@ class Keras3Fit(FitAdapter):
         return bool(epochs is not None and epochs.steps_per_epoch) and epochs._current_iterator is not None
 
     def make_ahead(self) -> None:
-        """Create the iterator from which the next epoch draws; on torch, that alone takes a random number."""
+        """Create the iterator from which the next epoch draws; on PyTorch, this alone takes a random number."""
         self.epochs._current_iterator = iter(self.epochs._get_iterator())
         self.epochs._steps_seen = 0
 
     @property
     def iterators(self) -> int | None:
-        """How many iterators over the data have been created, started or not, on TensorFlow; None elsewhere."""
+        """The number of iterators over the data created so far, started or not, on TensorFlow; None elsewhere."""
         return self._made if keras.backend.backend() == "tensorflow" else None
 
     def _count_iterators(self) -> None:
@@ -168,9 +168,9 @@ class Keras3Fit(FitAdapter):
         self.epochs._get_iterator = counted
 
     def note_batches(self, note: Callable[[Any], Any]) -> None:
-        """Wrap with ``note`` what each iterator is created from, where training uses every batch drawn from it.
+        """Wrap the source of each iterator with ``note``, if training uses every batch drawn from it.
 
-        On TensorFlow, a ``tf.data`` set draws batches in advance, as many as it chooses.
+        On TensorFlow it does not: a ``tf.data`` dataset draws as many batches in advance as it chooses.
         """
         adapter, backend = self.epochs.data_adapter, keras.backend.backend()
         if backend == "jax":
@@ -181,7 +181,7 @@ class Keras3Fit(FitAdapter):
             adapter.get_torch_dataloader = lambda **options: self._noted_loader(on_torch(**options), note)
 
     def _noted_loader(self, loader: Any, note: Callable[[Any], Any]) -> Any:
-        """Wrap a loader; if Keras has put it around a grain dataset, wrap that dataset, which knows its position."""
+        """Wrap a loader; if Keras built it around a grain dataset, wrap that dataset, which knows its position."""
         inside: Any = getattr(loader, "dataset", None)
         if self.kind != "grain":
             return note(loader)
@@ -189,7 +189,7 @@ class Keras3Fit(FitAdapter):
         return loader
 
     def make_iterators(self, count: int) -> None:
-        """Create as many iterators over a ``tf.data`` set as there were: each advances the seeds of its shuffles."""
+        """Create ``count`` iterators over a ``tf.data`` dataset: each advances the seeds of its shuffles."""
         if keras.backend.backend() == "tensorflow":
             for _ in range(count):
                 iter(self.epochs._get_iterator())
@@ -198,7 +198,7 @@ class Keras3Fit(FitAdapter):
                 iter(self.source)
 
     def skip(self, iterator: Any, count: int) -> Any:
-        """Draw batches that earlier epochs have used, and return the last one.
+        """Draw the batches that earlier epochs used, and return the last one.
 
         Args:
             iterator: The iterator from which ``fit`` draws.
@@ -216,8 +216,8 @@ class Keras3Fit(FitAdapter):
     def dispatch_in_turn(self) -> bool:
         """Make Keras call batch hooks in the training thread; return False if that cannot be ensured.
 
-        Keras decides whether hooks are asynchronous by the list that ``fit`` got. A single callback without a list does
-        not count, and its batch-end hooks then run in a pool of threads, on a state that training is changing.
+        Keras decides by the list passed to ``fit`` whether hooks are asynchronous. It ignores a single callback that is
+        not in a list, so its batch-end hooks would run in a pool of threads while training changes the state.
         """
         if self.callbacks is None:
             return True  # hooks called by hand run in the caller's thread
@@ -227,12 +227,12 @@ class Keras3Fit(FitAdapter):
         return True
 
     def before_steps(self, model: Any, call: Callable[[], None]) -> None:
-        """Call something before each training step, until :meth:`unwatch`."""
+        """Call ``call`` before each training step until :meth:`unwatch`."""
         if self._watch is not None:
             self._watch.before(model, "train_function", call)
 
     def _watch_steps(self, watch: Watch, model: Any, epochs: Any, step: str) -> None:
-        """Watch the block around an epoch's steps; on torch, where there is none, all that is called for a step."""
+        """Watch the block around an epoch's steps; on PyTorch, which has none, every function called for a step."""
         if epochs is None:
             return
         watch.context(epochs, "catch_stop_iteration")
@@ -248,18 +248,18 @@ class Keras3Fit(FitAdapter):
         return getattr(model, "_eval_epoch_iterator", None)
 
     def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
-        """Make ``fit`` begin with an epoch, counted from 0.
+        """Make ``fit`` start at an epoch, counted from 0.
 
-        Return a function that undoes it, since Keras never would.
+        Return a function that undoes this, since Keras itself never does.
 
         Raises:
-            RestoreError: This Keras cannot.
+            RestoreError: This Keras does not support it.
         """
         before = getattr(model, "_initial_epoch", None)
         if not hasattr(model, "_initial_epoch"):
             raise RestoreError(
-                f"fit() of this Keras, {keras.version()}, cannot be told to begin behind its first epoch. Upgrade "
-                f"lastgood, use the Keras that it was tested with, or call lastgood.restore(model, ...) and "
+                f"lastgood cannot make fit() of Keras {keras.version()} start after its first epoch. Upgrade lastgood, "
+                f"use a Keras version that it was tested with, or call lastgood.restore(model, ...) and "
                 f"fit(initial_epoch={epoch})."
             )
 
@@ -272,7 +272,7 @@ class Keras3Fit(FitAdapter):
 
 @contextlib.contextmanager
 def _leaving_alone(optimizer: Any) -> Iterator[None]:
-    """Have Keras not build an optimizer in the block: a model with several may never use this one."""
+    """Keep Keras from building an optimizer in the block: a model with several may never use this one."""
     built = getattr(optimizer, "built", True)
     if built:
         yield

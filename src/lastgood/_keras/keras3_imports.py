@@ -1,4 +1,4 @@
-"""What stock Keras 3 imports and has no use for. Read from Keras 3.15.1."""
+"""Imports that stock Keras 3 makes but does not need. The names are those of Keras 3.15.1."""
 
 import sys
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from typing import Any
 
 @contextmanager
 def without_tensorflow() -> Iterator[None]:
-    """Have Keras not import TensorFlow in the block: to find out whether what it serializes is an object of it.
+    """Keep Keras from importing TensorFlow in the block only to check whether an object belongs to it.
 
-    Where nobody has imported TensorFlow, nothing is. The import took 469 MB and seconds of the first save on torch.
+    None does if TensorFlow is not imported yet. The import took 469 MB and seconds of the first save on PyTorch.
     """
     try:
         from keras.src.saving import serialization_lib
@@ -19,7 +19,7 @@ def without_tensorflow() -> Iterator[None]:
         return
     keras_own = getattr(serialization_lib, "tf", None)
     if not hasattr(type(keras_own), "available") or isinstance(keras_own, _OnceImported):
-        yield  # there is no such name, or another thread has seen to it
+        yield  # there is no such name, or another thread has replaced it
         return
     serialization_lib.tf = _OnceImported(keras_own)
     try:
@@ -29,7 +29,7 @@ def without_tensorflow() -> Iterator[None]:
 
 
 class _OnceImported:
-    """Keras's own name for TensorFlow, which is there as soon as somebody else has imported it."""
+    """A stand-in for Keras's lazy TensorFlow, available only after other code has imported TensorFlow."""
 
     def __init__(self, keras_own: Any) -> None:
         self._keras_own = keras_own

@@ -1,4 +1,4 @@
-"""What the objects in a model of Keras 3 are, on each backend: where variables may be held, and what is one."""
+"""The kinds of objects in a Keras 3 model on each backend: those that may hold variables, and variables."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import keras
 
 from .reach import BackendVariable, Kinds
 
-# Graphs of operations, a training step's state on jax, numbers by variable: all that they hold is reached otherwise.
-# And what `compile` was given to measure, whose variables are the metrics'.
+# Graphs of operations, a training step's state on JAX, indices of variables: other attributes lead to their contents.
+# Also the losses and metrics passed to `compile`, whose variables belong to the metrics.
 _SKIPPED = {
     "_compile_loss",
     "_compile_metrics",
@@ -19,7 +19,7 @@ _SKIPPED = {
     "_operations_by_depth",
     "_trainable_variables_indices",
 }
-# Of what each layer has, these lead to variables.
+# Of the attributes that every layer has, these lead to variables.
 _LEADING = {"_buffers", "_layers", "_metrics", "_modules", "_non_trainable_variables", "_parameters"}
 _LEADING |= {"_seed_generators", "_trainable_variables"}
 

@@ -1,6 +1,6 @@
 """The metrics that a Keras 3 model was compiled with, by their names in the logs.
 
-Their lists are private names of Keras, each with a fallback. Read from Keras 3.15.1.
+Keras keeps them under private names, each used with a fallback. The names are those of Keras 3.15.1.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from .._policies.monitor import Mode
 
 
 def directions(model: Any) -> dict[str, Mode]:
-    """Return how compiled metrics improve, by their name in the logs, for those that specify it."""
+    """Return the mode of each compiled metric that specifies one, by its name in the logs."""
     ways: Mapping[Any, Mode] = {"up": "max", "down": "min"}
     found = _compiled_metrics(model) or ()
     return {name: ways[way] for name, metric in found if (way := getattr(metric, "_direction", None)) in ways}
@@ -38,7 +38,7 @@ def log_names(model: Any) -> set[str] | None:
 
 
 def _compiled_metrics(model: Any) -> list[tuple[str, Any]] | None:
-    """Return what ``compile(metrics=...)`` got, as (name in the logs, metric); None if Keras does not show it."""
+    """Return the metrics passed to ``compile`` as (name in the logs, metric); None if Keras does not expose them."""
     compiled = getattr(model, "_compile_metrics", None)
     if compiled is None:
         return []
@@ -57,12 +57,12 @@ def _compiled_metrics(model: Any) -> list[tuple[str, Any]] | None:
 
 
 def _outputs(model: Any) -> Sequence[str]:
-    """Return the names of the model's outputs; none if it does not know them."""
+    """Return the names of the model's outputs; an empty sequence if it does not know them."""
     return getattr(model, "output_names", None) or ()
 
 
 def _named(lists: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Name metrics as the logs do: preceded by the name of the output; a repeated name gets a number."""
+    """Name metrics as the logs do: prefixed with the name of the output; a repeated name gets a number."""
     seen: dict[str, int] = {}
     for entry in lists:
         for metric in entry.metrics:

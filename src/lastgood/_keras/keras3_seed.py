@@ -1,6 +1,6 @@
-"""The generator from which ``keras.random`` of Keras 3 draws where the caller passes no seed.
+"""The generator from which ``keras.random`` of Keras 3 draws if you pass no seed.
 
-Its names are private, each with a fallback. Read from Keras 3.15.1.
+Its names are private; each is used with a fallback. They are those of Keras 3.15.1.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whole models of Keras 3. Read from Keras 3.15.1."""
+"""Loading of whole models of Keras 3. The private names are those of Keras 3.15.1."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from .whole_model import ModelLoader
 
 
 class Keras3Loader(ModelLoader):
-    """``keras.saving.load_model``."""
+    """The loader that works as ``keras.saving.load_model``."""
 
     generation = "keras"
 
     def whole(self, path: str) -> Any:
-        """Return the model in a file or directory, all of it by stock Keras."""
+        """Load the model from a file or directory with stock Keras alone."""
         return keras.saving.load_model(path, *self._arguments())
 
     def from_config(self, config: bytes) -> Any:
-        """Return the model of a ``config.json`` with the values that variables begin with; None if Keras hides how."""
+        """Return the model of a ``config.json`` with initial values; None if Keras does not expose how."""
         try:
             from keras.src.saving.saving_lib import _model_from_config
         except ImportError:
@@ -25,7 +25,7 @@ class Keras3Loader(ModelLoader):
         return _model_from_config(config, *self._arguments())
 
     def completed(self, model: Any, path: str) -> Any:
-        """Return a model of :meth:`from_config` with all else that is in its archive, by stock Keras."""
+        """Load the rest of an archive into a model of :meth:`from_config` with stock Keras; return the model."""
         try:
             from keras.src.saving.saving_lib import load_model
         except ImportError:

@@ -1,7 +1,7 @@
-"""Names that Keras gave, and names that the user chose.
+"""Automatic names, which Keras generates, and names that the user chose.
 
-Keras numbers what the user does not name, and counts through the process: the first dense layer is ``dense``, and in a
-model that is built once more in the same process it is ``dense_1``. Such numbers say nothing but the order.
+Keras numbers the objects that the user does not name, and counts through the process: the first dense layer is
+``dense``; if the model is built again in the same process, it is ``dense_1``. Such numbers give only the order.
 """
 
 import re
@@ -9,28 +9,28 @@ from collections.abc import Collection, Iterable
 
 
 def automatic_base(name: str, cls: str) -> str | None:
-    """Return the name that Keras gives to an object of a class, without its number; None if ``name`` is the user's."""
+    """Return the automatic name of an object of class ``cls``, without its number; None if the user chose ``name``."""
     base = re.sub(r"_\d+$", "", name)
     return base if base.replace("_", "").lower() == cls.replace("_", "").lower() else None
 
 
 class AutomaticNames:
-    """The names in a model that Keras gave, and how to find the like of each in another model."""
+    """The automatic names in a model, and how to match them with those in another model."""
 
     def __init__(self, bases: Collection[str]) -> None:
-        """Take the names, without their numbers; at least one."""
+        """Take the names, at least one, without their numbers."""
         names = "|".join(sorted(map(re.escape, bases), key=len, reverse=True))
         self._part = re.compile(rf"({names})(?:_(\d+))?")
         self._within = re.compile(rf"(?<![a-zA-Z0-9])({names})_\d+(?![a-zA-Z0-9])")
 
     def are_alike(self, one: str, other: str) -> bool:
-        """Return True if two names differ in nothing but the numbers of automatic names in them."""
+        """Return True if two names differ at most in the numbers of automatic names in them."""
         return one == other or self._within.sub(r"\1", one) == self._within.sub(r"\1", other)
 
     def pair(self, some: Iterable[str], others: Iterable[str]) -> dict[str, str]:
-        """Return, for each of some paths, that of the others which stands for the same; without it, it is left out.
+        """Map each path to its match among ``others``; omit those without a match.
 
-        Paths that differ in nothing but the numbers of automatic names go in order.
+        Paths that differ only in the numbers of automatic names are matched in order.
         """
         mine, theirs = self._grouped(some), self._grouped(others)
         pairs: dict[str, str] = {}
@@ -39,7 +39,7 @@ class AutomaticNames:
         return pairs
 
     def _grouped(self, paths: Iterable[str]) -> dict[str, list[str]]:
-        """Return the paths by what they are without numbers, each list in the order of the numbers."""
+        """Group the paths by their form without numbers, each group in the order of the numbers."""
         keyed: dict[str, list[tuple[list[int], str]]] = {}
         for path in paths:
             found = [(part, self._part.fullmatch(part)) for part in path.split("/")]

@@ -1,9 +1,9 @@
-"""Which callbacks may look at what a save has written: those with code of somebody else's in a hook."""
+"""Callbacks that may read the files that a save writes: those with a hook that no known package defines."""
 
 from collections.abc import Iterable
 from typing import Any
 
-# Callbacks of these packages open no file of a checkpoint callback: Keras's own, and the loggers and tuners in use.
+# Callbacks of these packages, Keras and common loggers and tuners, do not open the files of a checkpoint callback.
 _INCURIOUS = frozenset(
     {
         "keras",
@@ -22,14 +22,14 @@ _INCURIOUS = frozenset(
         "wandb",
     }
 )
-# Keras's own hook for a batch calls the one that it was called before.
+# Keras's own hook for a batch calls the hook of the older name.
 _OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
 def onlooker(members: Iterable[Any], hook: str) -> Any:
-    """Return the first callback that may look at a file in a hook; None if none does.
+    """Return the first callback that may read a file in a hook; None if there is none.
 
-    One that says ``async_safe = True`` may run beside training, and so does not count on what is there.
+    A callback with ``async_safe = True`` may run in parallel with training, so it does not rely on the file.
 
     Args:
         members: The callbacks.
@@ -39,7 +39,7 @@ def onlooker(members: Iterable[Any], hook: str) -> Any:
 
 
 def has_code(member: Any, name: str) -> bool:
-    """Return True if a callback's method, or the function in its place, is of none of the packages known here."""
+    """Return True if a callback's method, or a function in its place, comes from none of the known packages."""
     found = (package_of(member, each) for each in (name, _OLDER_NAMES.get(name)) if each)
     return any(package is not None and package not in _INCURIOUS for package in found)
 
@@ -47,9 +47,9 @@ def has_code(member: Any, name: str) -> bool:
 def package_of(owner: Any, name: str) -> str | None:
     """Return the package that an object's method is defined in; None if it has no such method.
 
-    A function may have been put in the method's place on the object itself.
+    A function set on the object itself may replace the method.
     """
     own = vars(owner).get(name) if hasattr(owner, "__dict__") else None
     found = own if own is not None else getattr(type(owner), name, None)
-    found = getattr(found, "fget", found)  # of our own hook for batches, which is computed
+    found = getattr(found, "fget", found)  # lastgood's hook for batches is a property
     return None if found is None else str(getattr(found, "__module__", "")).partition(".")[0]

@@ -1,9 +1,9 @@
-"""What a model's attributes lead to: optimizers, and variables in no list of Keras.
+"""Optimizers and unlisted variables that can be reached through a model's attributes.
 
-Keras lists the variables that a layer creates while it is built, and the optimizer that ``compile`` was given. A model
-may hold more that training changes: further optimizers, the states of recurrent layers, variables and buffers of the
-backend's own. They are looked for rather than listed, in the attributes of layers, optimizers and metrics, of the
-objects of the user's own classes, and in the lists and dictionaries among them.
+Keras lists the variables that a layer creates while it is built, and the optimizer passed to ``compile``. Training may
+change more: additional optimizers, the states of recurrent layers, variables and buffers of the backend. This module
+searches for them in the attributes of layers, optimizers, metrics and objects of the user's own classes, and in the
+lists and dictionaries among those attributes.
 """
 
 import operator
@@ -16,20 +16,20 @@ from typing import Any
 
 from .names import automatic_base
 
-_LONGEST = 100_000  # of a list that is looked through: what is longer holds data
+_LONGEST = 100_000  # entries searched in a list: longer lists hold data
 _CONTAINERS = (dict, list, tuple)
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """How a generation of Keras, and its backend, tell what an object is.
+    """The rules by which objects of a generation of Keras and its backend are classified.
 
     Attributes:
         holders: The classes of Keras and of the backend whose objects may hold variables.
         optimizers: The classes of optimizers.
-        skipped: Attributes that lead to nothing but what others lead to, or that change with each batch.
-        leaf: Returns the variable that an object is, given the attribute that leads to what holds it, what that is,
-            the key, and the object; None if it is none.
+        skipped: Attributes that lead only to objects that others lead to, or that change with each batch.
+        leaf: Takes the attribute that leads to an object's holder, the holder, the object's key there, and the object;
+            returns the variable, or None if the object is not one.
     """
 
     holders: tuple[type, ...]
@@ -39,19 +39,19 @@ class Kinds:
 
 
 class BackendVariable:
-    """A variable or a buffer of the backend's own, in the words of Keras's variables.
+    """A variable or buffer of the backend, with the interface of Keras's variables.
 
     Attributes:
-        path: Its name in what holds it.
+        path: Its name in its holder.
     """
 
     def __init__(self, holder: Any, key: Any, assign: Callable[[Any, Any], None]) -> None:
-        """Take its place: what holds it may put another tensor there.
+        """Note its place, not its tensor, which the holder may replace.
 
         Args:
-            holder: What holds it.
-            key: The key there.
-            assign: Gives a tensor new values.
+            holder: The dictionary or list that holds it.
+            key: Its key there.
+            assign: Assigns new values to a tensor.
         """
         self.path = str(key)
         self._holder = holder
@@ -73,23 +73,23 @@ class BackendVariable:
         return self._value.dtype
 
     def assign(self, value: Any) -> None:
-        """Give it new values."""
+        """Assign new values."""
         self._assign(self._value, value)
 
     def is_at(self, other: Any) -> bool:
-        """Return True if another one has the same place."""
+        """Return True if ``other`` has the same place."""
         return isinstance(other, BackendVariable) and other._holder is self._holder and other._key == self._key
 
 
 @dataclass(frozen=True)
 class _Place:
-    """An object, and how it was come to.
+    """An object, and the path to it.
 
     Attributes:
         what: The object.
-        key: Its attribute, key or index in what holds it.
-        before: The place of what holds it; None for the model.
-        watched: Whether it may get more after its variables were made, as objects of the user's own classes may.
+        key: Its attribute, key or index in its holder.
+        before: The place of its holder; None for the model.
+        watched: Whether it may gain more after its variables are created, as objects of the user's own classes may.
     """
 
     what: Any
@@ -108,7 +108,7 @@ class _Place:
 
 @dataclass
 class _Watch:
-    """What has to be as it was, for nothing new to be within reach."""
+    """The contents that stay the same as long as nothing new can be reached."""
 
     holders: list[Any] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -124,22 +124,22 @@ class _Watch:
 
 
 class Reach:
-    """What could be reached from a model when it was looked through.
+    """The optimizers and variables that could be reached from a model when it was searched.
 
     Attributes:
-        optimizers: The optimizers, by the attributes that lead to them, such as ``"optimizer"`` or ``"nets/0/opt"``.
-        variables: The variables that were not known, by the attributes that lead to them.
-        names: The names that Keras gave to what the user did not name, without the numbers after them.
+        optimizers: The optimizers, by attribute path, such as ``"optimizer"`` or ``"nets/0/opt"``.
+        variables: The variables that were not known, by attribute path.
+        names: The automatic names of Keras's objects, without their numbers.
     """
 
     def __init__(self, model: Any, kinds: Kinds, known: Iterable[Any], before: "Reach | None" = None) -> None:
-        """Look through a model.
+        """Search a model.
 
         Args:
             model: The model.
-            kinds: Tells what the objects are.
+            kinds: The rules that classify the objects.
             known: The variables that need not be found.
-            before: What could be reached before.
+            before: The result of the previous search.
         """
         self.optimizers: dict[str, Any] = {}
         self.variables: dict[str, Any] = {}
@@ -151,7 +151,7 @@ class Reach:
         for variable in known:
             self._see(variable)
         self._watch = _Watch()
-        late: list[_Place] = []  # optimizers, which refer to the variables of others
+        late: list[_Place] = []  # optimizers, which refer to variables of other objects
         self._look_through(_Place(model), late)
         while late:
             place = late.pop(0)
@@ -164,7 +164,7 @@ class Reach:
 
     @property
     def is_current(self) -> bool:
-        """Whether nothing new has come within reach since."""
+        """Whether nothing new has become reachable since."""
         return self._watch.is_unchanged()
 
     def _look_through(self, start: _Place, late: list[_Place]) -> None:
@@ -191,7 +191,7 @@ class Reach:
             waiting.extend(reversed(found))
 
     def _entries(self, holder: Any, contents: Any) -> Iterable[tuple[Any, Any]]:
-        """Return what a holder has by key; attributes in an order that does not depend on when they were set."""
+        """Return a holder's contents by key; attributes in an order that does not depend on when they were set."""
         if not isinstance(contents, dict):
             return enumerate(contents[:_LONGEST])
         if contents is holder:
@@ -200,7 +200,7 @@ class Reach:
         return [(name, contents[name]) for name in names]
 
     def _child(self, place: _Place, contents: Any, key: Any, each: Any) -> _Place | None:
-        """Return the place of an object that is looked through, or that is a variable; None for any other."""
+        """Return the place of an object to search, or of a variable; None for any other object."""
         if self._kinds.leaf(place.key, contents, key, each) is not None:
             return _Place(each, key, place)
         if isinstance(each, _CONTAINERS):
@@ -210,7 +210,7 @@ class Reach:
         return _Place(each, key, place, watched=_is_own(_class_of(each), self._root))
 
     def _take(self, contents: Any, child: _Place) -> bool:
-        """Note a variable; return False for what is none."""
+        """Note a variable; return False if the object is not one."""
         variable = self._kinds.leaf(child.before.key if child.before else "", contents, child.key, child.what)
         if variable is None:
             return False
@@ -222,7 +222,7 @@ class Reach:
         return True
 
     def _see(self, variable: Any) -> None:
-        """Pass over a variable of Keras, and the backend's variable inside of it, from now on."""
+        """Skip a Keras variable, and the backend's variable inside it, from now on."""
         self._seen.add(id(variable))
         self._seen.add(id(getattr(variable, "_value", None)))
 
@@ -244,11 +244,11 @@ def _is_holder(cls: Any, holders: Sequence[type], root: str) -> bool:
 
 @cache
 def _is_own(cls: Any, root: str) -> bool:
-    """Tell whether a class is the user's own, rather than one of a package that is installed.
+    """Return True if a class is the user's own, not one of an installed package.
 
     Args:
         cls: The class.
-        root: The package of the model's class, which may be installed and the user's own.
+        root: The package of the model's class; its classes are the user's own even if it is installed.
     """
     package = cls.__module__.partition(".")[0]
     if not cls.__dictoffset__ or issubclass(cls, type) or package in _FOREIGN:

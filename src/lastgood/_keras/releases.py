@@ -1,4 +1,4 @@
-"""Releases of Keras: what may move from one to the next is what this room knows of its inside."""
+"""Releases of Keras: the internals that this package uses may change from one to the next."""
 
 import re
 
@@ -7,6 +7,6 @@ NEWEST = (3, 16)
 
 
 def release(version: str) -> tuple[int, ...]:
-    """Return the release that a version is of: ``(3, 15)`` of ``"3.15.1"``; nothing of what is no version."""
+    """Return the release of a version: ``(3, 15)`` for ``"3.15.1"``; an empty tuple if it is not a version."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return tuple(map(int, found.groups())) if found else ()

@@ -1,4 +1,4 @@
-"""The state of a model of Keras 3 as the tree that its ``load_weights`` takes from an Orbax directory."""
+"""The state of a Keras 3 model as the tree that ``load_weights`` reads from an Orbax directory."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from .adapter import ModelAdapter
 def state_tree(adapter: ModelAdapter, value_of: Callable[[Any], Any]) -> dict[str, Any]:
     """Return weights and optimizer state as nested dictionaries.
 
-    The variables' paths are its keys, so no two paths may be the same.
+    The keys are the variables' paths, so no two paths may be the same.
 
     Args:
         adapter: The model.
-        value_of: Returns what stands for a variable in the tree.
+        value_of: Returns the object that represents a variable in the tree.
     """
     return {kind: _nested(variables, value_of) for kind, variables in _by_kind(adapter).items()}
 

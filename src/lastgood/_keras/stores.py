@@ -1,8 +1,8 @@
 """The stores into which stock Keras saves a model, and stand-ins that record what it would save.
 
 Both generations of Keras save in the same way: a function walks over the model and passes each layer, optimizer and
-metric a group of a store of weights and a directory of a store of assets. Its name, and those of the stores, are
-private; ``keras3`` and ``tf_keras2`` look them up.
+metric a group of a store of weights and a directory of a store of assets. The names of this function and of the stores
+are private; ``keras3`` and ``tf_keras2`` look them up.
 """
 
 import io
@@ -17,22 +17,22 @@ from .._storage.scratch import scratch_directory
 from .adapter import SavedArray, SavedState
 
 Walk = Callable[[Any, Any, Any, str, set[int]], None]
-"""Keras's function: takes the model, both stores (None skips one), the path of the group, and what it has visited."""
+"""Keras's function: takes the model, both stores (None skips one), the path of the group, and the visited objects."""
 
 VariablesOf = Mapping[type, Callable[[Any], Iterable[Any]]]
 """For classes whose objects would save copies of their variables: a function that returns those variables."""
 
 
 class RecordingStore:
-    """Stands in for the store of weights; records what would be written.
+    """A stand-in for the store of weights that records what would be written.
 
     Attributes:
         groups: Attributes of each group, by path.
-        arrays: The arrays, in the order in which they came.
+        arrays: The arrays, in the order in which they were saved.
     """
 
     def __init__(self, *, keeps_empty_groups: bool = False) -> None:
-        """Record nothing yet.
+        """Create an empty store.
 
         Args:
             keeps_empty_groups: Whether the file also has groups without arrays and attributes.
@@ -58,7 +58,7 @@ class RecordingStore:
 
 
 class AssetStore:
-    """Stands in for the store of assets; gives each object a directory."""
+    """A stand-in for the store of assets that gives each object a directory."""
 
     def __init__(self, directory: Path) -> None:
         """Keep the assets below ``directory``."""
@@ -87,9 +87,9 @@ def recorded(
     variables_of: VariablesOf,
     plain_loads: Collection[Any],
 ) -> SavedState | None:
-    """Return what ``walk`` would save of a model; None if a layer asks the store for more than it can do.
+    """Return what ``walk`` would save for a model; None if a layer needs more than the stand-ins support.
 
-    Stock saving then either knows how, or reports why not.
+    Stock saving then either succeeds or reports why not.
 
     Args:
         walk: Keras's own function.
@@ -97,7 +97,7 @@ def recorded(
         store: Records the arrays.
         assets_class: The class of the store of assets; None leaves the assets out.
         variables_of: The classes whose objects are to save their variables instead of copies.
-        plain_loads: The methods ``load_own_variables`` that give variables the arrays of the file and do nothing else.
+        plain_loads: The ``load_own_variables`` methods that only assign the arrays of the file to variables.
     """
     seen: list[Any] = []
     with scratch_directory() as directory:
@@ -112,29 +112,29 @@ def recorded(
 
 
 def _loads_plainly(saved: Any, plain_loads: Collection[Any]) -> bool:
-    """Return True if loading an object gives its variables the arrays of the file and does nothing else."""
+    """Return True if loading an object only assigns the arrays of the file to its variables."""
     method = getattr(type(saved), "load_own_variables", None)
-    # Those of GPTQ and AWQ note that they were calibrated.
+    # Layers quantized with GPTQ or AWQ also note that they are calibrated.
     calibrated = getattr(saved, "quantization_mode", None) in ("gptq", "awq")
     return method is None or (method in plain_loads and not calibrated)
 
 
 def _without_copies(walk: Walk, variables_of: VariablesOf, seen: list[Any]) -> Walk:
-    """Return ``walk`` for one use, in which objects of the classes pass their variables to the store instead of copies.
+    """Return a ``walk`` for one use, in which objects of the classes store their variables instead of copies.
 
-    The function is Keras's own, with a namespace of its own: it finds itself there under a wrapper that puts a stand-in
-    in the place of each such object. The classes stay as they are, since other threads may be saving too.
+    It is Keras's function with a copy of its namespace. There, its name refers to a wrapper that replaces each such
+    object with a stand-in. The classes are not changed, since other threads may be saving at the same time.
 
     Args:
-        walk: Keras's own function; returned as it is, and copies, if it is not a plain function of its module.
+        walk: Keras's own function; returned unchanged, so that it copies, if it is not a plain function of its module.
         variables_of: For each class, the variables of its objects.
-        seen: Gets the objects that it comes to.
+        seen: Receives the visited objects.
     """
     if not isinstance(walk, FunctionType) or walk.__globals__.get(walk.__name__) is not walk:
         return walk
     namespace = _own_namespace(walk)
     own = namespace[walk.__name__]
-    stand_ins: dict[int, Any] = {}  # one for each object: the walk knows by identity what it has visited
+    stand_ins: dict[int, Any] = {}  # one for each object: the walk knows visited objects by identity
 
     def save(saved: Any, *others: Any, **named: Any) -> None:
         seen.append(saved)
@@ -146,14 +146,14 @@ def _without_copies(walk: Walk, variables_of: VariablesOf, seen: list[Any]) -> W
 
 
 def with_names(function: FunctionType, **names: Any) -> Callable[..., Any]:
-    """Return a function of Keras that finds others under some of its module's names; the module stays as it is."""
+    """Return a copy of a Keras function that uses other objects for some global names; its module is not changed."""
     namespace = _own_namespace(function)
     namespace.update(names)
     return _in_namespace(function, namespace)
 
 
 def _own_namespace(function: FunctionType) -> dict[str, Any]:
-    """Return a copy of a function's namespace, in which all functions of its module look up names in the copy."""
+    """Return a copy of a function's namespace in which all functions of its module look up names in that copy."""
     namespace = dict(function.__globals__)
     for name, value in function.__globals__.items():
         if isinstance(value, FunctionType) and value.__globals__ is function.__globals__:
@@ -162,14 +162,14 @@ def _own_namespace(function: FunctionType) -> dict[str, Any]:
 
 
 def _in_namespace(function: FunctionType, namespace: dict[str, Any]) -> FunctionType:
-    """Return a function that does the same and looks up global names in ``namespace``."""
+    """Return a copy of a function that looks up global names in ``namespace``."""
     made = FunctionType(function.__code__, namespace, function.__name__, function.__defaults__, function.__closure__)
     made.__kwdefaults__ = function.__kwdefaults__
     return made
 
 
 def _stand_in(saved: Any, variables_of: VariablesOf) -> Any:
-    """Return a stand-in for an object that would save copies; the object itself if it saves in a way of its own."""
+    """Return a stand-in for an object that would save copies; the object itself if it overrides saving."""
     for cls, variables in variables_of.items():
         method = getattr(saved, "save_own_variables", None) if isinstance(saved, cls) else None
         if method is not None and getattr(method, "__func__", None) is getattr(cls, "save_own_variables", None):
@@ -178,7 +178,7 @@ def _stand_in(saved: Any, variables_of: VariablesOf) -> Any:
 
 
 class _StandIn:
-    """Stands in for an object while it is saved: all is the object's own but what it passes to the store."""
+    """A stand-in for an object while it is saved, which differs only in what it passes to the store."""
 
     def __init__(self, saved: Any, variables: Callable[[Any], Iterable[Any]]) -> None:
         self.__saved = saved

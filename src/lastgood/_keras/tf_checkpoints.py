@@ -1,6 +1,6 @@
 """TensorFlow's own checkpoints, for models of tf_keras 2.
 
-The private names of TensorFlow stand here, with a fallback for a version that has moved them. Read from
+The private names of TensorFlow are used here, with a fallback for versions that have moved them. They are those of
 TensorFlow 2.21.
 """
 
@@ -18,13 +18,13 @@ from .tf_keras2 import TFKeras2Model
 
 
 class CopiedCheckpoint:
-    """A checkpoint that is written from copies of a model's variables; each save uses the same copies again."""
+    """A checkpoint that is written from copies of a model's variables; all saves use the same copies."""
 
     def __init__(self, adapter: TFKeras2Model) -> None:
-        """Find what has to be copied.
+        """Find the objects to copy.
 
         Raises:
-            NotImplementedError: This TensorFlow, a distributed model, or an object in the model supports no copies.
+            NotImplementedError: This TensorFlow, the model's strategy, or an object in the model supports no copies.
         """
         try:
             from tensorflow.python.checkpoint.async_checkpoint_helper import _get_all_trackables
@@ -83,9 +83,9 @@ def merge_checkpoints(directory: Path, name: str, others: Sequence[str], path: P
 
 
 def latest_state(name: str) -> bytes:
-    """Return a file ``checkpoint`` for which ``tf.train.latest_checkpoint`` of its directory returns ``name`` there."""
+    """Return a ``checkpoint`` file for which ``tf.train.latest_checkpoint`` returns ``name`` in its directory."""
     generate = tf.compat.v1.train.generate_checkpoint_state_proto
-    # Any absolute directory: only for a relative one is the name rewritten.
+    # Any absolute directory: TensorFlow rewrites the name only for a relative one.
     state = generate(save_dir=os.sep, model_checkpoint_path=name, all_model_checkpoint_paths=[name])
     text: str = text_format.MessageToString(state)
     return text.encode()

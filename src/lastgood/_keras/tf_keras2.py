@@ -1,7 +1,8 @@
 """Models of tf_keras 2.
 
-Every private name of tf_keras that saving needs stands here, with a fallback for a version that has moved it. Read from
-tf_keras 2.21. The inside of ``fit`` is in ``tf_keras2_fit``, TensorFlow's own checkpoints are in ``tf_checkpoints``.
+Every private name of tf_keras that saving needs is used here, with a fallback for versions that have moved it. The
+names are those of tf_keras 2.21. The internals of ``fit`` are in ``tf_keras2_fit``, TensorFlow's own checkpoints in
+``tf_checkpoints``.
 """
 
 import contextlib
@@ -60,12 +61,12 @@ class TFKeras2Model(ModelAdapter):
 
     @staticmethod
     def dtype_of(variable: Any) -> str:
-        """Return the type of a variable or tensor, by TensorFlow's name for it."""
+        """Return the dtype of a variable or tensor, under TensorFlow's name for it."""
         return str(tf.as_dtype(variable.dtype).name)
 
     @staticmethod
     def tensor_of(variable: Any) -> Any:
-        """Return the variable itself: the copier reads it."""
+        """Return the variable itself, which the copier reads."""
         return variable
 
     @staticmethod
@@ -87,7 +88,7 @@ class TFKeras2Model(ModelAdapter):
         return loss is None or bool(getattr(loss, "built", True))
 
     def has_own_step(self) -> bool:
-        """Return True if the model's class computes a training step by itself."""
+        """Return True if the model's class overrides ``train_step``."""
         return type(self.model).train_step is not tf_keras.Model.train_step
 
     def targets_of(self, optimizer: Any) -> list[Any] | None:
@@ -128,13 +129,13 @@ class TFKeras2Model(ModelAdapter):
         """Return the variables that training changes and stock saving leaves out.
 
         Args:
-            optimizer: Whether the format has room for the optimizer's state.
+            optimizer: Whether the format can store the optimizer's state.
         """
         state = self.saved_state(assets=False) if self.model.built and optimizer else None
         return self.left_out(optimizer=optimizer) if state is None else state.lacks(self.state_variables())
 
     def saved_state(self, *, assets: bool) -> SavedState | None:
-        """Return what stock saving would write of a built model; None if this tf_keras does not show it.
+        """Return what stock tf_keras would save for a built model; None if tf_keras does not expose it.
 
         Args:
             assets: Whether to include the asset files.
@@ -152,7 +153,7 @@ class TFKeras2Model(ModelAdapter):
         return recorded(_save_state, self.model, store, AssetStore if assets else None, variables_of, _PLAIN_LOADS)
 
     def serialized(self) -> tuple[bytes, bytes] | None:
-        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if tf_keras does not show them."""
+        """Return ``config.json`` and ``metadata.json`` of a ``.keras`` file; None if tf_keras hides them."""
         try:
             from tf_keras.src.saving.serialization_lib import ObjectSharingScope, serialize_keras_object
         except ImportError:
@@ -185,33 +186,33 @@ class TFKeras2Model(ModelAdapter):
             save_weights_to_hdf5_group(file, self.model)
 
     def strategy(self) -> Any:
-        """Return the ``tf.distribute`` strategy by which the model is trained."""
+        """Return the ``tf.distribute`` strategy that the model is trained with."""
         return getattr(self.model, "distribute_strategy", None) or tf.distribute.get_strategy()
 
     def is_chief(self) -> bool:
-        """Return True if, of all workers of the strategy, this one's checkpoints become visible."""
+        """Return True if this is the worker of the strategy whose checkpoints become visible."""
         return self.workers() == 1 or bool(self.strategy().extended.should_checkpoint)
 
     def workers(self) -> int:
-        """Return how many processes train this model in step."""
+        """Return the number of processes that train this model synchronously."""
         resolver = getattr(self.strategy(), "cluster_resolver", None)
         jobs = resolver.cluster_spec().as_dict() if resolver is not None else {}
         return sum(len(jobs.get(job, ())) for job in ("chief", "worker")) or 1
 
     def obstacles(self) -> list[str]:
-        """Return a sentence for each property of the model that keeps a restart from being exact."""
+        """Return a sentence for each property of the model that prevents an exact restart."""
         found = []
         generators = [(each, getattr(each, "_random_generator", None)) for each in _layers(self.model)]
         hidden = [layer for layer, each in generators if getattr(each, "_rng_type", None) == "legacy_stateful"]
         if hidden:
             found.append(
-                f"the layer '{hidden[0].name}' draws from the state of an operation, which cannot be saved. Call "
-                "tf_keras.backend.experimental.enable_tf_random_generator() before the model is built."
+                f"the layer '{hidden[0].name}' draws random numbers from an operation whose state cannot be saved. "
+                "Call tf_keras.backend.experimental.enable_tf_random_generator() before you build the model."
             )
         if self.workers() > 1 or self.strategy().num_replicas_in_sync > 1:
             found.append(
-                "each replica has its own averages and its own share of the metrics, of which only their sums or means "
-                "are saved. Weights and optimizer go on exactly where no layer has such averages."
+                "each replica has its own moving averages and its own share of the metrics, but only their sums or "
+                "means are saved. Weights and optimizer continue exactly if no layer has moving averages."
             )
         return found
 
@@ -240,7 +241,7 @@ class TFKeras2Model(ModelAdapter):
 
     @staticmethod
     def plain_logs(logs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the logs with values of NumPy or Python: with a parameter server, they are in another process."""
+        """Return the logs with NumPy or Python values: with a parameter server, they are in another process."""
         try:
             from tf_keras.src.utils.tf_utils import sync_to_numpy_or_python_type
         except ImportError:
@@ -251,7 +252,7 @@ class TFKeras2Model(ModelAdapter):
 
 @contextlib.contextmanager
 def saving_as_archive() -> Iterator[None]:
-    """Have tf_keras read and write configurations as in ``.keras`` archives, in this thread, until the block ends."""
+    """Make tf_keras read and write configurations as in ``.keras`` archives, in this thread, until the block ends."""
     from tf_keras.src.saving import saving_lib
 
     enabled = saving_lib._SAVING_V3_ENABLED
@@ -264,15 +265,15 @@ def saving_as_archive() -> Iterator[None]:
 
 
 def _leaf(attribute: Any, holder: Any, key: Any, each: Any) -> Any:
-    """Return a variable of TensorFlow, of which tf_keras's are; none that holds a text or a resource."""
+    """Return a TensorFlow variable, as tf_keras's are too; None for any other, or one of strings or resources."""
     del attribute, holder, key
     return (
         each if isinstance(each, tf.Variable) and each.dtype.is_numpy_compatible and each.dtype != tf.string else None
     )
 
 
-# Counters of the model itself, of which one is an argument of `compile`; what it was given to measure, whose variables
-# are the metrics'; lists of what layers hold anyway.
+# Counters of the model itself, one of which is an argument of `compile`; the losses and metrics passed to `compile`,
+# whose variables belong to the metrics; lists of objects that layers hold anyway.
 _SKIPPED = {
     "_nodes_by_depth",
     "_predict_counter",
@@ -284,7 +285,7 @@ _SKIPPED = {
     "compiled_loss",
     "compiled_metrics",
 }
-# Of what each layer has, these lead to variables.
+# Of the attributes that every layer has, these lead to variables.
 _LEADING = {"_metrics", "_non_trainable_weights", "_self_tracked_trackables", "_trainable_weights"}
 _KINDS = Kinds(
     (tf.Module, tf.random.Generator),
@@ -295,12 +296,12 @@ _KINDS = Kinds(
 
 
 def _own_weights(layer: Any) -> list[Any]:
-    """Return a layer's weights in the order in which it saves them, without those of its own layers."""
+    """Return a layer's weights in the order in which it saves them, without those of its sublayers."""
     return [*layer._trainable_weights, *layer._non_trainable_weights]
 
 
 def _learning_rates(model: Any) -> list[Any]:
-    """Return the variable of the learning rate: callbacks change it, and the optimizer's own list does not hold it."""
+    """Return the variable of the learning rate: callbacks change it, and the optimizer does not list it."""
     optimizer = getattr(model, "optimizer", None)
     hypers = getattr(optimizer, "_hyper", None) or {}  # of a legacy optimizer
     found = getattr(optimizer, "_learning_rate", None)
@@ -308,7 +309,7 @@ def _learning_rates(model: Any) -> list[Any]:
 
 
 def _generator_states(model: Any) -> Iterator[Any]:
-    """Yield the states of the generators from which layers draw, if they use generators: stock saving has none."""
+    """Yield the states of the random generators that layers use: stock saving omits them."""
     for layer in _layers(model):
         generator = getattr(getattr(layer, "_random_generator", None), "_generator", None)
         state = getattr(generator, "state", None)

@@ -1,6 +1,6 @@
-"""The inside of tf_keras 2's ``fit``.
+"""The internals of tf_keras 2's ``fit``.
 
-Its private names stand here, each with a fallback for a version that has moved it. Read from tf_keras 2.21.
+Its private names are used here, each with a fallback for versions that have moved it. They are those of tf_keras 2.21.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ _COUNTERS = "_maybe_load_initial_counters_from_ckpt"
 
 
 def around(frame: FrameType | None) -> FitAdapter:
-    """Return the ``fit`` that called the hook with this frame."""
+    """Return the adapter of the ``fit`` that called the hook with this frame."""
     callbacks = None
     for each in frames(frame):
         owner = each.f_locals.get("self")
@@ -46,14 +46,14 @@ class TFKeras2Fit(FitAdapter):
     """
 
     def __init__(self, callbacks: Any = None, epochs: Any = None) -> None:
-        """Take what was found, and count iterators from now on."""
+        """Wrap the objects that were found, and begin to count iterators."""
         super().__init__(callbacks, epochs)
         self._data = None
         if epochs is not None:
             self._data = epochs._dataset = _CountedData(epochs._dataset, lambda: self.before_making())
 
     def let_go(self) -> None:
-        """Hold nothing of the ``fit`` any longer."""
+        """Release all references to the ``fit``."""
         super().let_go()
         self._data = None
 
@@ -83,12 +83,12 @@ class TFKeras2Fit(FitAdapter):
 
     @property
     def kind(self) -> str:
-        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras does not show it."""
+        """The kind of data the batches come from, such as ``"arrays"``; ``"unknown"`` if Keras hides it."""
         return _ADAPTERS.get(type(getattr(self.epochs, "_adapter", None)).__name__, "unknown")
 
     @property
     def source(self) -> Any:
-        """The ``tf.data`` set or ``Sequence`` that the user passed to ``fit``; None for anything else."""
+        """The ``tf.data`` dataset or ``Sequence`` that the user passed to ``fit``; None for anything else."""
         adapter = getattr(self.epochs, "_adapter", None)
         return {
             "tf.data": getattr(adapter, "_dataset", None),
@@ -97,7 +97,7 @@ class TFKeras2Fit(FitAdapter):
 
     @property
     def moves_between_epochs(self) -> bool:
-        """Whether the source is a ``Sequence``: a separate thread draws from it, and shuffles."""
+        """Whether the source is a ``Sequence``, from which a separate thread draws, and which it shuffles."""
         return self.kind == "Sequence"
 
     @property
@@ -130,21 +130,21 @@ class TFKeras2Fit(FitAdapter):
         """Return True if the iterator from which an epoch draws was created before its first hook; it always is.
 
         Args:
-            begun: Whether that hook, or the end of the previous epoch, is being called.
+            begun: True if called from that hook, False if called at the end of the previous epoch.
         """
         return begun
 
     @property
     def iterators(self) -> int | None:
-        """How many iterators over the data have been created since training began, started or not."""
+        """The number of iterators over the data created since training began, started or not."""
         return self._data.made if self._data is not None else 0
 
     def go_on_from(self, iterators: int, *, made_ahead: bool) -> None:
-        """Create as many iterators as existed before the first epoch's own: each advances the seeds of its shuffles.
+        """Create the iterators that existed before the first epoch's own: each advances the seeds of its shuffles.
 
         Args:
             iterators: How many had been created.
-            made_ahead: Whether the epoch's own was one of them.
+            made_ahead: Whether the epoch's own iterator was one of them.
         """
         if self._data is None:
             return
@@ -153,7 +153,7 @@ class TFKeras2Fit(FitAdapter):
 
     @property
     def current_iterator(self) -> Any:
-        """The object from which this epoch's batches are drawn; None if Keras does not show it."""
+        """The object from which this epoch's batches are drawn; None if Keras does not expose it."""
         return self._data.latest if self._data is not None else None
 
     def dispatch_in_turn(self) -> bool:
@@ -165,7 +165,7 @@ class TFKeras2Fit(FitAdapter):
         return True
 
     def start_at(self, model: Any, epoch: int) -> Callable[[], None]:
-        """Make ``fit`` begin with an epoch, counted from 0; return a function that undoes it."""
+        """Make ``fit`` start at an epoch, counted from 0; return a function that undoes this."""
         own = vars(model)  # bypasses the model's tracking of its attributes
         own[_COUNTERS] = lambda *_: (epoch, 0)
         return lambda: own.pop(_COUNTERS, None)

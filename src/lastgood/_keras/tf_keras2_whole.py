@@ -1,4 +1,4 @@
-"""Whole models of tf_keras 2. Read from tf_keras 2.21."""
+"""Loading of whole models of tf_keras 2. The private names are those of tf_keras 2.21."""
 
 import json
 from typing import Any
@@ -10,16 +10,16 @@ from .whole_model import ModelLoader
 
 
 class TFKeras2Loader(ModelLoader):
-    """``tf_keras.saving.load_model``."""
+    """The loader that works as ``tf_keras.saving.load_model``."""
 
     generation = "tf_keras"
 
     def whole(self, path: str) -> Any:
-        """Return the model in a file or directory, all of it by stock tf_keras."""
+        """Load the model from a file or directory with stock tf_keras alone."""
         return tf_keras.saving.load_model(path, *self._arguments())
 
     def from_config(self, config: bytes) -> Any:
-        """Return the model of a ``config.json`` with the values that variables begin with; None if it is hidden how."""
+        """Return the model of a ``config.json`` with initial values; None if tf_keras does not expose how."""
         try:
             from tf_keras.src.saving.serialization_lib import ObjectSharingScope, deserialize_keras_object
         except ImportError:
@@ -31,7 +31,7 @@ class TFKeras2Loader(ModelLoader):
             return deserialize_keras_object(found, self.custom_objects, safe_mode=self.safe_mode)
 
     def completed(self, model: Any, path: str) -> Any:
-        """Return a model of :meth:`from_config` with all else that is in its archive, by stock tf_keras."""
+        """Load the rest of an archive into a model of :meth:`from_config` with stock tf_keras; return the model."""
         try:
             from tf_keras.src.saving.saving_lib import load_model
         except ImportError:

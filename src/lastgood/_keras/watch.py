@@ -1,4 +1,4 @@
-"""News of a ``fit`` that its callbacks do not get: it calls no hook when an exception ends it.
+"""Detection of exceptions that end a ``fit``, for which Keras calls no hook.
 
 Methods are wrapped on the objects that belong to one ``fit``, never on a class, and unwrapped when it ends.
 """
@@ -14,13 +14,13 @@ _LOGGER = logging.getLogger("lastgood")
 
 
 class Watch:
-    """Methods that are wrapped while a ``fit`` runs."""
+    """The methods that are wrapped while a ``fit`` runs."""
 
     def __init__(self, left: Callable[[], None]) -> None:
-        """Wrap nothing yet.
+        """Start without wrapped methods.
 
         Args:
-            left: Called when an exception leaves a method that is wrapped, in the thread that this was made in.
+            left: Called when an exception leaves a wrapped method, if it runs in the thread that created this object.
         """
         self._left = left
         self._thread = threading.get_ident()
@@ -31,8 +31,8 @@ class Watch:
 
         Args:
             owner: The object.
-            name: The method's name; what the object does not have is left alone.
-            before: Called before it.
+            name: The method's name; a method that the object lacks is ignored.
+            before: Called before the method.
         """
 
         def wrap(inner: Any) -> Any:
@@ -51,7 +51,7 @@ class Watch:
         self._wrap(owner, name, wrap)
 
     def before(self, owner: Any, name: str, call: Callable[[], None]) -> None:
-        """Call something before each call of a method, whose exceptions do not count: data end by one."""
+        """Call ``call`` before each call of a method; ignore its exceptions, since one marks the end of the data."""
 
         def wrap(inner: Any) -> Any:
             @wraps(inner)
@@ -64,7 +64,7 @@ class Watch:
         self._wrap(owner, name, wrap)
 
     def context(self, owner: Any, name: str) -> None:
-        """Wrap a method that returns a context manager: exceptions that leave the block count."""
+        """Wrap a method that returns a context manager, and report exceptions that leave the block."""
 
         def wrap(inner: Any) -> Any:
             return lambda: _Context(inner(), self._exception_left)
@@ -72,7 +72,7 @@ class Watch:
         self._wrap(owner, name, wrap)
 
     def generator(self, owner: Any, name: str) -> None:
-        """Wrap a method that returns a generator: exceptions that it raises count."""
+        """Wrap a method that returns a generator, and report exceptions that it raises."""
 
         def wrap(inner: Any) -> Any:
             def watched() -> Iterator[Any]:
@@ -93,7 +93,7 @@ class Watch:
         while self._wrapped:
             owner, name, watched, before = self._wrapped.pop()
             if vars(owner).get(name) is not watched:
-                continue  # somebody has put another in its place
+                continue  # other code has replaced it
             if before is None:
                 delattr(owner, name)
             else:
@@ -108,13 +108,13 @@ class Watch:
         self._wrapped.append((owner, name, watched, before))
 
     def _exception_left(self) -> None:
-        """Say so, unless it left a hook that Keras called in a thread of its own: training may go on."""
+        """Report an exception, unless it left a hook in another thread: training may then continue."""
         if threading.get_ident() != self._thread:
             return
         try:
             self._left()
-        except Exception:  # what ends training is the exception that left, and the caller is to see that one
-            _LOGGER.exception("While an exception left fit(), this was raised:")
+        except Exception:  # the caller must see the exception that left fit(), since it ends training
+            _LOGGER.exception("Another exception was raised while an exception was leaving fit():")
 
 
 class _Context:

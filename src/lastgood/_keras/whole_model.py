@@ -1,4 +1,4 @@
-"""A whole model from a file of stock Keras: what its ``load_model`` does, in the parts of which it consists."""
+"""Loading of a whole model from a file of stock Keras: its ``load_model``, split into parts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,13 +11,13 @@ from .adapter import Generation
 
 @dataclass(frozen=True)
 class ModelLoader(ABC):
-    """Stock Keras's ``load_model`` with its arguments; whatever Keras raises is passed on as it is.
+    """Stock Keras's ``load_model`` with its arguments; exceptions from Keras pass through unchanged.
 
     Attributes:
-        generation: The package whose ``load_model`` it is.
-        custom_objects: Classes and functions by the names that configurations have for them.
-        compile: Whether to compile the model as it was.
-        safe_mode: Whether to refuse a configuration that holds code.
+        generation: The package whose ``load_model`` is used.
+        custom_objects: Classes and functions by their names in configurations.
+        compile: Whether to compile the model as it was when saved.
+        safe_mode: Whether to refuse a configuration that contains code.
     """
 
     generation: ClassVar[Generation]
@@ -27,18 +27,18 @@ class ModelLoader(ABC):
 
     @abstractmethod
     def whole(self, path: str) -> Any:
-        """Return the model in a file or directory, all of it by stock Keras."""
+        """Load the model from a file or directory with stock Keras alone."""
 
     @abstractmethod
     def from_config(self, config: bytes) -> Any:
-        """Return the model of a ``config.json`` with the values that variables begin with; None if Keras hides how."""
+        """Return the model of a ``config.json`` with initial values; None if Keras does not expose how."""
 
     @abstractmethod
     def completed(self, model: Any, path: str) -> Any:
-        """Return a model of :meth:`from_config` with all else that is in its archive, by stock Keras."""
+        """Load the rest of an archive into a model of :meth:`from_config` with stock Keras; return the model."""
 
     def _completed(self, load: Callable[..., Any], model: Any, path: str) -> Any:
-        """Return what Keras's own function loads if its configuration has become ``model`` already."""
+        """Return the result of Keras's ``load``, which uses ``model`` instead of building one from a configuration."""
         from .stores import with_names  # here, because it imports HDF5
 
         if not isinstance(load, FunctionType) or "deserialize_keras_object" not in load.__globals__:
