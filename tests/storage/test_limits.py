@@ -88,7 +88,7 @@ def test_saves_succeed_where_a_directory_takes_no_fsync(save_without, error):
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EOPNOTSUPP"])
 def test_saves_succeed_where_there_is_no_fsync(save_without, error):
     (said,) = save_without(f"fsync:error={error}")
-    assert said.startswith("It has no fsync, so a power cut may take checkpoints")
+    assert said.startswith("It has no fsync, so a power cut may lose checkpoints")
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "ENODEV", "EOPNOTSUPP"])
@@ -105,13 +105,13 @@ def test_saves_succeed_where_there_are_no_locks(save_without, error):
 @pytest.mark.parametrize("error", ["ENOSYS", "EINVAL", "EPERM", "EXDEV"])
 def test_saves_succeed_where_names_cannot_be_exchanged(save_without, error):
     (said,) = save_without(f"renameat2:error={error}")
-    assert said.startswith("It does not exchange two names")
+    assert said.startswith("It cannot swap two names")
 
 
 @pytest.mark.parametrize("error", ["ENOSYS", "EOPNOTSUPP", "EXDEV"])
 def test_saves_succeed_where_nothing_can_be_renamed(save_without, error):
     said, of_directories = save_without(f"rename:error={error}", f"renameat2:error={error}")
-    assert said.startswith("It does not rename in one act")
+    assert said.startswith("It does not rename atomically")
     assert of_directories.startswith("A directory that is renamed")
 
 

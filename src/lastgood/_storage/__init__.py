@@ -1,4 +1,4 @@
-"""Where checkpoints lie: the one act that makes a checkpoint visible, and all that reads what was saved."""
+"""Storage for checkpoints: the commit that makes one visible, and everything that reads what was saved."""
 
 from .adopted import adopt
 from .base import Extent, Image, Info, Report, Span, Stage, Storage, StoredFile

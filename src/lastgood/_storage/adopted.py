@@ -1,4 +1,4 @@
-"""What a writer that chooses its own file names has left in a directory, moved to where it would have written it."""
+"""Files from a writer that chooses its own file names, moved to where it would have written them."""
 
 import shutil
 from pathlib import Path
@@ -9,13 +9,13 @@ from .location import Location
 
 
 def adopt(directory: Path, at: Location, stage: Stage) -> None:
-    """Move what lies in a directory to a stage, and what is no part of the checkpoint beside its place.
+    """Move a checkpoint from a directory to a stage, and any other files next to the checkpoint's path.
 
-    A stage to which nothing has come is withdrawn: the writer has saved elsewhere.
+    If nothing was moved to the stage, it is withdrawn: the writer has saved elsewhere.
 
     Args:
-        directory: The directory, in which the checkpoint has the name that it is to have.
-        at: Where the checkpoint is to appear.
+        directory: The directory, in which the checkpoint already has its final name.
+        at: The location at which the checkpoint will appear.
         stage: Its stage.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What every kind of storage can do: write a checkpoint in one act, read it, list it, and look after a run."""
+"""The interface of every storage: write a checkpoint atomically, read it, list it, and manage a run."""
 
 import io
 from abc import ABC, abstractmethod
@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 Kind = Literal["file", "directory", "group"]
-"""What a checkpoint can be; a group is several files whose names begin with its path: see ``groups``."""
+"""The kinds of checkpoint; a group is several files whose names begin with its path: see ``groups``."""
 
 TEMPORARY_PREFIX = ".lastgood-tmp-"
 NOTES = ".lastgood"
-"""The directory of a run that holds its journal and its locks."""
+"""The directory in a run that holds its journal and its locks."""
 
 BLOCK = 4096
-"""Files are written in blocks of so many bytes: direct writes want that, and blocks are what two files can share."""
+"""The block size in bytes. Direct writes need whole blocks, and two files can share only whole blocks."""
 
 _CHUNK = 1024 * 1024
 
@@ -32,37 +32,37 @@ class Span(NamedTuple):
 
 
 class Extent(NamedTuple):
-    """Bytes from ``offset`` on, ``length`` of them."""
+    """The ``length`` bytes that start at ``offset``."""
 
     offset: int
     length: int
 
 
 Seal = Callable[[], tuple[int, list[Extent]]]
-"""Completes a file in memory; returns its length, and the places that it filled."""
+"""Completes a file in memory; returns its length and the extents that it filled in."""
 
 Report = Callable[[int], None]
 """Called with the number of bytes written so far."""
 
 
 def unreported(written: int) -> None:
-    """Report to nobody."""
+    """Ignore the number: a :data:`Report` that does nothing."""
     del written
 
 
 WaitFor = Callable[[int], None]
-"""Returns when the file in memory is complete up to a byte; raises if it never will be."""
+"""Returns when the file in memory is complete up to an offset; raises if it never will be."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """A file that lies in memory, complete but for its digests: they are computed while the rest is written.
+    """A file in memory, complete except for its digests, which are computed while the rest is written.
 
     Attributes:
-        memory: The file; starts on a page boundary and is as long as the whole blocks that hold it.
-        body: The part that can be written at once.
-        seal: Completes it.
-        wait_for: Waits for the copy of the state into it.
+        memory: The bytes of the file; page-aligned and padded to whole blocks.
+        body: The part that can be written before the file is sealed.
+        seal: Completes the file.
+        wait_for: Waits until the state has been copied into it up to an offset.
     """
 
     memory: npt.NDArray[np.uint8]
@@ -73,13 +73,13 @@ class Image:
 
 @dataclass(frozen=True)
 class Info:
-    """What a storage knows of the checkpoint at a path.
+    """What a storage knows about the checkpoint at a path.
 
     Attributes:
-        kind: What it is.
-        size: Bytes of the file; of a directory or a group, of the entry that stands for it.
+        kind: The kind of checkpoint.
+        size: The size of the file in bytes; for a directory or a group, of the entry that represents it.
         modified_ns: When it was last written, in nanoseconds since 1970.
-        mark: A value that changes when another checkpoint takes its place.
+        mark: A value that changes when the checkpoint is replaced.
     """
 
     kind: Kind
@@ -93,9 +93,9 @@ class Entry(NamedTuple):
 
     Attributes:
         name: The name.
-        kind: What it is, links followed; None for a pipe, a device, or a link that leads nowhere.
+        kind: The kind, after following links; None for a pipe, a device or a broken link.
         is_link: Whether it is a symbolic link.
-        info: What the listing says of a file, where that costs nothing more.
+        info: Information about a file, if the listing includes it at no extra cost.
     """
 
     name: str
@@ -108,7 +108,7 @@ class StoredFile(ABC):
     """An open file of known length, read by offset and from any thread.
 
     Attributes:
-        path: Where it is, as you would write it.
+        path: Its path or URL, as a user would write it.
         size: Its length in bytes when it was opened.
     """
 
@@ -117,10 +117,10 @@ class StoredFile(ABC):
 
     @abstractmethod
     def read_into(self, buffer: Any, offset: int) -> None:
-        """Fill ``buffer``, any contiguous memory, with the bytes from ``offset`` on.
+        """Fill ``buffer``, any contiguous memory, with the bytes that start at ``offset``.
 
         Raises:
-            OSError: The file ends before, or the storage failed.
+            OSError: The file is too short, or the storage failed.
         """
 
     @abstractmethod
@@ -134,28 +134,28 @@ class StoredFile(ABC):
         self.close()
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return the bytes from ``offset`` on.
+        """Return ``length`` bytes at ``offset``.
 
         Raises:
-            OSError: The file ends before, or the storage failed.
+            OSError: The file is too short, or the storage failed.
         """
         content = bytearray(length)
         self.read_into(content, offset)
         return bytes(content)
 
     def part(self, offset: int, length: int) -> memoryview:
-        """Return the bytes from ``offset`` on, as memory that stays as it is.
+        """Return ``length`` bytes at ``offset`` as memory that does not change.
 
         Raises:
-            OSError: The file ends before, or the storage failed.
+            OSError: The file is too short, or the storage failed.
         """
         return memoryview(self.read(offset, length))
 
     def parts(self, start: int, stop: int) -> Iterator[memoryview]:
-        """Yield the bytes from ``start`` to ``stop`` in parts; each is valid until the next.
+        """Yield the bytes from ``start`` to ``stop`` in parts; each part is valid until the next one.
 
         Raises:
-            OSError: The file ends before, or the storage failed.
+            OSError: The file is too short, or the storage failed.
         """
         buffer = memoryview(bytearray(min(_CHUNK, stop - start)))
         for at in range(start, stop, _CHUNK):
@@ -188,7 +188,7 @@ class _Window(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise ValueError(f"there is nothing at {base + offset}")
+            raise ValueError(f"negative seek position {base + offset}")
         self._at = base + offset
         return self._at
 
@@ -202,13 +202,13 @@ class _Window(io.RawIOBase):
 class Stage(ABC):
     """A checkpoint that is being written; it becomes visible when the block of :meth:`Storage.stage` ends.
 
-    Names of files are relative to the checkpoint: empty for a checkpoint that is one file, ``assets/vocabulary.txt``
-    in a directory, ``.index`` in a group.
+    File names are relative to the checkpoint: empty for a checkpoint that is one file, ``assets/vocabulary.txt`` in a
+    directory, ``.index`` in a group.
 
     Attributes:
-        target: Where it will appear.
-        withdrawn: Whether nothing is to appear: what was to be written has been written elsewhere.
-        shared: Bytes of what was written that lay on the disk before, and were not written again.
+        target: The path at which it will appear.
+        withdrawn: Whether to commit nothing, because the checkpoint was written elsewhere.
+        shared: The number of bytes that share blocks with an earlier file and were not written again.
     """
 
     target: PurePath
@@ -238,7 +238,7 @@ class Stage(ABC):
 
     @abstractmethod
     def take(self, name: str, content: StoredFile, report: Report) -> None:
-        """Write a copy of a file, which has to stay open until the block of the stage has ended.
+        """Write a copy of a file, which must stay open until the block of the stage ends.
 
         Raises:
             OSError: One of the storages failed.
@@ -254,7 +254,7 @@ class Stage(ABC):
 
     @abstractmethod
     def beside(self) -> Sequence[str]:
-        """Return the names that lie in the target's directory."""
+        """Return the names in the target's directory."""
 
     @abstractmethod
     def size(self) -> int:
@@ -270,7 +270,7 @@ class Claim(ABC):
 
 
 class EventLog(ABC):
-    """Lines that several processes append to at once: what a run's journal is kept in."""
+    """A log of lines that several processes can append to at the same time; it stores a run's journal."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "EventLog":
         """Return the log itself. See :class:`Storage`."""
@@ -279,13 +279,13 @@ class EventLog(ABC):
     @property
     @abstractmethod
     def exists(self) -> bool:
-        """Whether the run has a place for it."""
+        """Whether the run has a place for the log."""
 
     @abstractmethod
     def append(self, line: bytes, *, durable: bool) -> None:
-        """Append a line, without its newline; what a process left half-written before stays a line of its own.
+        """Append a line, given without its newline; an incomplete line that a dead process left stays separate.
 
-        Where several append at once, an empty line may come between two.
+        If several processes append at the same time, empty lines may appear in between.
 
         Raises:
             OSError: The storage failed.
@@ -293,51 +293,52 @@ class EventLog(ABC):
 
     @abstractmethod
     def read(self, offset: int, tail: bytes, most: int) -> tuple[bytes, bool]:
-        """Return up to ``most`` bytes from ``offset`` on, and True, if ``tail`` precedes them.
+        """Return up to ``most`` bytes at ``offset``, and True, if ``tail`` precedes them.
 
-        Otherwise the log is another one by now: return its first bytes, and False. Nothing can be read of a log that
-        does not exist.
+        Otherwise the log has been replaced: return its first bytes, and False. A log that does not exist reads as
+        empty.
         """
 
     @abstractmethod
     def alone(self) -> AbstractContextManager[None]:
-        """Keep other processes out of the block, such as a pin while checkpoints are pruned.
+        """Keep other processes out of the block, so that none sets a pin while checkpoints are pruned, for example.
 
         Raises:
-            RunInUseError: Another process has stayed in its block all the time.
+            RunInUseError: Another process stayed in its block for too long.
             OSError: The storage failed.
         """
 
 
 class Storage(ABC):
-    """Temporary, then durable, then visible: what you find at a checkpoint's path is whole, or it is not there.
+    """A place for checkpoints: a checkpoint that you find at its path is complete.
 
-    Paths are those of :meth:`parse`. Errors are ``OSError``, as the operating system would raise them.
+    A save is first temporary, then durable, then visible. Paths are those that :meth:`parse` returns. Errors are
+    ``OSError``, as the operating system would raise them.
 
     Attributes:
-        answers_at_once: Whether a question takes so little time that training may be held up by it.
-        reads_at_once: How many files are best read at once, where they are small.
+        answers_at_once: Whether queries are so fast that training may wait for them.
+        reads_at_once: How many small files are best read at the same time.
     """
 
     answers_at_once: bool = True
     reads_at_once: int = 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Storage":
-        """Return the storage itself: a copy of a callback, as a search makes one a trial, saves to the same place."""
+        """Return the storage itself: copies of a callback, such as one per search trial, save to the same place."""
         return self
 
     # Paths
 
     @abstractmethod
     def parse(self, text: str) -> PurePath:
-        """Return the path that ``text``, a path or a URL of this storage, stands for."""
+        """Return the path for ``text``, a path or URL of this storage."""
 
     @abstractmethod
     def text_of(self, path: PurePath) -> str:
-        """Return a path as you would write it; the opposite of :meth:`parse`."""
+        """Return a path as a user would write it; the inverse of :meth:`parse`."""
 
     def flaw_of(self, text: str) -> str:
-        """Return why nothing can be at a path of this text; empty if something can."""
+        """Return why ``text`` is not a valid path; empty if it is valid."""
         del text
         return ""
 
@@ -345,12 +346,12 @@ class Storage(ABC):
 
     @abstractmethod
     def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> AbstractContextManager[Stage]:
-        """Begin a checkpoint; leaving the block commits it to ``target``, an exception removes it.
+        """Begin a checkpoint; the end of the block commits it to ``target``, an exception removes it.
 
         Args:
             target: Where the checkpoint will appear. Missing parent directories are created.
-            suffix: The ending that its writer needs in the temporary path.
-            publish: If False, it is removed when the block ends: of several workers that write, one publishes.
+            suffix: The suffix that its writer requires of the temporary path.
+            publish: If False, it is removed when the block ends: when several workers write, only one publishes.
 
         Raises:
             OSError: The storage failed; nothing at ``target`` has changed.
@@ -358,36 +359,36 @@ class Storage(ABC):
 
     @abstractmethod
     def put(self, path: PurePath, content: bytes) -> None:
-        """Write a small file in one act, durably, in place of an older one."""
+        """Write a small file atomically and durably, replacing an older one."""
 
     @abstractmethod
     def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> Sequence[PurePath]:
-        """Remove what dead processes left half-written in ``directory``; return what was removed.
+        """Remove unfinished files that dead processes left in ``directory``; return what was removed.
 
         Args:
             directory: The directory; it need not exist.
-            owns: Tells whether a name in it is one that only this process saves to, which has claimed it. A storage
-                that cannot tell by itself who is dead leaves alone what is of others, unless it is old.
+            owns: Returns whether a name in it is one that this process has claimed, so that no other saves to it. A
+                storage that cannot tell which processes are dead leaves other names alone, unless they are old.
         """
 
     @abstractmethod
     def discard(self, path: PurePath) -> None:
-        """Remove a checkpoint, if it is there; a directory vanishes in one act."""
+        """Remove a checkpoint, if it is there; a directory disappears atomically."""
 
     @abstractmethod
     def rename(self, path: PurePath, target: PurePath) -> None:
-        """Give a checkpoint another path, at which nothing is."""
+        """Rename a checkpoint to a path at which nothing exists."""
 
     @abstractmethod
     def check_writable(self, directory: PurePath) -> None:
-        """Find out by writing whether ``directory`` takes files, or can be created."""
+        """Check, by writing to it, that ``directory`` is writable or can be created."""
 
     def check_overwritable(self, path: PurePath) -> None:
-        """Raise PermissionError if a file is at ``path`` that must not be written to."""
+        """Raise PermissionError if there is a file at ``path`` that must not be overwritten."""
         del path
 
     def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
-        """Return what cannot be promised of checkpoints in ``directory``, each as a sentence; nothing if all can.
+        """Return the guarantees that checkpoints in ``directory`` lack, one sentence each; empty if none.
 
         Args:
             directory: The run's directory; it need not exist.
@@ -401,7 +402,7 @@ class Storage(ABC):
 
     @abstractmethod
     def free_space(self, directory: PurePath) -> int | None:
-        """Return the bytes that can still be written below ``directory``; None if nobody can say."""
+        """Return the free space below ``directory`` in bytes; None if it is unknown."""
 
     # Reading
 
@@ -410,14 +411,14 @@ class Storage(ABC):
         """Return what is at ``path``.
 
         Raises:
-            FileNotFoundError: There is no file, directory or group.
+            FileNotFoundError: There is no file, directory or group there.
         """
 
     def size(self, path: PurePath) -> int:
-        """Return the bytes of all files of a checkpoint.
+        """Return the total size of a checkpoint's files in bytes.
 
         Raises:
-            OSError: There is none, or the storage failed.
+            OSError: There is no checkpoint, or the storage failed.
         """
         info = self.info(path)
         if info.kind == "file":
@@ -426,7 +427,7 @@ class Storage(ABC):
 
     @abstractmethod
     def entries(self, directory: PurePath) -> Sequence[Entry]:
-        """Return what lies in ``directory``, in any order.
+        """Return the entries of ``directory``, in any order.
 
         Raises:
             OSError: There is no such directory, or the storage failed.
@@ -434,7 +435,7 @@ class Storage(ABC):
 
     @abstractmethod
     def open(self, path: PurePath) -> StoredFile:
-        """Open a plain file; a pipe or a device is refused."""
+        """Open a regular file; refuse a pipe or a device."""
 
     @abstractmethod
     def files(self, path: PurePath) -> Sequence[str]:
@@ -446,15 +447,15 @@ class Storage(ABC):
 
     @abstractmethod
     def is_inside(self, path: PurePath, name: str) -> bool:
-        """Return True if a checkpoint's file is a plain one that no symbolic link leads out to."""
+        """Return True if a file of a checkpoint is a regular one that is not reached through a symbolic link."""
 
     @abstractmethod
     def check_plain(self, path: PurePath) -> None:
-        """Raise OSError if a directory holds anything but plain files and directories, before others read it."""
+        """Raise OSError if a directory, which other code will read, holds more than regular files and directories."""
 
     @abstractmethod
     def local(self, path: PurePath) -> AbstractContextManager[Path]:
-        """Give a local path to the checkpoint at ``path``, for readers that need one, until the block ends."""
+        """Give readers that need one a local path to the checkpoint at ``path``, valid until the block ends."""
 
     # Runs
 
@@ -464,8 +465,8 @@ class Storage(ABC):
 
         Args:
             directory: The run's directory; it need not exist.
-            template: The template, below it.
-            user: Who claims. A user that no longer exists has released its claim.
+            template: The template, relative to the directory.
+            user: The object that claims. When it no longer exists, its claim is released.
             leave_lock: Whether to leave a lock in the directory, for processes on other machines.
 
         Raises:
@@ -474,11 +475,11 @@ class Storage(ABC):
 
     @abstractmethod
     def event_log(self, directory: PurePath) -> EventLog:
-        """Return the log of the run in ``directory``; nothing is created before something is appended."""
+        """Return the log of the run in ``directory``; nothing is created until a line is appended."""
 
 
 def file_path(path: PurePath, kind: Kind, name: str) -> PurePath:
-    """Return where a file of a checkpoint lies, by its name in it."""
+    """Return the path of a file of a checkpoint, given its name in the checkpoint."""
     if kind == "group":
         return path.with_name(path.name + name)
     return path / name

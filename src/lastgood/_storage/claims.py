@@ -1,9 +1,9 @@
-"""Claims on the files of a template: whether another process trains into them.
+"""Claims on the files of a template: they show whether another process trains into them.
 
-Two signs end with the process, however it ends, and are not inherited by forked workers: a restart need not wait for
-workers that outlive a killed parent. A name that is the machine's leaves nothing in the directory; containers may share
-such names, and not their disks, so it says which directory of which disk is meant. On Linux it is in memory, elsewhere
-a locked file among the temporary ones. A lock on a file in the directory is seen over a network, too.
+A claim is a machine-wide name and, if wanted, a lock. Both end with the process, however it ends, and forked workers do
+not inherit them, so a restart need not wait for workers that outlive a killed parent. The name leaves nothing in the
+directory. Containers may share such names but not disks, so it says which directory of which disk is meant. On Linux it
+is in memory, elsewhere a locked temporary file. The lock is on a file in the directory, and works over a network, too.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class LocalClaim(Claim):
     """One template's files, claimed by this process until it releases them or ends."""
 
     def __init__(self, key: str, name: int | None, lock: int | None) -> None:
-        """Keep what is held, as descriptors: Python would complain of a socket that only ends with the process."""
+        """Keep the name and the lock as descriptors: Python would warn about a socket that is never closed."""
         self._key = key
         self._name = name
         self._lock = lock
@@ -48,7 +48,7 @@ class LocalClaim(Claim):
         with _guard:
             for abandoned in [each for each in _held.values() if not each._users]:
                 abandoned._let_go()
-            if key not in _held:  # a second descriptor would lose the lock when it is closed
+            if key not in _held:  # closing a second descriptor would release the lock
                 _held[key] = cls._new(key, directory, template, leave_lock=leave_lock)
             _held[key]._users.add(user)
             return _held[key]
@@ -66,14 +66,14 @@ class LocalClaim(Claim):
             raise
 
     def release(self, user: Any) -> None:
-        """Let go, if nobody else in this process has it."""
+        """Release the claim, unless another user in this process holds it too."""
         with _guard:
             self._users.discard(user)
             if not self._users:
                 self._let_go()
 
     def _let_go(self) -> None:
-        if _held.get(self._key) is not self:  # let go already, or the parent's, in a forked child
+        if _held.get(self._key) is not self:  # already released, or in a forked child the parent's
             return
         del _held[self._key]
         self._close_name()
@@ -90,13 +90,13 @@ def _short(template: str) -> str:
 
 
 def _take_name(name: str) -> int | None:
-    """Take a name that is the machine's; return None where there can be none.
+    """Take a machine-wide name; return None if that is not possible.
 
     Raises:
         RunInUseError: Another process has it.
     """
     if not SYSTEM.has_names:
-        user = os.getuid() if hasattr(os, "getuid") else "claims"  # one directory each, where all share /tmp
+        user = os.getuid() if hasattr(os, "getuid") else "claims"  # one directory per user, since all share /tmp
         try:
             shared = tempfile.gettempdir()
         except FileNotFoundError:
@@ -109,7 +109,7 @@ def _take_name(name: str) -> int | None:
 
 
 def _take_lock(path: Path) -> int | None:
-    """Lock a file; return None where there can be no locks.
+    """Lock a file; return None if it cannot be opened or locked.
 
     Raises:
         RunInUseError: Another process has locked it.
@@ -132,7 +132,7 @@ def _take_lock(path: Path) -> int | None:
 
 
 def _forget() -> None:
-    """Leave the names to the parent, in a forked child; the locks are not a child's."""
+    """Drop all claims in a forked child: the names are the parent's, and locks are not inherited."""
     global _guard
     _guard = threading.Lock()
     for claim in _held.values():

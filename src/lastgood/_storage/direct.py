@@ -1,7 +1,7 @@
-"""Bytes from page-aligned memory to a file, past the page cache where the file system lets them.
+"""Writes that bypass the page cache, from page-aligned memory to a file, if the file system allows it.
 
-Buffered writes of gigabytes take a core to copy into the page cache, and the kernel then throttles who wrote them.
-Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some network mounts): there they are buffered.
+Buffered writes of gigabytes occupy a core with copying into the page cache, and the kernel then throttles the writer.
+Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some network mounts); writes are buffered there.
 """
 
 import errno
@@ -22,7 +22,7 @@ from .systems.base import unless
 _CHUNK = 16 * 1024 * 1024
 
 Share = Callable[[int], AbstractContextManager[Sharing | None]]
-"""Takes the descriptor of a new file, and gives what shares blocks with an earlier one."""
+"""Takes the descriptor of a new file, and yields what shares blocks with an earlier one."""
 
 
 def alone(descriptor: int) -> AbstractContextManager[None]:
@@ -32,24 +32,24 @@ def alone(descriptor: int) -> AbstractContextManager[None]:
 
 
 def _is_there(stop: int) -> None:
-    """Wait for nothing."""
+    """Return at once: all bytes are there."""
     del stop
 
 
 def write_file(path: Path, image: Image, report: Report, share: Share = alone) -> int:
-    """Write a file that lies in memory; return how many bytes of it were not written, since they were shared.
+    """Write a file from memory; return how many of its bytes were shared instead of written.
 
     Args:
-        path: Where nothing is yet.
+        path: A path at which nothing exists yet.
         image: The file.
         report: Called with the number of bytes written.
-        share: Gives what shares blocks with an earlier file.
+        share: Yields what shares blocks with an earlier file.
 
     Raises:
-        OSError: The storage refused.
+        OSError: The storage failed.
     """
     start, stop = image.body
-    if stop <= _CHUNK:  # too little to be worth a thread
+    if stop <= _CHUNK:  # too small to be worth a thread
         image.wait_for(stop)
         length, _ = image.seal()
         with _opened(path, image, share) as file:
@@ -74,11 +74,11 @@ def write_file(path: Path, image: Image, report: Report, share: Share = alone) -
             file.truncate(length)
             return file.shared
     finally:
-        sealing.wait()  # the memory is the next save's as soon as this returns
+        sealing.wait()  # the next save reuses the memory as soon as this returns
 
 
 def whole_blocks(size: int) -> int:
-    """Return the length of the blocks that hold so many bytes."""
+    """Return ``size`` rounded up to whole blocks."""
     return -(-size // BLOCK) * BLOCK
 
 
@@ -93,7 +93,7 @@ def _opened(path: Path, image: Image, share: Share) -> Iterator["_File"]:
 
 
 class _File:
-    """A new file that is written in blocks from memory, directly if it can be."""
+    """A new file that is written in blocks from memory, with direct writes if possible."""
 
     def __init__(self, descriptor: int, memory: npt.NDArray[np.uint8], sharing: Sharing | None) -> None:
         self._descriptor = descriptor
@@ -106,9 +106,9 @@ class _File:
         return self._sharing.shared if self._sharing else 0
 
     def allocate(self, size: int) -> None:
-        """Reserve space, so that a full disk says so before the writing rather than during it.
+        """Reserve space, so that a full disk is reported before writing rather than during it.
 
-        A file that may share most of its blocks must not need room for all of them.
+        Do not reserve any if the file may share most of its blocks: it must not need room for all of them.
         """
         if self._sharing and self._sharing.has_source:
             return
@@ -122,10 +122,10 @@ class _File:
         report: Report,
         wait_for: WaitFor = _is_there,
     ) -> None:
-        """Write the blocks that hold the bytes from ``start`` to ``stop``, but for those that can be shared."""
+        """Write the blocks that hold the bytes from ``start`` to ``stop``, except those that can be shared."""
         at, end = start // BLOCK * BLOCK, whole_blocks(stop)
         while at < end:
-            until = min((at // _CHUNK + 1) * _CHUNK, end)  # so no window of what is shared lies in two chunks
+            until = min((at // _CHUNK + 1) * _CHUNK, end)  # so that no shared span crosses a chunk boundary
             wait_for(min(until, stop))
             for lacking in self._sharing.lacking(at, until) if self._sharing else (Span(at, until),):
                 self._put_all(*lacking)

@@ -1,4 +1,4 @@
-"""Making files durable, and putting one thing in another's place, as well as the file system can."""
+"""Durable files and atomic renames, as far as the file system supports them."""
 
 import errno
 import os
@@ -14,10 +14,10 @@ _NO_DIRECTORY = UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EB
 
 
 def sync(descriptor: int) -> bool:
-    """Wait until an open file is on the disk itself; return False where the file system does not know how.
+    """Wait until an open file is on the disk itself; return False if the file system does not support that.
 
     Raises:
-        OSError: The data may be lost: the file must be written anew, since a second fsync would report success.
+        OSError: The data may be lost. The file must be written again, since a second fsync would report success.
     """
     with unless(UNSUPPORTED):
         SYSTEM.sync(descriptor)
@@ -43,7 +43,7 @@ def sync_directory(path: Path) -> bool:
 
 
 def sync_tree(path: Path) -> None:
-    """Wait until a directory, and all below it, is on the disk itself. See :func:`sync`."""
+    """Wait until a directory and everything in it are on the disk itself. See :func:`sync`."""
     for directory, _, files in os.walk(path, topdown=False):
         for name in files:
             sync_file(Path(directory, name))
@@ -51,10 +51,10 @@ def sync_tree(path: Path) -> None:
 
 
 def make_directories(path: Path) -> None:
-    """Make ``path`` and its missing parents, durably.
+    """Create ``path`` and its missing parents, durably.
 
     Raises:
-        OSError: One of them could not be made.
+        OSError: One of them could not be created.
     """
     if path.is_dir():
         return
@@ -62,16 +62,16 @@ def make_directories(path: Path) -> None:
     try:
         path.mkdir()
     except FileExistsError:
-        if not path.is_dir():  # then it is no other process that was as fast, but a file that stands in the way
+        if not path.is_dir():  # no other process created it first: a file is in the way
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path)) from None
     sync_directory(path.parent)
 
 
 def move(source: Path, target: Path) -> bool:
-    """Put a file, or a directory, in a target's place in one act; return False where the system cannot.
+    """Move a file or directory to ``target`` atomically; return False if the system cannot.
 
     Raises:
-        OSError: The system refused.
+        OSError: A system call failed.
     """
     with unless(_NO_RENAME):
         SYSTEM.replace(source, target)
@@ -80,10 +80,10 @@ def move(source: Path, target: Path) -> bool:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Put a file, or a directory, in a target's place: by a copy, where the system moves nothing.
+    """Move a file or directory to ``target``, by copying it if the system cannot rename it.
 
     Raises:
-        OSError: The system refused.
+        OSError: A system call failed.
     """
     if not move(source, target):
         _copy(source, target)
@@ -91,10 +91,10 @@ def rename(source: Path, target: Path) -> None:
 
 
 def move_aside(directory: Path, aside: Path) -> None:
-    """Rename a directory: by a copy that has the new name when it is whole, where the system cannot move it.
+    """Rename a directory, by copying it if the system cannot; the copy gets the new name once it is complete.
 
     Raises:
-        OSError: The system refused.
+        OSError: A system call failed.
     """
     if not move(directory, aside):
         part = aside.with_name(f"{aside.name}.part")

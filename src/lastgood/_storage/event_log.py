@@ -17,10 +17,10 @@ _LOCK = "journal.lock"
 
 
 class LocalEventLog(EventLog):
-    """Lines in one file, to which several processes append at once."""
+    """A log in one file, which several processes can append to at the same time."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the run's directory."""
+        """Initialize with the run's directory."""
         self._directory = directory / NOTES
 
     @property
@@ -34,9 +34,9 @@ class LocalEventLog(EventLog):
         descriptor = open_in_place(self._directory / _NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             size = os.fstat(descriptor).st_size
-            if size and _last_byte(descriptor, size) != b"\n":  # somebody died in the middle of a line
+            if size and _last_byte(descriptor, size) != b"\n":  # a process died in the middle of a line
                 line = b"\n" + line
-            while line:  # a disk that is full takes a part, and refuses the rest
+            while line:  # a full disk accepts a part and refuses the rest
                 line = line[SYSTEM.append(descriptor, line) :]
             if durable:
                 sync(descriptor)
@@ -52,7 +52,7 @@ class LocalEventLog(EventLog):
                 file.seek(offset - len(tail))
                 if file.read(len(tail)) == tail:
                     return file.read(most), True
-                file.seek(0)  # it is another file by now
+                file.seek(0)  # the file has been replaced
                 return file.read(most), False
         except OSError:
             return b"", False
@@ -72,10 +72,10 @@ def _last_byte(descriptor: int, size: int) -> bytes:
 
 
 def open_in_place(path: Path, flags: int) -> int:
-    """Return a descriptor of a file in a run's ``.lastgood``, which is created if need be; no link is followed.
+    """Open a file in a run's ``.lastgood``, which is created if it is missing; links are not followed.
 
     Raises:
-        SaveError: A link, a pipe or the like stands in its place or in that of ``.lastgood``, or the system refused.
+        SaveError: A link, a pipe or the like is at its path or at that of ``.lastgood``, or a system call failed.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

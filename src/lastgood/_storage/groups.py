@@ -1,12 +1,12 @@
-"""Checkpoints that are a group of files, which are TensorFlow's.
+"""Checkpoints that are a group of files, as TensorFlow writes them.
 
 The names of the files begin with the checkpoint's path; the index, published last, makes it a checkpoint:
 
-    model-07.index                     says in how many parts the data are, and where in them
+    model-07.index                     the number of parts, and where in them the data are
     model-07.data-00000-of-00002       one part
 
-The names of the parts contain their number. So a new checkpoint replaces one of the same path by having another number
-of parts: its parts lie beside the old ones until its index replaces the old index in one act.
+The names of the parts contain the number of parts. So a new checkpoint replaces one of the same path by having another
+number of parts: its parts lie next to the old ones until its index atomically replaces the old index.
 """
 
 import os
@@ -27,17 +27,17 @@ def index_of(path: Path) -> Path:
 
 
 def is_group(path: Path) -> bool:
-    """Tell whether a group is at ``path``; no index has a name that is too long, as one beside a file may have."""
+    """Return whether a group is at ``path``; False, not an error, if the name of its index would be too long."""
     return os.path.isfile(f"{path}{INDEX}")  # noqa: PTH113
 
 
 def belongs_to_group(name: str) -> bool:
-    """Tell whether a file's name is one that only a file of a group has."""
+    """Return whether a name is one that only a file of a group has."""
     return name.endswith(INDEX) or _PART.search(name) is not None
 
 
 def parts(path: Path) -> list[Path]:
-    """Return the files of data of a group, also those of an older one that were left."""
+    """Return the data files of a group, including those left over from an older one."""
     prefix = path.name + ".data-"
     try:
         names = sorted(entry.name for entry in os.scandir(path.parent) if entry.name.startswith(prefix))
@@ -47,12 +47,12 @@ def parts(path: Path) -> list[Path]:
 
 
 def free_count(name: str, beside: Iterable[str], least: int) -> int:
-    """Return in how many parts, ``least`` or more, a checkpoint must be to lie beside what has its name.
+    """Return the number of parts, at least ``least``, that keeps a checkpoint apart from an older one of its name.
 
     Args:
         name: The checkpoint's name.
         beside: The names in its directory.
-        least: The least number of parts.
+        least: The minimum number of parts.
     """
     found = (_PART.fullmatch(each.removeprefix(name)) for each in beside if each.startswith(name))
     taken = {int(match[1]) for match in found if match}
@@ -60,7 +60,7 @@ def free_count(name: str, beside: Iterable[str], least: int) -> int:
 
 
 def is_member(name: str, of: str) -> bool:
-    """Return True if ``name`` is that of a file of the group called ``of``."""
+    """Return True if ``name`` is the name of a file of the group ``of``."""
     rest = name.removeprefix(of)
     return name.startswith(of) and (rest == INDEX or _PART.fullmatch(rest) is not None)
 
@@ -71,15 +71,15 @@ def members(path: Path) -> list[Path]:
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Make a group durable and visible under another path, and remove the parts of the one that it replaces.
+    """Make a group durable and visible under another path, and remove the parts of the group it replaces.
 
     Raises:
-        OSError: The storage refused, or another process has saved to ``target`` since this one has chosen its parts;
-            what was there is as it was.
+        OSError: The storage failed, or another process has saved to ``target`` since this one chose its number of
+            parts; what was there is unchanged.
     """
     for path in members(temporary):
         sync_file(path)
-    with alone(target.parent):  # or one process removes the parts of another that has not come to its index
+    with alone(target.parent):  # or one process could remove the parts of another that has no index yet
         _publish(temporary, target)
 
 
@@ -87,7 +87,7 @@ def _publish(temporary: Path, target: Path) -> None:
     old = set(parts(target))
     new = [target.with_name(target.name + part.name.removeprefix(temporary.name)) for part in parts(temporary)]
     if not old.isdisjoint(new):
-        raise OSError(f"another process has saved to {os.fspath(target)!r} meanwhile")
+        raise OSError(f"another process has saved to {os.fspath(target)!r} in the meantime")
     try:
         for part, place in zip(parts(temporary), new, strict=True):
             rename(part, place)
@@ -103,7 +103,7 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def remove_group(path: Path) -> None:
-    """Remove a group, or what is there of one; its index goes first, so that no half of it looks like a checkpoint."""
+    """Remove a group, even an incomplete one; its index goes first, so that no part of it looks like a checkpoint."""
     found = parts(path)
     index_of(path).unlink(missing_ok=True)
     for part in found:

@@ -30,15 +30,15 @@ from .systems import SYSTEM
 
 
 class LocalStorage(Storage):
-    """Files and directories reached by path, and groups of files whose names begin with it."""
+    """Files and directories by path, and groups of files whose names begin with the path."""
 
     def __init__(self) -> None:
-        """Know nothing yet of any file system."""
+        """Start with nothing known about any file system."""
         self._limits: dict[tuple[int, bool], list[str]] = {}
         self._written = Written()
 
     def parse(self, text: str) -> Path:
-        """Return a path; ``~/`` at its beginning stands for the home directory.
+        """Return a path; a leading ``~/`` stands for the home directory.
 
         Raises:
             ArgumentError: The user has no home directory.
@@ -57,14 +57,14 @@ class LocalStorage(Storage):
         return SYSTEM.with_slashes(os.fspath(path))
 
     def flaw_of(self, text: str) -> str:
-        """Return why nothing can be at a path. See :meth:`Storage.flaw_of`."""
+        """Return why a path is not valid. See :meth:`Storage.flaw_of`."""
         path = Path(text)
         names = path.parts[1:] if path.anchor else path.parts
         return next((flaw for name in names if (flaw := SYSTEM.flaw_of(name))), "")
 
     @contextmanager
     def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
-        """Give a temporary path to write to, and commit it to ``target``. See :meth:`Storage.stage`."""
+        """Yield a stage at a temporary path, and commit it to ``target``. See :meth:`Storage.stage`."""
         target = Path(target)
         if flaw := self.flaw_of(os.fspath(target)):
             raise OSError(errno.EINVAL, flaw, os.fspath(target))
@@ -79,16 +79,16 @@ class LocalStorage(Storage):
             finally:
                 groups.remove_any(temporary)
                 if not suffix:
-                    groups.remove_group(temporary)  # parts of one that did not come to its index
+                    groups.remove_group(temporary)  # parts of a group that has no index yet
 
     def put(self, path: PurePath, content: bytes) -> None:
-        """Write a small file in one act. See :meth:`Storage.put`."""
+        """Write a small file atomically. See :meth:`Storage.put`."""
         with self.stage(path, path.suffix) as stage:
             stage.write("", content)
 
     def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> list[Path]:
-        """Remove what dead processes left in ``directory``. See :meth:`Storage.reclaim`."""
-        del owns  # locks tell who is dead
+        """Remove unfinished files that dead processes left in ``directory``. See :meth:`Storage.reclaim`."""
+        del owns  # locks show which processes are dead
         directory = Path(directory)
         if not directory.is_dir():
             return []
@@ -101,7 +101,7 @@ class LocalStorage(Storage):
     def discard(self, path: PurePath) -> None:
         """Remove a checkpoint, if it is there. See :meth:`Storage.discard`.
 
-        A directory goes out of sight in one act before its files go, one by one: half of it is no checkpoint.
+        A directory disappears atomically before its files are removed one by one: half of it is not a checkpoint.
         """
         path = Path(path)
         if path.is_symlink() or not path.is_dir():
@@ -112,23 +112,23 @@ class LocalStorage(Storage):
             groups.remove_any(gone if move(path, gone) else path)
 
     def rename(self, path: PurePath, target: PurePath) -> None:
-        """Give a checkpoint another path. See :meth:`Storage.rename`."""
+        """Rename a checkpoint. See :meth:`Storage.rename`."""
         path, target = Path(path), Path(target)
         for member in groups.members(path) if groups.is_group(path) else [path]:
             rename(member, target.with_name(target.name + member.name.removeprefix(path.name)))
 
     def check_writable(self, directory: PurePath) -> None:
-        """Write and remove an empty file in ``directory``, or in the parent in which it would be made."""
+        """Write and remove an empty file in ``directory``, or in its nearest existing parent."""
         probe = mounts.existing(Path(directory)) / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.probe"
         os.close(SYSTEM.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        probe.unlink(missing_ok=True)  # another process that starts now takes it for a leftover
+        probe.unlink(missing_ok=True)  # another process that starts now may have removed it as a leftover
 
     def check_overwritable(self, path: PurePath) -> None:
-        """Check that a file that is there may be written to. See :meth:`Storage.check_overwritable`."""
+        """Check that an existing file may be overwritten. See :meth:`Storage.check_overwritable`."""
         placing.check_overwritable(Path(path))
 
     def limits(self, directory: PurePath, *, swaps: bool) -> Sequence[str]:
-        """Return what the file system lacks; each is tried once. See :meth:`Storage.limits`."""
+        """Return what the file system lacks; each file system is tested once. See :meth:`Storage.limits`."""
         there = mounts.existing(Path(directory))
         key = (there.stat().st_dev, swaps)
         if key not in self._limits:
@@ -137,13 +137,13 @@ class LocalStorage(Storage):
         return self._limits[key]
 
     def free_space(self, directory: PurePath) -> int:
-        """Return the bytes that can still be written below ``directory``. See :meth:`Storage.free_space`."""
+        """Return the free space below ``directory`` in bytes. See :meth:`Storage.free_space`."""
         return shutil.disk_usage(mounts.existing(Path(directory))).free
 
     def info(self, path: PurePath) -> Info:
         """Return what is at ``path``. See :meth:`Storage.info`.
 
-        A save may ask this of ten thousand checkpoints, so it takes two system calls and no object of pathlib.
+        A save may call this for ten thousand checkpoints, so it makes two system calls and no pathlib objects.
         """
         text = os.fspath(path)
         with contextlib.suppress(OSError):
@@ -154,16 +154,16 @@ class LocalStorage(Storage):
         if stat.S_ISDIR(found.st_mode):
             return _info(found, "directory")
         if not stat.S_ISREG(found.st_mode):
-            raise FileNotFoundError(errno.ENOENT, "there is no plain file or directory", text)
+            raise FileNotFoundError(errno.ENOENT, "no regular file or directory", text)
         return _info(found, "file")
 
     def entries(self, directory: PurePath) -> list[Entry]:
-        """Return what lies in ``directory``. See :meth:`Storage.entries`."""
+        """Return the entries of ``directory``. See :meth:`Storage.entries`."""
         with os.scandir(directory) as found:
             return [Entry(each.name, _kind(each), each.is_symlink()) for each in found]
 
     def open(self, path: PurePath) -> LocalFile:
-        """Open a plain file. See :meth:`Storage.open`."""
+        """Open a regular file. See :meth:`Storage.open`."""
         return LocalFile(Path(path))
 
     def files(self, path: PurePath) -> Sequence[str]:
@@ -175,18 +175,18 @@ class LocalStorage(Storage):
         return Path(path).is_symlink()
 
     def is_inside(self, path: PurePath, name: str) -> bool:
-        """Return True if a checkpoint's file is a plain one in it. See :meth:`Storage.is_inside`."""
+        """Return True if a file of a checkpoint is a regular one inside it. See :meth:`Storage.is_inside`."""
         pure = PurePosixPath(name)
         linked = any(Path(path, each).is_symlink() for each in (pure, *pure.parents[:-1]))
         return not linked and Path(file_path(path, self.info(path).kind, name)).is_file()
 
     def check_plain(self, path: PurePath) -> None:
-        """Check that a directory holds plain files and directories alone. See :meth:`Storage.check_plain`."""
+        """Check that a directory holds only regular files and directories. See :meth:`Storage.check_plain`."""
         check_plain(Path(path))
 
     @contextmanager
     def local(self, path: PurePath) -> Iterator[Path]:
-        """Give the path itself, absolute: some readers, such as Orbax, want no other."""
+        """Yield the path itself, made absolute: some readers, such as Orbax, accept no other."""
         yield Path(path).absolute()
 
     def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:

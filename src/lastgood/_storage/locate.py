@@ -1,4 +1,4 @@
-"""From a path or a URL to the storage that it is in: decided here alone."""
+"""The storage of a path or URL: only this module decides which one it is."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from .systems import SYSTEM
 LOCAL = LocalStorage()
 _MEMORY = MemoryStorage()
 _SCHEMES: dict[str, Storage] = {SCHEME: _MEMORY, **{scheme: ObjectStorage(scheme) for scheme in urls.SCHEMES}}
-# Two letters at least, since one is a drive of Windows; pathlib makes one slash of two.
+# At least two letters, since one is a Windows drive; pathlib turns two slashes into one.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)")
 
 _around: list[Callable[[Storage], Storage]] = []
@@ -31,7 +31,7 @@ def as_text(path: Any, name: str = "filepath") -> str:
         name: The argument's name, for errors.
 
     Raises:
-        ArgumentTypeError: It is no path.
+        ArgumentTypeError: It is not a path.
     """
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
@@ -43,7 +43,7 @@ def storage_of(text: str) -> Storage:
     """Return the storage of a path or URL, which may be a template.
 
     Raises:
-        ArgumentError: It is a URL whose scheme is unknown, or one that its storage cannot have.
+        ArgumentError: It is a URL whose scheme is unknown, or one that its storage does not accept.
     """
     found = _URL.match(text)
     storage: Storage | None = LOCAL if found is None else _SCHEMES.get(found[1].lower())
@@ -53,7 +53,7 @@ def storage_of(text: str) -> Storage:
             f"filepath {urls.without_secrets(text)!r} is a URL, and there is no storage for its scheme. Save to "
             f"{known}, to a local or mounted path, or, in tests, to {SCHEME}://."
         )
-    storage.parse(text)  # what is no URL of it is told now rather than before the first save
+    storage.parse(text)  # report an invalid URL now rather than at the first save
     for wrap in _around:
         storage = wrap(storage)
     return storage
@@ -63,7 +63,7 @@ def locate(path: Any) -> Location:
     """Return the location of a path or URL.
 
     Raises:
-        ArgumentTypeError: It is no path.
+        ArgumentTypeError: It is not a path.
         ArgumentError: It is a URL whose scheme is unknown.
     """
     if isinstance(path, Location):
@@ -75,7 +75,7 @@ def locate(path: Any) -> Location:
 
 @contextmanager
 def wrapped(wrap: Callable[[Storage], Storage]) -> Iterator[None]:
-    """Have every location that is found in this block lie in what ``wrap`` makes of its storage."""
+    """Replace the storage of every location found in this block with ``wrap(storage)``."""
     _around.append(wrap)
     try:
         yield

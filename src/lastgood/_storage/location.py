@@ -46,7 +46,7 @@ class Location:
         return Location(self.path.with_name(name), self.storage)
 
     def below(self, base: Path | None) -> "Location":
-        """Return the location that a relative path in the file system has in a directory; others stay as they are."""
+        """Return a relative local path joined to ``base``; return any other location unchanged."""
         if base is None or not isinstance(self.path, Path):
             return self
         return Location(base / self.path, self.storage)
@@ -57,10 +57,10 @@ class Location:
 
     @property
     def kind(self) -> Kind | None:
-        """What is there; None if nothing is.
+        """The kind of checkpoint there; None if there is none.
 
         Raises:
-            StoreError: A bucket did not say.
+            StoreError: The request to a bucket failed.
         """
         try:
             return self.info().kind
@@ -74,22 +74,22 @@ class Location:
         return self.storage.info(self.path)
 
     def entries(self) -> Sequence[Entry]:
-        """Return what lies in it. See :meth:`Storage.entries`."""
+        """Return its entries. See :meth:`Storage.entries`."""
         return self.storage.entries(self.path)
 
     def open(self, name: str = "") -> StoredFile:
-        """Open the file that is there or, of a checkpoint of several files, the one of that name."""
+        """Open the file or, if the checkpoint has several files, the one called ``name``."""
         return self.storage.open(self.file(name).path if name else self.path)
 
     def file(self, name: str) -> "Location":
-        """Return where a file of the checkpoint lies, by its name in it. See :class:`Stage`."""
+        """Return the location of a file of the checkpoint, given its name in the checkpoint. See :class:`Stage`."""
         return Location(file_path(self.path, self.info().kind, name), self.storage)
 
     def read(self, longest: int) -> bytes:
         """Return the contents of a file.
 
         Raises:
-            OSError: There is none, or it is longer than ``longest`` bytes.
+            OSError: There is no file, or it is longer than ``longest`` bytes.
         """
         with self.open() as file:
             if file.size > longest:
@@ -101,10 +101,10 @@ class Location:
         return self.storage.files(self.path)
 
     def size(self) -> int:
-        """Return the bytes of all files of the checkpoint.
+        """Return the total size of the checkpoint's files in bytes.
 
         Raises:
-            OSError: There is none.
+            OSError: There is no checkpoint.
         """
         return self.storage.size(self.path)
 
@@ -113,16 +113,16 @@ class Location:
         return self.storage.local(self.path)
 
     def public(self) -> "Path | Location":
-        """Return it as users get it: a :class:`pathlib.Path` if it is in the file system."""
+        """Return what users get: a :class:`pathlib.Path` if it is in the file system, else the location itself."""
         return self.path if isinstance(self.path, Path) else self
 
 
 class Seen(NamedTuple):
-    """A place that was found in a listing.
+    """A location that was found in a listing.
 
     Attributes:
-        at: The place.
-        listed: What the listing says of it; None if it has to be asked for.
+        at: The location.
+        listed: What the listing says about it; None if that needs a separate query.
     """
 
     at: Location
@@ -132,7 +132,7 @@ class Seen(NamedTuple):
         """Return what is there.
 
         Raises:
-            OSError: Nothing is any more, or the storage failed.
+            OSError: It no longer exists, or the storage failed.
         """
         return self.listed or self.at.info()
 

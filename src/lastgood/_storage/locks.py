@@ -12,15 +12,15 @@ from .._errors import RunInUseError
 from .systems import SYSTEM
 
 _NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL, errno.EBADF}
-# A process that was stopped may hold a lock for as long as it likes: nobody waits for it longer than this.
+# A stopped process may hold a lock forever: others wait for it no longer than this.
 _PATIENCE = 2.0
 
 
 def lock(descriptor: int) -> bool:
-    """Lock an open file; return False where the file system has no locks.
+    """Lock an open file; return False if the file system has no locks.
 
     Raises:
-        BlockingIOError: Another holds it.
+        BlockingIOError: The lock is already held.
     """
     try:
         SYSTEM.lock(descriptor)
@@ -33,10 +33,10 @@ def lock(descriptor: int) -> bool:
 
 @contextmanager
 def alone(directory: Path) -> Iterator[None]:
-    """Keep others out that ask for the same directory; for acts that take little time.
+    """Hold the lock of a directory during the block, which must be short.
 
     Raises:
-        RunInUseError: An OSError: another process has held it all the time.
+        RunInUseError: Another process held it for too long; this is an OSError.
     """
     descriptor = SYSTEM.open_to_lock(directory)
     try:
@@ -48,10 +48,10 @@ def alone(directory: Path) -> Iterator[None]:
 
 @contextmanager
 def held(descriptor: int, path: Path) -> Iterator[None]:
-    """Hold the lock of an open file, which is closed at the block's end.
+    """Hold the lock of an open file, which is closed when the block ends.
 
     Raises:
-        RunInUseError: An OSError: another process has held it all the time.
+        RunInUseError: Another process held it for too long; this is an OSError.
     """
     try:
         with _held(descriptor, path):
@@ -67,7 +67,7 @@ def _held(descriptor: int, path: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            SYSTEM.unlock(descriptor)  # before it is closed, which may fail
+            SYSTEM.unlock(descriptor)  # before closing, which may fail
 
 
 def _wait(descriptor: int, path: Path) -> None:
@@ -78,8 +78,8 @@ def _wait(descriptor: int, path: Path) -> None:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise RunInUseError(
-                    f"Another process has held {os.fspath(path)!r} for {_PATIENCE:g} s, to change what is there; "
-                    "it may have been stopped. Wait until it has gone on, or end it."
+                    f"Another process has held {os.fspath(path)!r} for {_PATIENCE:g} s to change what is there; "
+                    "it may have been stopped. Wait until it continues, or end it."
                 ) from None
             time.sleep(0.005)
         else:

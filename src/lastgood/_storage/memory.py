@@ -21,12 +21,12 @@ _SCHEME = re.compile(rf"\A{SCHEME}:", re.IGNORECASE)
 
 
 class MemoryStorage(Storage):
-    """Files by path; directories exist as long as something is in them. It ends with the process."""
+    """A storage in memory that ends with the process; a directory exists as long as something is in it."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start empty."""
         self._files: dict[PurePath, bytes] = {}
-        self._marks: dict[PurePath, int] = {}  # when each was written: no two at the same time
+        self._marks: dict[PurePath, int] = {}  # when each file was written; all values differ
         self._logs: dict[PurePath, _MemoryLog] = {}
         self._last = 0
         self._lock = threading.RLock()
@@ -41,7 +41,7 @@ class MemoryStorage(Storage):
 
     @contextmanager
     def stage(self, target: PurePath, suffix: str, *, publish: bool = True) -> Iterator[Stage]:
-        """Give a scratch directory to write to, and take what is there in one act. See :meth:`Storage.stage`."""
+        """Yield a stage in a scratch directory, and commit it atomically. See :meth:`Storage.stage`."""
         with scratch_directory() as scratch:
             beside = [entry.name for entry in self._entries(target.parent)]
             stage = LocalStage(scratch / f"checkpoint{suffix}", target, beside)
@@ -58,7 +58,7 @@ class MemoryStorage(Storage):
                 new = {target.with_name(target.name + name): content for name, content in contents.items()}
                 parts = {path for path in new if path.name != target.name + groups.INDEX}
                 if parts & self._files.keys():
-                    raise OSError(f"another thread has saved to {self.text_of(target)!r} meanwhile")
+                    raise OSError(f"another thread has saved to {self.text_of(target)!r} in the meantime")
             else:
                 new = {target / name if name else target: content for name, content in contents.items()}
             self.discard(target)
@@ -76,7 +76,7 @@ class MemoryStorage(Storage):
             self._set(path, content)
 
     def reclaim(self, directory: PurePath, owns: Callable[[str], bool] | None = None) -> Sequence[PurePath]:
-        """Remove nothing: what a process leaves half-written ends with it."""
+        """Remove nothing: unfinished files end with their process."""
         del directory, owns
         return []
 
@@ -93,20 +93,20 @@ class MemoryStorage(Storage):
         return beside if path.with_name(path.name + groups.INDEX) in self._files else below
 
     def rename(self, path: PurePath, target: PurePath) -> None:
-        """Give a checkpoint another path. See :meth:`Storage.rename`."""
+        """Rename a checkpoint. See :meth:`Storage.rename`."""
         with self._lock:
             for each in self._members(path):
                 moved = PurePosixPath(f"{target}{str(each).removeprefix(str(path))}")
                 self._set(moved, self._files.pop(each))
 
     def check_writable(self, directory: PurePath) -> None:
-        """Raise NotADirectoryError if a file stands in the way. See :meth:`Storage.check_writable`."""
+        """Raise NotADirectoryError if a file is in the way. See :meth:`Storage.check_writable`."""
         for path in (directory, *directory.parents):
             if path in self._files:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self.text_of(path))
 
     def free_space(self, directory: PurePath) -> int | None:
-        """Return None: how much memory there is depends on what else is done."""
+        """Return None: the free memory depends on what else is running."""
         del directory
         return None
 
@@ -124,7 +124,7 @@ class MemoryStorage(Storage):
         return Info("directory", 0, max(below), max(below))
 
     def entries(self, directory: PurePath) -> Sequence[Entry]:
-        """Return what lies in ``directory``. See :meth:`Storage.entries`."""
+        """Return the entries of ``directory``. See :meth:`Storage.entries`."""
         found = self._entries(directory)
         if not found:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(directory))
@@ -138,7 +138,7 @@ class MemoryStorage(Storage):
             return [Entry(name, "directory" if rest else "file") for name, rest in names.items()]
 
     def open(self, path: PurePath) -> StoredFile:
-        """Open a file, which stays as it is for who has opened it. See :meth:`Storage.open`."""
+        """Open a file; later changes do not affect the open file. See :meth:`Storage.open`."""
         with self._lock:
             if path not in self._files:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.text_of(path))
@@ -160,11 +160,11 @@ class MemoryStorage(Storage):
         return file_path(path, self.info(path).kind, name) in self._files
 
     def check_plain(self, path: PurePath) -> None:
-        """Find nothing wrong: there is nothing but files here."""
+        """Do nothing: there are only regular files here."""
 
     @contextmanager
     def local(self, path: PurePath) -> Iterator[Path]:
-        """Give a copy in a scratch directory. See :meth:`Storage.local`."""
+        """Yield a copy in a scratch directory. See :meth:`Storage.local`."""
         with scratch_directory() as scratch:
             copy = LocalStage(scratch / path.name, path)
             with self._lock:
@@ -175,7 +175,7 @@ class MemoryStorage(Storage):
             yield copy.path
 
     def claim(self, directory: PurePath, template: str, user: Any, *, leave_lock: bool) -> Claim:
-        """Return a claim that nobody else can have: no other process sees this memory."""
+        """Return a claim that never fails: no other process sees this memory."""
         del directory, template, user, leave_lock
         return _MemoryClaim()
 

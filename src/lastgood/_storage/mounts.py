@@ -1,4 +1,4 @@
-"""Which file system a directory lies in, and where in it: one path may lead two containers to different disks."""
+"""The file system of a directory, and the path in it: one path may mean different disks in two containers."""
 
 import contextlib
 import errno
@@ -12,13 +12,13 @@ _MOUNT = re.compile(r"^mnt_id:\s*(\d+)$", re.MULTILINE)
 
 
 class Mount(NamedTuple):
-    """A file system, or a directory of one, that is mounted.
+    """A mounted file system, or a mounted directory of one.
 
     Attributes:
-        device: The kernel's number of the file system, such as ``"8:1"``: the same in all containers.
+        device: The kernel's number for the file system, such as ``"8:1"``; the same in all containers.
         root: The directory of the file system that is mounted.
-        point: Where this process finds it.
-        type: What it is, such as ``"ext4"`` or ``"fuse.sshfs"``.
+        point: The mount point, as this process sees it.
+        type: The type of file system, such as ``"ext4"`` or ``"fuse.sshfs"``.
     """
 
     device: str
@@ -28,9 +28,9 @@ class Mount(NamedTuple):
 
 
 def mount_of(directory: Path) -> Mount | None:
-    """Return what a directory that exists lies in; None where the system does not say, as outside of Linux.
+    """Return the mount of an existing directory; None if the system does not say, as outside Linux.
 
-    Another mount may hide one that has the longer path, so the kernel is asked which one it is.
+    The mount with the longest matching path may be hidden by another, so the kernel is asked which one it is.
     """
     with contextlib.suppress(OSError, AttributeError, ValueError):
         descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -46,10 +46,10 @@ def mount_of(directory: Path) -> Mount | None:
 
 
 def existing(directory: Path) -> Path:
-    """Return ``directory``, or the nearest parent that there is.
+    """Return ``directory``, or its nearest existing parent.
 
     Raises:
-        OSError: A file stands in the way, or there is none.
+        OSError: A file is in the way, or no parent exists.
     """
     for path in (directory, *directory.absolute().parents):
         if path.is_dir():
@@ -60,10 +60,10 @@ def existing(directory: Path) -> Path:
 
 
 def identity(directory: Path) -> str:
-    """Return a name for a directory that processes of one machine share if it is the same one, and only then.
+    """Return a name that is equal for two processes on a machine if, and only if, they mean the same directory.
 
-    It need not exist. What counts is the file system and the path in it, since containers may have different disks,
-    or different directories of one disk, at the same path, and one directory at different paths.
+    The directory need not exist. The name consists of the file system and the path in it, since containers may have
+    different disks, or different directories of one disk, at the same path, and one directory at different paths.
     """
     real = Path(os.path.realpath(directory))
     mount = None
@@ -79,5 +79,5 @@ def _read(path: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return a path in which the kernel has written blanks and the like as numbers."""
+    """Decode the octal escapes that the kernel writes for spaces and the like in a path."""
     return _OCTAL.sub(lambda found: chr(int(found[1], 8)), text)

@@ -1,4 +1,4 @@
-"""How what a save wrote becomes what is found at its path."""
+"""The commit of a local save: from its temporary path to the checkpoint's path."""
 
 import errno
 import os
@@ -16,15 +16,15 @@ _LONGEST_NAME = 255
 
 
 def publish(temporary: Path, target: Path, aside: Path) -> None:
-    """Make what was written durable, then visible, then that durable.
+    """Make a checkpoint durable, then visible, then make its new name durable.
 
     Args:
-        temporary: What was written.
-        target: Where it is to be found; an older checkpoint there is replaced, never mixed with.
-        aside: Where a directory lies that is being replaced, where two names cannot be swapped in one act.
+        temporary: The path that the checkpoint was written to.
+        target: Its final path. An older checkpoint there is replaced, never mixed with the new one.
+        aside: The path that a replaced directory is moved to if two names cannot be swapped atomically.
 
     Raises:
-        OSError: The storage refused; what was at ``target`` is there.
+        OSError: The storage failed; what was at ``target`` is still there.
     """
     if groups.is_group(temporary):
         groups.publish(temporary, target)
@@ -40,10 +40,10 @@ def publish(temporary: Path, target: Path, aside: Path) -> None:
 
 
 def check_overwritable(target: Path) -> None:
-    """Check that a file that is there may be written to: a rename would not ask.
+    """Check that an existing file may be overwritten: a rename ignores its permissions.
 
     Raises:
-        PermissionError: Its permissions say that it may not.
+        PermissionError: Its permissions forbid it.
     """
     old = _plain_file(target)
     if old is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
@@ -51,10 +51,10 @@ def check_overwritable(target: Path) -> None:
 
 
 def _make_like(temporary: Path, new: os.stat_result, target: Path) -> None:
-    """Give a new file the permissions and the owner of the one that it replaces, as if it had been written to.
+    """Give a new file the permissions and owner of the file that it replaces, as if that had been overwritten.
 
     Raises:
-        PermissionError: That one must not be written to.
+        PermissionError: The old file must not be overwritten.
     """
     old = _plain_file(target)
     if old is None or not stat.S_ISREG(new.st_mode):
@@ -71,7 +71,7 @@ def _make_like(temporary: Path, new: os.stat_result, target: Path) -> None:
 
 
 def _plain_file(path: Path) -> os.stat_result | None:
-    """Return what is known of the plain file at a path; None if there is none."""
+    """Return the status of the regular file at a path; None if there is none."""
     with suppress(OSError):
         found = os.lstat(path)
         if stat.S_ISREG(found.st_mode):
@@ -85,11 +85,11 @@ def _put_in_place(temporary: Path, new: os.stat_result, target: Path, aside: Pat
         try:
             rename(temporary, target)
         except FileNotFoundError:
-            # Over a network an answer may be lost, and the question asked again: then it has been done.
+            # A network file system may lose a reply and repeat the request: then the rename was already done.
             if not _is_the_same(new, target):
                 raise
         except OSError as error:
-            # Another save has put its directory there meanwhile, where there was none: now there is one to replace.
+            # There was no directory, but another save has created one meanwhile: replace that one.
             if error.errno not in _TAKEN or not temporary.is_dir() or not target.is_dir():
                 raise
             _put_in_place(temporary, new, target, aside)
@@ -98,13 +98,13 @@ def _put_in_place(temporary: Path, new: os.stat_result, target: Path, aside: Pat
 
 
 def _replace_directory(temporary: Path, target: Path, aside: Path) -> None:
-    """Make a directory visible in another's place, where two names cannot be swapped."""
+    """Replace a directory with another if two names cannot be swapped."""
     with suppress(FileNotFoundError):  # another save has moved it aside
         move_aside(target, aside)
     try:
         rename(temporary, target)
     except OSError as error:
-        if error.errno in _TAKEN and target.is_dir():  # or has put its own there meanwhile
+        if error.errno in _TAKEN and target.is_dir():  # another save has put its own there
             remove(aside)
             _replace_directory(temporary, target, aside)
             return
@@ -116,7 +116,7 @@ def _replace_directory(temporary: Path, target: Path, aside: Path) -> None:
 
 
 def _is_the_same(known: os.stat_result, path: Path) -> bool:
-    """Tell whether a file that was renamed is the one at a path."""
+    """Return whether the file at a path is the one that was renamed."""
     with suppress(OSError):
         found = os.lstat(path)
         return (found.st_ino, found.st_size, found.st_mtime_ns) == (known.st_ino, known.st_size, known.st_mtime_ns)
@@ -124,14 +124,14 @@ def _is_the_same(known: os.stat_result, path: Path) -> bool:
 
 
 def restore_replaced(stem: Path, target_name: str) -> bool:
-    """Bring back the directory that a dead process had moved aside without putting the new one in its place.
+    """Move back a directory that a dead process moved aside but did not replace.
 
     Args:
-        stem: What the process's temporary names begin with.
+        stem: The path that the process's temporary names begin with.
         target_name: The name that the directory had.
 
     Returns:
-        Whether it was, or need not be; if not, the lock does not say where to: what lies here may be the last copy.
+        True if it was moved back or need not be; False if the lock does not say where to: it may be the last copy.
     """
     aside = stem.with_name(stem.name + ".old")
     if os.path.lexists(aside):
@@ -147,7 +147,7 @@ def restore_replaced(stem: Path, target_name: str) -> bool:
 
 
 def _is_what_is_left_of(copy: Path, directory: Path) -> bool:
-    """Tell whether a directory was being removed, of which there is a copy."""
+    """Return whether a directory is partly removed and ``copy`` is a complete copy of it."""
     if directory.is_symlink() or not directory.is_dir():
         return False
     left, whole = files_of(directory), files_of(copy)

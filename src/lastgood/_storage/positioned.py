@@ -1,7 +1,7 @@
-"""Files of the local file system, read and patched by offset, from any thread.
+"""Files in the local file system, read and patched by offset from any thread.
 
-They are not mapped into memory: there an error of the disk, or a file that somebody cuts short, ends the process, where
-here it is an exception.
+They are not mapped into memory: with a mapping, a disk error or a truncated file kills the process; here it raises an
+exception.
 """
 
 import errno
@@ -18,20 +18,20 @@ class LocalFile(StoredFile):
     """An open file of known length.
 
     Attributes:
-        path: Where it is.
+        path: The path of the file.
         size: Its length in bytes when it was opened.
     """
 
     def __init__(self, path: Path, *, writable: bool = False, follow: bool = True) -> None:
-        """Open it.
+        """Open the file.
 
         Args:
-            path: Where it is.
-            writable: Whether to write to it, too.
+            path: The path of the file.
+            writable: Whether to open it for writing, too.
             follow: Whether it may be a symbolic link.
 
         Raises:
-            OSError: It does not exist, is no plain file, or the system refused.
+            OSError: It does not exist, is not a regular file, or a system call failed.
         """
         self.path = os.fspath(path)
         self._descriptor = open_plain(path, os.O_RDWR if writable else os.O_RDONLY, follow=follow)
@@ -45,7 +45,7 @@ class LocalFile(StoredFile):
         os.close(self._descriptor)
 
     def read_into(self, buffer: Any, offset: int) -> None:
-        """Fill ``buffer`` with the bytes from ``offset`` on. See :meth:`StoredFile.read_into`."""
+        """Fill ``buffer`` with the bytes that start at ``offset``. See :meth:`StoredFile.read_into`."""
         view = memoryview(buffer).cast("B")
         while view:
             count = SYSTEM.read_into(self._descriptor, view, offset)
@@ -54,16 +54,16 @@ class LocalFile(StoredFile):
             view, offset = view[count:], offset + count
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return the bytes from ``offset`` on. See :meth:`StoredFile.read`."""
+        """Return ``length`` bytes at ``offset``. See :meth:`StoredFile.read`."""
         content = bytearray(length)
         self.read_into(content, offset)
         return bytes(content)
 
     def lend(self, descriptor: int, offset: int, length: int) -> None:
-        """Have another open file refer to the blocks that this one has at a place.
+        """Share a range of this file's blocks with another open file, at the same offset.
 
         Raises:
-            OSError: The system refused.
+            OSError: A system call failed.
         """
         SYSTEM.share(descriptor, self._descriptor, offset, length)
 
@@ -71,7 +71,7 @@ class LocalFile(StoredFile):
         """Write ``content`` at ``offset``.
 
         Raises:
-            OSError: The system refused.
+            OSError: A system call failed.
         """
         while content:
             count = SYSTEM.write(self._descriptor, content, offset)

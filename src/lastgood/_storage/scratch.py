@@ -1,4 +1,4 @@
-"""Temporary directories for writers that need a path, and for nothing that is to last."""
+"""Temporary directories for writers that need a path; nothing in them lasts."""
 
 import errno
 import os
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_MEMORY = "/dev/shm"  # what a container whose root is read-only can still be written to
+_MEMORY = "/dev/shm"  # writable even in a container with a read-only root
 
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """Give an empty directory that is removed when the block ends.
+    """Yield an empty directory that is removed when the block ends.
 
     Raises:
-        OSError: No temporary directory can be written to.
+        OSError: No temporary directory is writable.
     """
     with tempfile.TemporaryDirectory(prefix="lastgood-", dir=_place()) as directory:
         yield Path(directory)
@@ -27,5 +27,5 @@ def _place() -> str:
     except FileNotFoundError as error:
         if os.access(_MEMORY, os.W_OK):
             return _MEMORY
-        told = "No temporary directory can be written to; set TMPDIR to a directory that can"
+        told = "No temporary directory is writable; set TMPDIR to one that is"
         raise OSError(errno.ENOENT, told) from error

@@ -1,11 +1,11 @@
-"""What a new file need not write: blocks of the file that was saved before it, which then belong to both.
+"""Blocks that a new file shares with the file saved before it, and so need not write.
 
-Some file systems, XFS and Btrfs among them, let files have blocks of the disk in common until one of them is written
-to. Each file is whole, and either may be deleted.
+Some file systems, such as XFS and Btrfs, let files share blocks of the disk until one of the files is written to. Each
+file is complete, and either may be deleted.
 
-Sums say which parts of a new file are likely to be those of the file before. They cost little and prove nothing. So the
-new file takes the blocks, and what it has then is read from the disk and compared with what would have been written.
-Whatever has become of the other file, or of its blocks, a part that differs is written.
+A sum of each block shows which parts of a new file are probably unchanged. Sums are cheap and prove nothing. So the new
+file takes the blocks, reads them back from the disk, and compares them with what it would have written. A part that
+differs is written, whatever has happened to the other file or its blocks.
 """
 
 import mmap
@@ -23,42 +23,42 @@ from .base import BLOCK, Image, Span
 from .positioned import LocalFile
 from .systems import SYSTEM
 
-_FEWEST = 16 * BLOCK  # bytes in a row that are worth a piece of the file for themselves
-_PART = 4 * 1024 * 1024  # bytes that are taken, and checked, at once
-_MOST = 8  # files that are remembered, each by 8 bytes a block
+_FEWEST = 16 * BLOCK  # bytes; a shorter match is not worth an extent of its own
+_PART = 4 * 1024 * 1024  # bytes that are taken and checked at a time
+_MOST = 8  # files that are remembered, at 8 bytes per block
 
 Sums = npt.NDArray[np.uint64]
 
 
 class _Before(NamedTuple):
-    """A file that was written, and the sum of each of its blocks."""
+    """A file written earlier, and the sum of each of its blocks."""
 
     path: Path
     sums: Sums
 
 
 class Written:
-    """The files that this process has written last: one for each layout, on each file system."""
+    """The files that this process wrote last: one for each layout on each file system."""
 
     def __init__(self) -> None:
-        """Know of none."""
+        """Start without files."""
         self._files: dict[tuple[int, Span], _Before] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process can use: it has written nothing yet."""
+        """Return a state without files: another process has not written any yet."""
         return {"_files": {}}
 
     @contextmanager
     def sharing(self, descriptor: int, image: Image, place: Path) -> Iterator["Sharing | None"]:
-        """Give what shares blocks with the file before, while a new one is written; None where nothing can.
+        """Yield what shares blocks with the file before, for a new file; None if the file system cannot share.
 
         Args:
-            descriptor: The new file, open to be read and written, and empty.
-            image: What it is to hold.
-            place: Where it will be.
+            descriptor: The new file, empty and open for reading and writing.
+            image: Its contents.
+            place: The path at which it will be.
         """
         try:
-            SYSTEM.share(descriptor, descriptor, 0, 0)  # an empty file with itself: that does nothing, or is refused
+            SYSTEM.share(descriptor, descriptor, 0, 0)  # an empty file with itself: has no effect, or is refused
         except OSError:
             yield None
             return
@@ -77,18 +77,18 @@ class Written:
 
 
 class Sharing:
-    """A new file that takes from another what it has in the same places.
+    """A new file that takes over blocks of another where both have the same contents.
 
     Attributes:
-        sums: The sum of each block of the new file that has been looked at.
+        sums: The sum of each block of the new file, as far as it has been computed.
     """
 
     def __init__(self, descriptor: int, memory: npt.NDArray[np.uint8]) -> None:
-        """Take nothing yet.
+        """Initialize without a file to take blocks from.
 
         Args:
             descriptor: The new file.
-            memory: What it is to hold.
+            memory: Its contents.
         """
         count = len(memory) // BLOCK
         self.sums: Sums = np.zeros(count, np.uint64)
@@ -99,22 +99,22 @@ class Sharing:
         self._before = self.sums[:0]
 
     def take_from(self, source: LocalFile, sums: Sums) -> None:
-        """Take from a file, whose blocks had these sums when it was written."""
+        """Take blocks from a file whose blocks had these sums when it was written."""
         self._source = source
         self._before = sums[: source.size // BLOCK]
 
     @property
     def has_source(self) -> bool:
-        """Whether there is a file to take from."""
+        """Whether there is a file to take blocks from."""
         return self._source is not None
 
     @property
     def shared(self) -> int:
-        """The bytes that were taken and have stayed so."""
+        """The number of bytes that were taken and not written since."""
         return int(np.count_nonzero(self._taken)) * BLOCK
 
     def lacking(self, start: int, stop: int) -> Iterator[Span]:
-        """Take what can be taken of the blocks from ``start`` to ``stop``, and yield what has to be written."""
+        """Take what it can of the blocks from ``start`` to ``stop``, and yield the spans that must be written."""
         self._taken[start // BLOCK : stop // BLOCK] = False
         at = start
         for begin, end in self._alike(start // BLOCK, stop // BLOCK):
@@ -126,7 +126,7 @@ class Sharing:
             yield Span(at, stop)
 
     def _alike(self, first: int, last: int) -> Iterator[Span]:
-        """Yield parts of the blocks from ``first`` to ``last`` that have the sums of the file before."""
+        """Yield spans of the blocks from ``first`` to ``last`` whose sums match those of the file before."""
         words = self._memory[first * BLOCK : last * BLOCK].view(np.uint64)
         self.sums[first:last] = words.reshape(last - first, -1).sum(axis=1)
         before = self._before[first:last]
@@ -137,10 +137,10 @@ class Sharing:
                 yield from (Span(at, min(at + _PART, end)) for at in range(begin, end, _PART))
 
     def _take(self, start: int, stop: int) -> bool:
-        """Take bytes; return whether the file now has what it is to have."""
+        """Take a span of bytes; return whether the file now has the right contents there."""
         if self._source is None:
             return False
-        with suppress(OSError):  # then they are written, and what is wrong with the disk shows there
+        with suppress(OSError):  # then the bytes are written, and a faulty disk raises its error there
             self._source.lend(self._descriptor, start, stop - start)
             if self._holds(start, stop):
                 self._taken[start // BLOCK : stop // BLOCK] = True
@@ -148,12 +148,12 @@ class Sharing:
         return False
 
     def _holds(self, start: int, stop: int) -> bool:
-        """Tell whether the file has what it is to have, as the disk gives it back."""
+        """Return whether the bytes read back from the disk are the right ones."""
         wanted, found = self._memory[start:stop], self._buffer[: stop - start]
         whole = SYSTEM.read_into(self._descriptor, found.data, start) == len(found)
         return whole and np.array_equal(found.view(np.uint64), wanted.view(np.uint64))
 
     @cached_property
     def _buffer(self) -> npt.NDArray[np.uint8]:
-        """Memory that direct reads can go to: it begins with a page."""
+        """A page-aligned buffer, as direct reads need."""
         return np.frombuffer(mmap.mmap(-1, _PART), np.uint8)

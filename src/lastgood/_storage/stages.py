@@ -1,4 +1,4 @@
-"""What a save writes to before it is committed: a temporary path in the local file system."""
+"""The stage that a save is written to before its commit: a temporary path in the local file system."""
 
 import os
 from collections.abc import Sequence
@@ -12,23 +12,23 @@ from .sharing import Written
 
 
 class LocalStage(Stage):
-    """A checkpoint below a temporary path; what becomes of it is up to whoever gave the path.
+    """A stage at a temporary path; the caller that chose the path commits or removes it.
 
     Attributes:
-        target: Where it will appear.
-        shared: Bytes that were not written, since an earlier file has them.
+        target: The path at which the checkpoint will appear.
+        shared: The number of bytes that share blocks with an earlier file and were not written again.
     """
 
     def __init__(
         self, path: Path, target: PurePath, beside: Sequence[str] | None = None, written: Written | None = None
     ) -> None:
-        """Take the temporary path.
+        """Initialize the stage.
 
         Args:
             path: The temporary path.
-            target: Where the checkpoint will appear.
-            beside: The names in the target's directory, where that is not a local one.
-            written: The earlier files with which this one may share blocks; None where it is not to stay.
+            target: The path at which the checkpoint will appear.
+            beside: The names in the target's directory, if that is not a local one.
+            written: Earlier files to share blocks with; None if the files do not stay in this file system.
         """
         self.target = target
         self.shared = 0
@@ -77,14 +77,14 @@ class LocalStage(Stage):
         return sum(self.place(name).stat().st_size for name in self.files())
 
     def make_place(self, name: str) -> Path:
-        """Return where a file goes, and make the directory that it lies in."""
+        """Return the path of a file, and create its directory."""
         place = self.place(name)
-        if name:  # the checkpoint's own directory is there: the save's lock lies in it
+        if name:  # otherwise the directory exists: it holds the save's lock
             place.parent.mkdir(parents=True, exist_ok=True)
         return place
 
     def place(self, name: str) -> Path:
-        """Return where a file goes: a group's has a name that begins with a dot."""
+        """Return the path of a file; in a group, the name is appended to the checkpoint's."""
         if not name:
             return self._path
         return self._path.with_name(self._path.name + name) if groups.is_member(name, "") else self._path / name

@@ -1,11 +1,11 @@
-"""What a save calls its temporary files, and whose they are: a live process's, or a dead one's that can go.
+"""The names of a save's temporary files, and the lock that shows whether its process is still alive.
 
-While a save runs it holds the lock of a hidden sibling of its target. So the next start can tell the leftovers of a
-dead process (nobody holds the lock) from the work of a live one, on whatever host it runs:
+A running save holds the lock of a hidden file next to its target. So the next start can tell the leftovers of a dead
+process (nobody holds the lock) from the work of a live one, whatever host it runs on:
 
-    .lastgood-tmp-<token>.lock     locked while the save lives; holds the target's name
+    .lastgood-tmp-<token>.lock     locked while the save runs; contains the target's name
     .lastgood-tmp-<token>.keras    the checkpoint being written
-    .lastgood-tmp-<token>.old      a directory that is being replaced, where two names cannot be swapped in one act
+    .lastgood-tmp-<token>.old      a directory that is being replaced, if two names cannot be swapped atomically
 """
 
 import os
@@ -20,13 +20,13 @@ from .base import TEMPORARY_PREFIX
 from .plain import open_plain
 from .systems import SYSTEM
 
-# Where a file system has no locks, a leftover is taken for dead after so long without a write.
+# If a file system has no locks, a leftover counts as dead after this long without a write.
 _ABANDONED_SECONDS = 24 * 3600.0
 
 
 @contextmanager
 def taken(target: Path) -> Iterator[Path]:
-    """Hold a new lock beside ``target``; give the path that this save's temporary names begin with."""
+    """Hold a new lock next to ``target``; yield the path that this save's temporary names begin with."""
     while True:
         stem = target.with_name(TEMPORARY_PREFIX + secrets.token_hex(8))
         lock = _lock_of(stem)
@@ -41,32 +41,32 @@ def taken(target: Path) -> Iterator[Path]:
 
 
 def _is_locked(descriptor: int, lock: Path) -> bool:
-    """Lock a file; return False if another process has taken it for a dead one's before it was locked."""
+    """Lock a new file; return False if another process mistook it for a leftover before it was locked."""
     try:
         locks.lock(descriptor)
     except BlockingIOError:
         return False
-    return os.path.lexists(lock)  # some file systems count no links, and say 0
+    return os.path.lexists(lock)  # not st_nlink, which is always 0 on some file systems
 
 
 def reclaim(stem: Path, names: list[str]) -> list[Path]:
-    """Remove one dead save's files.
+    """Remove the files of one save if its process is dead.
 
     Args:
-        stem: What its names begin with.
-        names: All names in the directory that are of saves.
+        stem: The path that the save's temporary names begin with.
+        names: The temporary names of all saves in the directory.
 
     Returns:
-        The files; none if the save is alive.
+        The files removed; none if the process is alive.
     """
     lock = _lock_of(stem)
     own = (stem.name, *(name for name in names if name.startswith(f"{stem.name}.") and name != lock.name))
     mine = [stem.with_name(name) for name in own if name in names]
     try:
         descriptor = open_plain(lock, os.O_RDWR, follow=False)
-    except FileNotFoundError:  # the lock is made first and removed last, so what lies here without one is dead
+    except FileNotFoundError:  # the lock is created first and removed last, so files without one are dead
         return _removed(mine)
-    except OSError:  # a link, a pipe or a directory of its name: none of them is of a save
+    except OSError:  # a link, pipe or directory of this name, which no save creates
         return []
     if not _is_dead(descriptor) or not placing.restore_replaced(stem, os.fsdecode(os.read(descriptor, 4096))):
         os.close(descriptor)
@@ -88,7 +88,7 @@ def _lock_of(stem: Path) -> Path:
 
 
 def _is_dead(descriptor: int) -> bool:
-    """Tell whether the process that made this lock is gone; if so, the lock is held here from now on."""
+    """Return whether the process that created this lock is dead; if so, this process now holds the lock."""
     try:
         locked = locks.lock(descriptor)
     except BlockingIOError:

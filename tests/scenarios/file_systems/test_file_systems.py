@@ -13,9 +13,9 @@ from scenarios.file_systems.mounts import MOUNTS, CannotMountError, mounted
 
 # What is said of some before training; of the others nothing is.
 SAID = {
-    "bindfs": "It does not exchange two names",
-    "sshfs": "It does not exchange two names",
-    "rclone with a cache": "It does not rename in one act",
+    "bindfs": "It cannot swap two names",
+    "sshfs": "It cannot swap two names",
+    "rclone with a cache": "It does not rename atomically",
 }
 # There a directory that is renamed while its files are being sent loses some of them, which is said, too.
 FILES_ALONE = {"rclone with a cache"}

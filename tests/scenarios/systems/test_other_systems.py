@@ -75,8 +75,8 @@ def test_a_checkpoint_that_is_open_in_another_program_stays_and_all_others_go(tm
 
 def test_names_that_windows_does_not_take_are_refused_at_once():
     flaws = {
-        "runs/a:b.keras": "takes no ':'",
-        "runs/what?.keras": "takes no '?'",
+        "runs/a:b.keras": "does not allow ':'",
+        "runs/what?.keras": "does not allow '?'",
         "runs./{epoch}.keras": "drops a dot",
         "runs/NUL.keras": "for a device",
         "runs\\com1\\{epoch}.keras": "for a device",

@@ -1,10 +1,10 @@
-"""The operating system: what of it Python does not have everywhere, one module a system behind one interface.
+"""Features of operating systems that Python does not offer everywhere: one interface, one module per system.
 
-base.py      the interface, as far as Python alone can do it
-posix.py     what Linux and macOS, and others of their kind, have
-linux.py     direct writes, reserved space, shared blocks, names that are swapped, names in the machine's memory
-macos.py     a full sync, names that are swapped
-windows.py   locks and renames of its own, and names that it does not take
+base.py      the interface, implemented as far as Python alone allows
+posix.py     what Linux, macOS and other Unix-like systems share
+linux.py     direct writes, reserved space, shared blocks, swapped names, machine-wide names in memory
+macos.py     full sync, swapped names
+windows.py   its own locks and renames, and names that it does not allow
 """
 
 import sys
@@ -13,7 +13,7 @@ from .base import UNSUPPORTED, System
 
 
 def _this() -> System:
-    """Return the system that this process runs on; the modules of the others would not even import."""
+    """Return the system that this process runs on; the modules for other systems cannot be imported on it."""
     if sys.platform == "win32":
         from .windows import Windows
 

@@ -1,4 +1,4 @@
-"""What Linux has besides."""
+"""Features of Linux beyond POSIX."""
 
 import contextlib
 import ctypes
@@ -16,9 +16,9 @@ from .posix import Posix
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
-_FICLONERANGE = 0x4020940D  # on a few machines it has another number, and nothing is shared there
-_CLONED_RANGE = struct.Struct("qQQQ")  # source, where in it, length, where to
-# A sandbox may refuse all calls that it does not know; an overlay cannot move a directory of its lower layer.
+_FICLONERANGE = 0x4020940D  # a few architectures use another number; nothing is shared there
+_CLONED_RANGE = struct.Struct("qQQQ")  # source, offset in it, length, offset in the new file
+# A sandbox may refuse calls that it does not know; an overlay cannot move a directory of its lower layer.
 _NO_EXCHANGE = UNSUPPORTED | {errno.EPERM, errno.EXDEV}
 _CREDENTIALS = struct.Struct("3i")  # process, user, group
 
@@ -29,14 +29,14 @@ class Linux(Posix):
     has_names = True
 
     def open_direct(self, path: Path) -> int:
-        """Open a new file to be written and read past the page cache. See :meth:`System.open_direct`."""
+        """Open a new file that bypasses the page cache. See :meth:`System.open_direct`."""
         flags = os.O_RDWR | os.O_CREAT
         with unless(UNSUPPORTED):
             return self.open(path, flags | getattr(os, "O_DIRECT", 0))
         return self.open(path, flags)
 
     def make_buffered(self, descriptor: int) -> bool:
-        """Go through the page cache from now on. See :meth:`System.make_buffered`."""
+        """Use the page cache from now on. See :meth:`System.make_buffered`."""
         direct = getattr(os, "O_DIRECT", 0)
         flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
         if not flags & direct:
@@ -45,13 +45,13 @@ class Linux(Posix):
         return True
 
     def reserve(self, descriptor: int, size: int) -> None:
-        """Reserve space: by the kernel's call, since the C library's writes to each block where that is lacking."""
+        """Reserve space with ``fallocate``; ``posix_fallocate`` would write to each block if that is missing."""
         fallocate = _of_the_c_library("fallocate64") or _of_the_c_library("fallocate")
         if fallocate is not None and fallocate(descriptor, 0, ctypes.c_int64(0), ctypes.c_int64(size)) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def share(self, descriptor: int, source: int, offset: int, length: int) -> None:
-        """Share blocks; ``copy_file_range`` would copy where it cannot. See :meth:`System.share`."""
+        """Share blocks; ``copy_file_range`` would copy if it cannot share. See :meth:`System.share`."""
         fcntl.ioctl(descriptor, _FICLONERANGE, _CLONED_RANGE.pack(source, offset, length, offset))
 
     def exchange(self, a: Path, b: Path) -> bool:
@@ -67,7 +67,7 @@ class Linux(Posix):
         return False
 
     def take_name(self, name: str) -> int | None:
-        """Take a name among the machine's sockets, which leaves nothing on a disk. See :meth:`System.take_name`."""
+        """Take the name of an abstract socket, which leaves nothing on disk. See :meth:`System.take_name`."""
         address = f"\0{name}"
         taken = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -83,13 +83,13 @@ class Linux(Posix):
 
 
 def _owner(asking: socket.socket, address: str) -> str:
-    """Return which process has a name, in words."""
+    """Return a description of the process that has a name."""
     with contextlib.suppress(OSError):
         asking.settimeout(1)
         asking.connect(address)
         content = asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         process = _CREDENTIALS.unpack(content)[0]
-        if process:  # 0 is one of another container
+        if process:  # 0 is a process in another container
             return f"process {process} on this machine"
     return "another process on this machine"
 

@@ -1,4 +1,4 @@
-"""What macOS has besides."""
+"""Features of macOS beyond POSIX."""
 
 import ctypes
 import fcntl
@@ -17,7 +17,7 @@ class MacOS(Posix):
     folds_case = True
 
     def open_direct(self, path: Path) -> int:
-        """Open a new file to be written past the cache. See :meth:`System.open_direct`."""
+        """Open a new file that bypasses the cache. See :meth:`System.open_direct`."""
         descriptor = super().open_direct(path)
         with unless(UNSUPPORTED):
             fcntl.fcntl(descriptor, getattr(fcntl, "F_NOCACHE", 48), 1)

@@ -1,4 +1,4 @@
-"""What systems of the kind of Unix have."""
+"""Features of Unix-like systems."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from .base import System
 
 
 class Posix(System):
-    """Linux, macOS, and others of their kind."""
+    """Linux, macOS and other Unix-like systems."""
 
     def open(self, path: Path, flags: int = os.O_RDONLY, *, follow: bool = True) -> int:
         """Open a file. See :meth:`System.open`."""
@@ -24,7 +24,7 @@ class Posix(System):
         return os.pwrite(descriptor, content, offset)
 
     def open_to_sync(self, path: Path) -> int:
-        """Open a file to sync it: it need not be writable."""
+        """Open a file to sync it, which need not be writable."""
         return self.open(path)
 
     def sync_directory(self, path: Path) -> None:
@@ -48,9 +48,9 @@ class Posix(System):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def unlock(self, descriptor: int) -> None:
-        """Unlock it."""
+        """Unlock an open file."""
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def lock_for_process(self, descriptor: int) -> None:
-        """Lock an open file for this process alone; networks carry these locks, too."""
+        """Lock an open file for this process alone; these locks work over a network, too."""
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

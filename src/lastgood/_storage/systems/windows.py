@@ -1,8 +1,8 @@
-"""What Windows has, and what it does not take.
+"""Features of Windows, and the names that it does not allow.
 
-A file that is open cannot be replaced or removed there, and a scanner or an indexer may open any file for a moment: so
-both are tried again for a while. Locked bytes cannot be read by others: so the bytes that are locked lie far behind the
-text that says who holds the lock.
+An open file cannot be replaced or removed, and a virus scanner or an indexer may open any file for a moment, so both
+operations are retried for a while. Locked bytes cannot be read by others, so the locked byte lies far beyond the text
+that says who holds the lock.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _ctypes: Any = ctypes
 _FAR = 1 << 30
 _PATIENCE = 2.0
 _REPLACE_EXISTING, _WRITE_THROUGH = 1, 8
-_LONGEST_PATH = 240  # of 260 characters; the names of a save's temporary files are longer than most
+_LONGEST_PATH = 240  # of 260 characters; a save's temporary files have longer names than most
 _VERBATIM = "\\\\?\\"
 _FORBIDDEN = re.compile(r'[<>:"|?*\x00-\x1f]')
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"}
@@ -47,7 +47,7 @@ class Windows(System):
         return os.open(path, flags | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0), 0o666)
 
     def read_into(self, descriptor: int, buffer: memoryview, offset: int) -> int:
-        """Read at an offset; a descriptor has one position, for all threads. See :meth:`System.read_into`."""
+        """Read at an offset, under a lock: threads share a descriptor's position. See :meth:`System.read_into`."""
         with _positions:
             os.lseek(descriptor, offset, os.SEEK_SET)
             content = os.read(descriptor, len(buffer))
@@ -61,7 +61,7 @@ class Windows(System):
             return os.write(descriptor, content)
 
     def append(self, descriptor: int, content: bytes) -> int:
-        """Write to the end of a file: to go there and to write are two acts. See :meth:`System.append`."""
+        """Write to the end of a file, under a lock: seeking and writing are two steps. See :meth:`System.append`."""
         _patiently(lambda: self._lock(descriptor, _msvcrt.LK_NBLCK))
         try:
             return os.write(descriptor, content)
@@ -69,19 +69,19 @@ class Windows(System):
             self.unlock(descriptor)
 
     def open_to_sync(self, path: Path) -> int:
-        """Open a file to sync it: only one that can be written to can be."""
+        """Open a file to sync it, which must be writable."""
         return self.open(path, os.O_RDWR)
 
     def sync_directory(self, path: Path) -> None:
-        """Do nothing: a rename here returns when it is on the disk. See :meth:`replace`."""
+        """Do nothing: a rename returns once it is on the disk. See :meth:`replace`."""
 
     def replace(self, source: Path, target: Path) -> None:
-        """Rename, and wait until that is on the disk. See :meth:`System.replace`."""
+        """Rename, and wait until the rename is on the disk. See :meth:`System.replace`."""
         library = _ctypes.WinDLL("kernel32", use_last_error=True)
 
         def move() -> None:
             if not library.MoveFileExW(os.fspath(source), os.fspath(target), _REPLACE_EXISTING | _WRITE_THROUGH):
-                if target.is_dir():  # which is called a lack of permission, as if one could wait for it
+                if target.is_dir():  # Windows reports a permission error, which would be retried
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(target))
                 error: OSError = _ctypes.WinError(_ctypes.get_last_error())
                 error.filename, error.filename2 = os.fspath(source), os.fspath(target)
@@ -90,15 +90,15 @@ class Windows(System):
         _patiently(move)
 
     def remove(self, path: Path) -> None:
-        """Remove a file, when it is no longer open. See :meth:`System.remove`."""
+        """Remove a file once it is no longer open. See :meth:`System.remove`."""
         _patiently(lambda: path.unlink(missing_ok=True))
 
     def open_to_lock(self, directory: Path) -> int:
-        """Open a file in the directory, which cannot be opened itself."""
+        """Open a file in the directory, since a directory cannot be opened."""
         return self.open(_lock_in(directory), os.O_RDWR | os.O_CREAT, follow=False)
 
     def close_lock(self, descriptor: int, directory: Path) -> None:
-        """Give up the lock of a directory, and remove its file. See :meth:`System.close_lock`."""
+        """Release the lock of a directory, and remove its file. See :meth:`System.close_lock`."""
         self.close_and_remove(descriptor, _lock_in(directory))
 
     def lock(self, descriptor: int) -> None:
@@ -109,17 +109,17 @@ class Windows(System):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
 
     def unlock(self, descriptor: int) -> None:
-        """Unlock it."""
+        """Unlock an open file."""
         self._lock(descriptor, _msvcrt.LK_UNLCK)
 
     def close_and_remove(self, descriptor: int, path: Path) -> None:
-        """Give up a lock, and remove its file, if nobody else has opened it. See :meth:`System.close_and_remove`."""
+        """Release a lock, and remove its file unless it is open elsewhere. See :meth:`System.close_and_remove`."""
         os.close(descriptor)
         with contextlib.suppress(PermissionError):
             path.unlink(missing_ok=True)
 
     def lock_for_process(self, descriptor: int) -> None:
-        """Lock an open file: no child inherits it."""
+        """Lock an open file; child processes do not inherit the lock."""
         self.lock(descriptor)
 
     @staticmethod
@@ -133,22 +133,22 @@ class Windows(System):
                 os.lseek(descriptor, before, os.SEEK_SET)
 
     def flaw_of(self, name: str) -> str:
-        """Return why no file can have a name. See :meth:`System.flaw_of`."""
+        """Return why a name is not a valid file name. See :meth:`System.flaw_of`."""
         forbidden = _FORBIDDEN.search(name)
         if forbidden:
-            return f"Windows takes no {forbidden[0]!r} in names"
+            return f"Windows does not allow {forbidden[0]!r} in names"
         if name.endswith((".", " ")) and name not in (".", ".."):
-            return "Windows drops a dot or a blank at a name's end"
+            return "Windows drops a dot or a space at the end of a name"
         if name.partition(".")[0].rstrip(" ").lower() in _DEVICES:
-            return "Windows keeps this name for a device"
+            return "Windows reserves this name for a device"
         return ""
 
     def with_slashes(self, path: str) -> str:
-        """Return a path with a slash between its names. See :meth:`System.with_slashes`."""
+        """Return a path with slashes as separators. See :meth:`System.with_slashes`."""
         return path if path.startswith(_VERBATIM) else path.replace("\\", "/")
 
     def whole(self, path: Path) -> Path:
-        """Return a path, if it is long, in the form that Windows takes verbatim. See :meth:`System.whole`."""
+        """Return a long path in the form that Windows takes verbatim. See :meth:`System.whole`."""
         text = os.path.abspath(path)  # noqa: PTH100 - a verbatim path has no '..' in it
         if len(text) < _LONGEST_PATH or text.startswith(_VERBATIM):
             return path
@@ -161,10 +161,10 @@ def _lock_in(directory: Path) -> Path:
 
 
 def _patiently(act: Callable[[], None]) -> None:
-    """Do what fails while a file is open, or locked, elsewhere.
+    """Retry an operation that fails while a file is open or locked elsewhere.
 
     Raises:
-        PermissionError: It was all the time, or may not be written to.
+        PermissionError: The file stayed open or locked, or may not be written to.
     """
     end = time.monotonic() + _PATIENCE
     while True:
