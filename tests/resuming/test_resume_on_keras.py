@@ -353,7 +353,7 @@ def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
         def on_epoch_end(self):
             pass
 
-    for source, text in ((batches(), "a generator cannot be put back"), (Shuffled(), "Shuffled has its own")):
+    for source, text in ((batches(), "a generator cannot be rewound"), (Shuffled(), "Shuffled has its own")):
         with pytest.warns(UserWarning, match=text):
             build().fit(
                 source,
