@@ -73,7 +73,7 @@ __all__ = [
 ]
 
 
-# What is imported when you first ask for it, and the module that it is in. Most of it needs Keras.
+# Names that are imported when first used, and their modules. Most of them need Keras.
 _LAZY = {
     "Budget": "_policies.schedule",
     "Checkpoint": "_checkpoint",
@@ -93,7 +93,7 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs more than the standard library when you first ask for it."""
+    """Return a name that is imported when first used, because it needs more than the standard library."""
     if name not in __all__:
         raise AttributeError(f"module 'lastgood' has no attribute {name!r}")
     try:

@@ -12,21 +12,21 @@ from ._storage import Location
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint of a run, and what is known of it.
+    """One checkpoint of a run.
 
     Attributes:
         path: Where it is: a path or, outside of the file system, an object whose ``str()`` is the URL.
         format: Its format's name, such as ``"keras"``.
         size: Its length in bytes.
-        created: When it was made, in seconds since 1970; when it was written, if it has no record.
-        step: The optimizer's step; None if it has no record: stock Keras wrote it.
+        created: When it was saved, in seconds since 1970; when its file was written, if it has no record.
+        step: The optimizer's step; None if it has no record, because stock Keras wrote it.
         epoch: The epoch, counted from 1; None if it has no record.
         batch: Batches done in that epoch; None for a save at its end.
-        metrics: Its metrics by name, including those that came after the save.
+        metrics: Its metrics by name, including those logged after the save.
         pinned: Whether it is protected from pruning.
-        record: All that it says of itself, with the metrics above; None if it has no record.
-        shared: Bytes of it that an earlier checkpoint had on the disk, so that they were not written again; 0 also
-            where the run has no journal, which says so.
+        record: Its record, with the metrics above; None if it has none.
+        shared: Bytes that it shares with an earlier checkpoint on the disk, so that they were not written again; also
+            0 if the run has no journal, which lists them.
     """
 
     path: Path | Location
@@ -47,24 +47,24 @@ class Checkpoint:
         compile: bool = True,
         safe_mode: bool = True,
     ) -> Any:
-        """Return the model that it holds: :func:`lastgood.load_model` of its path, which says what is raised.
+        """Return the model in this checkpoint; see :func:`lastgood.load_model`, also for the exceptions.
 
         Args:
-            custom_objects: Classes and functions of yours, by the names that the configuration has for them.
-            compile: Whether to compile the model as it was, and to load the optimizer's state.
-            safe_mode: Whether to refuse a configuration that holds code, such as that of a lambda.
+            custom_objects: Your own classes and functions, by the names that the configuration uses for them.
+            compile: Whether to compile the model as it was saved, and to load the optimizer's state.
+            safe_mode: Whether to refuse a configuration that contains code, such as a lambda.
         """
         return load_model(self.path, custom_objects, compile, safe_mode)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a checkpoint.
+    """A problem with a checkpoint.
 
     Attributes:
         path: The checkpoint.
         region: What is damaged, in words.
-        reason: All there is to say about it.
+        reason: A full description of the problem.
     """
 
     path: Path | Location

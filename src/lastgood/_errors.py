@@ -1,19 +1,19 @@
-"""The exception tree. Each subclasses the builtin that the contract names, so existing ``except`` clauses still catch.
+"""The exceptions. Each subclasses the builtin that the contract names, so existing ``except`` clauses still work.
 
 LastgoodError
-├── ArgumentError            (ValueError)         an argument's value, or two that do not go together
+├── ArgumentError            (ValueError)         an argument's value, or two that contradict each other
 ├── ArgumentTypeError        (TypeError)          an argument's type
 ├── PlaceholderError         (KeyError)           a placeholder of the path that the logs cannot fill
 ├── MonitorError             (ValueError)         a monitored value that is not a scalar
 ├── SaveError                (OSError)            a checkpoint that could not be written or committed
-│   ├── TargetIsDirectoryError (IsADirectoryError)  a directory stands where the checkpoint is to go
-│   └── RunInUseError                             another process has the same files
+│   ├── TargetIsDirectoryError (IsADirectoryError)  the checkpoint's path is a directory
+│   └── RunInUseError                             another process uses the same files
 ├── StoreError               (OSError)            a bucket that refused a request, or could not be reached
 ├── RestoreError             (ValueError)         a checkpoint that could not be loaded
 │   └── CorruptCheckpointError                    its bytes are not those that were written
 ├── GroupError               (RuntimeError)       another process of this training has failed
-├── NotExactError            (AssertionError)     a training that does not go on exactly after a restart
-└── MissingExtraError        (ImportError)        a package of the user's choice that is not installed
+├── NotExactError            (AssertionError)     a training that does not continue exactly after a restart
+└── MissingExtraError        (ImportError)        an optional package that is not installed
 """
 
 import errno
@@ -26,7 +26,7 @@ class LastgoodError(Exception):
 
 
 class ArgumentError(LastgoodError, ValueError):
-    """An argument's value is not one that can work, or two arguments contradict each other."""
+    """An argument's value is invalid, or two arguments contradict each other."""
 
 
 class ArgumentTypeError(LastgoodError, TypeError):
@@ -34,7 +34,7 @@ class ArgumentTypeError(LastgoodError, TypeError):
 
 
 class PlaceholderError(LastgoodError, KeyError):
-    """A placeholder in ``filepath`` names nothing that the logs hold."""
+    """A placeholder in ``filepath`` has no value in the logs."""
 
     def __str__(self) -> str:
         """Return the message itself: ``KeyError`` would show its ``repr``, quotes and all."""
@@ -42,17 +42,17 @@ class PlaceholderError(LastgoodError, KeyError):
 
 
 class MonitorError(LastgoodError, ValueError):
-    """The monitored value is not a scalar, so no best can be told."""
+    """The monitored value is not a scalar, so the best checkpoint cannot be determined."""
 
 
 class StoreError(LastgoodError, OSError):
-    """A bucket refused a request, or could not be reached. Where that keeps a save from its end, it is a SaveError.
+    """A bucket refused a request, or could not be reached. If that makes a save fail, a SaveError is raised.
 
-    Its arguments are the system's number, what the store has said and what to do, and the URL.
+    Its arguments are the system's error number, the store's message with what to do, and the URL.
     """
 
     def __str__(self) -> str:
-        """Return the URL, and what there is to say."""
+        """Return the URL and the message."""
         return f"{self.filename}: {self.strerror}"
 
 
@@ -61,7 +61,7 @@ class SaveError(LastgoodError, OSError):
 
     @classmethod
     def during(cls, action: str, path: str | os.PathLike[str], cause: Exception) -> "SaveError":
-        """Build the error for a failed ``action`` on ``path``, keeping the number that the system gave.
+        """Build the error for a failed ``action`` on ``path``, keeping the system's error number.
 
         Args:
             action: What was being done, as in "save the checkpoint".
@@ -84,11 +84,11 @@ class SaveError(LastgoodError, OSError):
 
 
 class TargetIsDirectoryError(SaveError, IsADirectoryError):
-    """A directory that is not a checkpoint of this format stands at the checkpoint's path."""
+    """The checkpoint's path is a directory that is not a checkpoint of this format."""
 
 
 class RunInUseError(SaveError):
-    """Another process has the files that this one would delete, go on from, or change."""
+    """Another process uses the files that this one would delete, resume from, or change."""
 
 
 class RestoreError(LastgoodError, ValueError):
@@ -101,7 +101,7 @@ class CorruptCheckpointError(RestoreError):
     Attributes:
         path: The checkpoint.
         region: What is damaged, in words.
-        array: The damaged array's path in the file, such as ``layers/dense/vars/0``; None where it is something else.
+        array: The damaged array's path in the file, such as ``layers/dense/vars/0``; None if something else is damaged.
     """
 
     def __init__(self, path: str | os.PathLike[str], region: str, reason: str = "", array: str | None = None) -> None:
@@ -110,7 +110,7 @@ class CorruptCheckpointError(RestoreError):
         Args:
             path: The checkpoint.
             region: What is damaged, in words.
-            reason: How that shows, if there is more to say.
+            reason: How the damage shows, if more is known.
             array: The path of the damaged array in the file.
         """
         self.path = os.fspath(path)
@@ -128,7 +128,7 @@ class GroupError(LastgoodError, RuntimeError):
 
 
 class NotExactError(LastgoodError, AssertionError):
-    """A training that was interrupted did not go on as it would have."""
+    """A training that was interrupted did not continue as it would have without the interruption."""
 
 
 class MissingExtraError(LastgoodError, ImportError):
@@ -141,7 +141,7 @@ class MissingExtraError(LastgoodError, ImportError):
 
     @classmethod
     def for_backend(cls, cause: ModuleNotFoundError) -> "MissingExtraError | ModuleNotFoundError":
-        """Build the error for a Keras backend that cannot be imported; any other module is not ours to explain."""
+        """Build the error for a Keras backend that cannot be imported; return ``cause`` for any other module."""
         if cause.name not in ("tensorflow", "jax", "torch"):
             return cause
         return cls(
@@ -163,7 +163,7 @@ _REMEDIES = {
 
 
 def is_system_error(error: Exception) -> bool:
-    """Tell whether the system refused something: an ``OSError``, or the ``RuntimeError`` in which HDF5 hides one."""
+    """Return True if the error is an ``OSError``, or a ``RuntimeError`` in which HDF5 hides one."""
     return isinstance(error, OSError) or (isinstance(error, RuntimeError) and _system_error_number(error) is not None)
 
 

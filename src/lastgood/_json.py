@@ -1,32 +1,32 @@
-"""JSON from files that anybody may have written: strict, each key once, and no more of it than memory should hold."""
+"""JSON from untrusted files: strict, without repeated keys, and within limits of memory."""
 
 import json
 from typing import Any
 
 RECORD = 1 << 20
-"""Bytes of the longest record, of the longest line of a journal, and of the like."""
+"""The maximum size in bytes of a record, a line of a journal, and the like."""
 
 DIRECTORY = 2 << 20
-"""Bytes of the longest record of a directory, which has a line for each of its files."""
+"""The maximum size in bytes of a directory's record, which lists each of its files."""
 
 LONGEST = 64 << 20
-"""Bytes of the longest text of any kind."""
+"""The maximum size in bytes of any text."""
 
 _DEEPEST = 500
-# A list or an object takes up to 250 bytes of memory for two of text, a number 32, and a text 60 for three.
+# Two bytes of text can take 250 bytes of memory as a list or an object, or 32 as a number; three take 60 as a string.
 _MOST_PIECES = 500_000
 _MOST_VALUES = 2_000_000
 
 
 def read(text: str | bytes, longest: int = RECORD) -> Any:
-    """Return what a text holds.
+    """Return the value of a JSON text.
 
     Args:
         text: The text; bytes are UTF-8.
-        longest: How long it may be.
+        longest: The maximum size in bytes.
 
     Raises:
-        ValueError: It is no strict JSON, has a key twice, or is longer, deeper, or of more values than it may be.
+        ValueError: It is not strict JSON, has a key twice, is too long or too deep, or has too many values.
     """
     content = text.encode() if isinstance(text, str) else text
     check_extent(content, longest)
@@ -35,7 +35,7 @@ def read(text: str | bytes, longest: int = RECORD) -> Any:
             str(content, "utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates
         )
     except RecursionError:
-        raise ValueError("it is nested too deep") from None
+        raise ValueError("it is nested too deeply") from None
     _check_depth(value)
     return value
 
@@ -59,18 +59,18 @@ def _refuse_constant(constant: str) -> Any:
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("it has a key twice")  # of which one reader takes the first, and another the last
+        raise ValueError("it has a key twice")  # one reader would take the first, another the last
     return values
 
 
 def _check_depth(value: Any) -> None:
-    """Raise where those that walk through ``value`` by calling themselves would come to the end of the stack."""
+    """Raise ValueError if recursive functions would overflow the stack on ``value``."""
     level = [value] if isinstance(value, list | dict) else []
     for _ in range(_DEEPEST):
         level = [child for each in level for child in _children(each)]
         if not level:
             return
-    raise ValueError("it is nested too deep")
+    raise ValueError("it is nested too deeply")
 
 
 def _children(value: list[Any] | dict[str, Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Where training is when a hook is called: what decides on a save, names it and describes it."""
+"""The point in training at which a hook is called: it decides on a save, names it and describes it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,20 +8,20 @@ from typing import Any, Literal
 import numpy as np
 
 Hook = Literal["batch", "epoch", "validation", "end", "loop"]
-"""The hook: a batch or an epoch has ended, a validation is going on, training ends; or a loop of your own."""
+"""The hook: the end of a batch or an epoch, a batch of a validation, the end of training, or a loop of your own."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """A point in training, made once a hook.
+    """A point in training, one for each call of a hook.
 
-    The step and the metrics are asked of the device when they are first read, and then kept.
+    The step and the metrics are fetched from the device when they are first read, and then kept.
 
     Attributes:
         epoch: The epoch, counted from 1.
         batch: Batches done in it; None at its end.
         hook: The hook that was called.
-        at: The time in seconds, of a clock that never goes back.
+        at: The time in seconds, from a monotonic clock.
         saving: Whether an earlier save is still being written.
     """
 
@@ -35,7 +35,7 @@ class Moment:
 
     @cached_property
     def logs(self) -> Mapping[str, Any]:
-        """What the hook was given, with values that this process holds."""
+        """The logs that the hook was given, with values that this process holds."""
         return self._logs()
 
     @cached_property
@@ -45,7 +45,7 @@ class Moment:
 
     @cached_property
     def step(self) -> int:
-        """The optimizer's step, or what a loop of your own calls it."""
+        """The optimizer's step, or the step that a loop of your own passed."""
         return self._step()
 
     @property
@@ -55,11 +55,11 @@ class Moment:
 
 
 def as_scalar(value: Any) -> float | None:
-    """Return ``value`` as a float if it is one number, also inside an array or tensor of size 1; else None."""
+    """Return ``value`` as a float if it is a number, or an array or tensor of size 1; else None."""
     if isinstance(value, str | bytes):
         return None
     try:
         array = np.asarray(value)
         return float(array.reshape(())) if array.size == 1 else None
-    except (TypeError, ValueError, RuntimeError):  # a ragged list, an object, a tensor that is on no host
+    except (TypeError, ValueError, RuntimeError):  # a ragged list, an object, a tensor that is not on a host
         return None

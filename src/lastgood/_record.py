@@ -1,4 +1,4 @@
-"""What is known of one checkpoint: its record, as strict JSON."""
+"""The record of a checkpoint, as strict JSON."""
 
 import json
 import math
@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 from . import _json
 
 VERSION = 1
-_END_OF_TIME = 253_402_300_800  # the year 10000: calendars know no more
+_END_OF_TIME = 253_402_300_800  # the year 10000, at which ``datetime`` ends
 
-# JSON has no word for these; strict readers refuse the ones that Python would write.
+# JSON has no words for these; strict readers refuse those that Python would write.
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass(frozen=True)
 class Record:
-    """One checkpoint's place in its run.
+    """The record of one checkpoint.
 
     Attributes:
         step: The optimizer's step at the save; orders the checkpoints of a run.
@@ -27,9 +27,9 @@ class Record:
         metrics: The logs' scalars at the save, by name.
         format: The format's name, such as ``"keras"``.
         created: Seconds since 1970 in UTC.
-        versions: Package name to version, of what wrote the file.
-        run: Which run it is of: a fresh start makes a new one, a restart goes on with it; empty if that is not known.
-        template: The template that named it, below the run's directory; empty if that is not known.
+        versions: The versions of the packages that wrote the file, by name.
+        run: The id of its run: a fresh start creates a new one, a restart keeps it; empty if it is not known.
+        template: The template that named it, relative to the run's directory; empty if it is not known.
     """
 
     step: int
@@ -47,14 +47,14 @@ class Record:
     ) -> "RecordText":
         """Return the record as one line of strict JSON, with its version, and zeros where the file's digest goes.
 
-        One that would be longer than readers take leaves its metrics out.
+        A line that would be longer than readers accept leaves out the metrics.
 
         Args:
             table: Place of the file's table of digests, (offset, length), if it has one.
-            files: Length and digest of each file of a directory, by its path in it; None for what is no directory.
+            files: Length and digest of each file of a directory, by its path in it; None if it is not a directory.
 
         Raises:
-            ValueError: It is too long without them, too: of a directory of many thousands of files.
+            ValueError: It is too long even without metrics: the directory has many thousands of files.
         """
         values = asdict(self) | {"metrics": {name: number_to_json(v) for name, v in self.metrics.items()}}
         own = {"lastgood": VERSION, "crc32": RecordText.NO_DIGEST, "table": table}
@@ -63,16 +63,16 @@ class Record:
         longest = _json.RECORD if files is None else _json.DIRECTORY
         if len(text) > longest and self.metrics:
             return replace(self, metrics={}).to_text(table, files)
-        if len(text) > longest:  # better no checkpoint, and told so, than one that no reader takes
+        if len(text) > longest:  # better an error than a checkpoint that no reader accepts
             raise ValueError(f"its record, of {len(files or ())} files, would be longer than {longest} bytes")
         return RecordText(text, longest)
 
     @classmethod
     def from_text(cls, text: "RecordText") -> "Record | None":
-        """Return the record that ``text`` holds, or None where it is damaged or of a version not known here.
+        """Return the record in ``text``; None if it is damaged or of an unknown version.
 
-        Whatever a file says, each of the attributes is of its type, and no number is one that a calendar or an integer
-        of 8 bytes has no place for.
+        Whatever the file says, each attribute of the result has its type, counts fit into 8 bytes, and the time of
+        creation is before the year 10000.
         """
         values = dict(text.values)
         try:
@@ -88,7 +88,7 @@ class Record:
             return None
 
     def _is_sound(self) -> bool:
-        """Tell whether each attribute is of its type."""
+        """Return True if each attribute has its type, and is in its range."""
         counts = (self.step, self.epoch, 0 if self.batch is None else self.batch)
         texts = (self.format, self.run, self.template, *self.versions.keys(), *self.versions.values())
         return (
@@ -100,18 +100,18 @@ class Record:
 
 
 class RecordText:
-    """A record as it stands in a file, with what it says of the file itself; it may be damaged.
+    """The text of a record in a file, with what it says about the file itself; it may be damaged.
 
     Attributes:
         text: The text.
-        values: What it holds; nothing if it is no JSON object.
+        values: Its values; empty if it is not a JSON object.
     """
 
     NO_DIGEST: ClassVar[str] = "0" * 8
     _KEY: ClassVar[str] = '"crc32": "'
 
     def __init__(self, text: str, longest: int = _json.RECORD) -> None:
-        """Parse ``text``, as far as it can be; of one of more than ``longest`` bytes, nothing."""
+        """Parse ``text``; if it is invalid or has more than ``longest`` bytes, there are no values."""
         self.text = text
         try:
             values = _json.read(text, longest)
@@ -121,14 +121,14 @@ class RecordText:
 
     @property
     def digest(self) -> str | None:
-        """The digest of the file, eight hexadecimal digits; None if that is damaged."""
+        """The digest of the file, eight hexadecimal digits; None if it is damaged."""
         digest = self.values.get("crc32")
         whole = isinstance(digest, str) and re.fullmatch("[0-9a-f]{8}", digest) and self.digest_at > 0
         return digest if whole else None
 
     @property
     def digest_at(self) -> int:
-        """Where in the text, counted in bytes, the digest is."""
+        """The offset of the digest in the text, in bytes; 0 if there is none."""
         before, key, _ = self.text.partition(self._KEY)
         return len((before + key).encode()) if key else 0
 
@@ -140,7 +140,7 @@ class RecordText:
 
     @property
     def files(self) -> dict[str, tuple[int, int]] | None:
-        """Length and digest of each file of a directory, by its path in it; None if there are none, or damaged ones."""
+        """Length and digest of each file of a directory, by its path; None if there are none, or they are damaged."""
         files = self.values.get("files")
         if not isinstance(files, dict) or not all(map(_is_pair, files.values())):
             return None
@@ -148,17 +148,17 @@ class RecordText:
 
 
 def _is_pair(value: Any) -> bool:
-    """Tell whether ``value`` is a list of two integers."""
+    """Return True if ``value`` is a list of two integers."""
     return isinstance(value, list) and [type(number) for number in value] == [int, int]
 
 
 def number_to_json(value: float) -> float | str:
-    """Return a number as strict JSON can hold it."""
+    """Return a number in a form that strict JSON can hold."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def number_from_json(value: Any) -> float:
-    """Return the number that :func:`number_to_json` returned as ``value``."""
+    """Return the number for which :func:`number_to_json` returned ``value``."""
     return _NON_FINITE[value] if isinstance(value, str) else float(value)

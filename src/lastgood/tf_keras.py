@@ -23,12 +23,12 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> Any:
-    """Return the model of ``tf_keras`` that a checkpoint holds. See :func:`lastgood.load_model`.
+    """Return the ``tf_keras`` model in a checkpoint. See :func:`lastgood.load_model`.
 
     Args:
         path: A ``.keras``, ``.h5`` or ``.hdf5`` file of a whole model, or a SavedModel directory; a path or a URL.
-        custom_objects: Classes and functions of yours, by the names that the configuration has for them.
-        compile: Whether to compile the model as it was, and to load the optimizer's state.
-        safe_mode: Whether to refuse a configuration that holds code, such as that of a lambda.
+        custom_objects: Your own classes and functions, by the names that the configuration uses for them.
+        compile: Whether to compile the model as it was saved, and to load the optimizer's state.
+        safe_mode: Whether to refuse a configuration that contains code, such as a lambda.
     """
     return load_model_of("tf_keras", path, custom_objects, compile=compile, safe_mode=safe_mode)

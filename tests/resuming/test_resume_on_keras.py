@@ -300,14 +300,14 @@ def test_a_checkpoint_that_the_disk_does_not_give_back_costs_no_more_than_itself
 def test_when_all_are_damaged_nothing_starts_and_nothing_is_moved(fit, tmp_path, names):
     (tmp_path / "1.keras").write_bytes(b"half")
     (tmp_path / "2.keras").write_bytes(b"")
-    with pytest.raises(RestoreError, match="No checkpoint is intact, of 2"):
+    with pytest.raises(RestoreError, match="No intact checkpoint among 2"):
         start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
     assert names(tmp_path) == [".lastgood", "1.keras", "2.keras"]
 
 
 def test_a_file_of_stock_keras_is_not_overwritten(fit, tmp_path):
     build().save(tmp_path / "1.keras")
-    with pytest.raises(RestoreError, match="does not hold what training could go on with"):
+    with pytest.raises(RestoreError, match="has no training state to resume from"):
         start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
 
 
@@ -353,7 +353,7 @@ def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
         def on_epoch_end(self):
             pass
 
-    for source, text in ((batches(), "a generator cannot be put back"), (Shuffled(), "Shuffled has its own")):
+    for source, text in ((batches(), "a generator cannot be rewound"), (Shuffled(), "Shuffled has its own")):
         with pytest.warns(UserWarning, match=text):
             build().fit(
                 source,

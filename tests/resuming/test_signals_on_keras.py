@@ -120,8 +120,8 @@ def test_a_job_on_slurm_is_saved_before_its_end_and_queued_again(tmp_path, whole
     [
         ("SIGUSR1", ArgumentTypeError, "must be a list of names"),
         ([None], ArgumentTypeError, "None in it"),
-        (["USR1"], ArgumentError, "'USR1', which is no signal here. Expected some of: SIGHUP"),
-        (["SIGKILL"], ArgumentError, "'SIGKILL', of which no program is told"),
+        (["USR1"], ArgumentError, "'USR1', which is not a signal here. Expected some of: SIGHUP"),
+        (["SIGKILL"], ArgumentError, "'SIGKILL', which no program can handle"),
     ],
 )
 def test_signals_that_cannot_be_held_back_are_refused(tmp_path, signals, error, text):

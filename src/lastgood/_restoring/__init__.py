@@ -1,4 +1,4 @@
-"""From a checkpoint into a model: which one is found, whether it is intact, and what of it is put back."""
+"""Restoring a model: finding a checkpoint, verifying it, and loading its state."""
 
 from .found import Found, newest_intact, open_checkpoint
 from .load import Progress, load_into, load_weights, put_in_place, restore

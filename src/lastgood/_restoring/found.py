@@ -1,4 +1,4 @@
-"""The newest intact checkpoint, with what it holds besides weights."""
+"""The newest intact checkpoint, with its training state."""
 
 import errno
 import warnings
@@ -19,13 +19,13 @@ from .._storage import Location
 
 @dataclass(frozen=True)
 class Found:
-    """A checkpoint that is intact.
+    """An intact checkpoint.
 
     Attributes:
         at: Where it is.
         format: Its format.
-        record: What is known of it.
-        state: What it holds besides weights.
+        record: Its record.
+        state: Its training state.
     """
 
     at: Location
@@ -34,18 +34,18 @@ class Found:
     state: Mapping[str, Any]
 
     def check(self, adapter: ModelAdapter) -> None:
-        """Check that it is one of this model.
+        """Check that it matches a model.
 
         Raises:
-            RestoreError: It is not.
+            RestoreError: It does not.
         """
         self._load(adapter, overwrite=False)
 
     def restore(self, adapter: ModelAdapter) -> None:
-        """Put weights, optimizer and seeds into a built model.
+        """Restore weights, optimizer and seeds into a built model.
 
         Raises:
-            RestoreError: The checkpoint is not one of this model; nothing was overwritten.
+            RestoreError: The checkpoint does not match the model; nothing was overwritten.
         """
         self._load(adapter, overwrite=True)
 
@@ -55,8 +55,8 @@ class Found:
             adapter.build_optimizers(self.state.get("optimizers", {}))
         except IndexError as error:
             raise RestoreError(
-                f"The model is not the one of {source}: it has fewer variables than those that the optimizers were "
-                "built for. Build and compile the model as it was."
+                f"The model does not match {source}: it has fewer variables than the optimizers were built for. "
+                "Build and compile the model as it was."
             ) from error
         unsaved = self.format.unsaved_variables(adapter)
         with explaining(self.at), self.format.loading(adapter, self.at, verified=True, exact=True) as fill:
@@ -69,7 +69,7 @@ class Found:
 
 @contextmanager
 def explaining(at: Location) -> Iterator[None]:
-    """Raise what stock Keras raises in the block, which is of any type, as a RestoreError."""
+    """Raise a RestoreError for any exception that stock Keras raises in the block."""
     try:
         yield
     except Exception as error:
@@ -79,14 +79,14 @@ def explaining(at: Location) -> Iterator[None]:
 
 
 def newest_intact(candidates: Sequence[tuple[Location, Format]]) -> Found | None:
-    """Return the first of the candidates that is intact; those before it are set aside, with a warning.
+    """Return the first intact candidate; rename the damaged ones before it, with a warning for each.
 
     Args:
-        candidates: Places and formats, the newest first.
+        candidates: Locations and formats, newest first.
 
     Raises:
-        CorruptCheckpointError: There are some, and none is intact: they are left where they are.
-        RestoreError: The newest that is intact holds nothing that training could continue from.
+        RestoreError: No candidate is intact, in which case none is renamed; or the newest intact one has no training
+            state.
     """
     damaged: list[tuple[Location, CorruptCheckpointError]] = []
     for at, file_format in candidates:
@@ -97,35 +97,35 @@ def newest_intact(candidates: Sequence[tuple[Location, Format]]) -> Found | None
             continue
         for bad, reason in damaged:
             aside = set_aside(bad)
-            warnings.warn(f"{reason} It is now {str(aside)!r}; {str(at)!r} is used instead.", stacklevel=2)
+            warnings.warn(f"{reason} It was renamed to {str(aside)!r}; {str(at)!r} is used instead.", stacklevel=2)
         return found
     if damaged:
         names = ", ".join(repr(str(at)) for at, _ in damaged[:3])
         raise RestoreError(
-            f"No checkpoint is intact, of {len(damaged)}: {names}. The newest: {damaged[0][1]} "
-            "To start anew, move them away; nothing was changed."
+            f"No intact checkpoint among {len(damaged)}: {names}. The newest: {damaged[0][1]} "
+            "To start fresh, move them away; nothing was changed."
         ) from damaged[0][1]
     return None
 
 
 def open_checkpoint(at: Location, file_format: Format) -> Found:
-    """Check a checkpoint, and read what it holds besides weights.
+    """Verify a checkpoint, and read its training state.
 
     Raises:
         CorruptCheckpointError: It is damaged, or the disk cannot read it.
-        RestoreError: It holds nothing besides weights, or the storage failed.
+        RestoreError: It has no training state, or the storage failed.
     """
     try:
         file_format.verify(at)
         record, content = file_format.read_record(at), file_format.read_training(at)
     except OSError as error:
-        if error.errno == errno.EIO and not isinstance(error, StoreError):  # a network is not damage
-            raise CorruptCheckpointError(at, "a place that the disk does not give back", str(error)) from error
+        if error.errno == errno.EIO and not isinstance(error, StoreError):  # a failed request to a bucket is not damage
+            raise CorruptCheckpointError(at, "a region that the disk cannot read", str(error)) from error
         raise RestoreError(f"Error loading file from {at}. Reason: it cannot be read: {error}.") from error
     if record is None or content is None:
         raise RestoreError(
-            f"The checkpoint {str(at)!r} does not hold what training could go on with: lastgood did not write it, or "
-            "an older version did. Load it with lastgood.load_weights(), and move it away or save to another path."
+            f"The checkpoint {str(at)!r} has no training state to resume from: lastgood did not write it, or an older "
+            "version did. Load it with lastgood.load_weights(), and move it away or save to another path."
         )
     try:
         state = read_block(content)

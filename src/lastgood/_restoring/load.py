@@ -1,4 +1,4 @@
-"""State from a checkpoint into a model that you have built."""
+"""Loading of a checkpoint into a model that you have built."""
 
 import os
 import warnings
@@ -21,11 +21,11 @@ class Progress:
 
     Attributes:
         path: The checkpoint.
-        step: The optimizer's step, or what the loop called it.
-        epoch: The epoch, counted from 1; 0 where the loop has none.
+        step: The optimizer's step, or the step that your own loop passed.
+        epoch: The epoch, counted from 1; 0 if the loop has no epochs.
         batch: Batches done in it; None at its end.
         metrics: The scalars of the logs, by name.
-        extra: What the user's own loop saved with it; None otherwise.
+        extra: The values that your own loop saved with it; None otherwise.
     """
 
     path: str
@@ -37,21 +37,22 @@ class Progress:
 
 
 def restore(model: Any, path: str | os.PathLike[str]) -> Progress:
-    """Put all that a checkpoint of lastgood holds into ``model``, and the global randomness back as it was.
+    """Restore ``model`` and the global random number generators from a checkpoint that lastgood wrote.
 
-    Weights, optimizer, the seeds of random layers, the metrics' accumulators if the model has built its metrics, and
-    the generators of Python, NumPy, torch, TensorFlow and Keras. The callbacks' states are for
-    :class:`ModelCheckpoint` alone.
+    This restores weights, optimizer, the seeds of random layers, the metrics' accumulators if the model has built its
+    metrics, and the generators of Python, NumPy, torch, TensorFlow and Keras. Only :class:`ModelCheckpoint` restores
+    the states of callbacks.
 
     >>> progress = lastgood.restore(model, "runs/07-0.31.keras")  # doctest: +SKIP
 
     Args:
         model: A built model, compiled as it was.
-        path: A checkpoint of lastgood.
+        path: A checkpoint that lastgood wrote.
 
     Raises:
-        CorruptCheckpointError: A RestoreError: the checkpoint is damaged; says in which variable or region.
-        RestoreError: A ValueError: there is none at ``path``, or not one of this model, or lastgood did not write it.
+        CorruptCheckpointError: A RestoreError: the checkpoint is damaged; the message names the variable or region.
+        RestoreError: A ValueError: there is no checkpoint at ``path``, it does not match the model, or lastgood did not
+            write it.
         ArgumentError: A ValueError: ``model`` is not built.
     """
     at = _existing(model, path)
@@ -59,10 +60,10 @@ def restore(model: Any, path: str | os.PathLike[str]) -> Progress:
 
 
 def put_in_place(found: Found, adapter: ModelAdapter) -> Progress:
-    """Put a checkpoint that was found into a model."""
+    """Restore a model from a checkpoint that was found."""
     found.restore(adapter)
-    if adapter.metrics_are_built():  # else they begin with the next batch
-        put_back_metrics(found, adapter, "The metrics start anew.")
+    if adapter.metrics_are_built():  # else the next batch creates them
+        put_back_metrics(found, adapter, "The metrics start from zero.")
     randomness.put_back(found.state["randomness"])
     record = found.record
     extra = found.state.get("extra")
@@ -70,12 +71,12 @@ def put_in_place(found: Found, adapter: ModelAdapter) -> Progress:
 
 
 def put_back_metrics(found: Found, adapter: ModelAdapter, otherwise: str) -> None:
-    """Give the metrics the values that they had, or warn that they are other ones by now.
+    """Restore the values of the metrics, or warn that the model has other metrics now.
 
     Args:
         found: The checkpoint.
         adapter: The model.
-        otherwise: What that means, in words.
+        otherwise: The consequence of other metrics, as a sentence.
     """
     try:
         model_state.put_back_metrics(adapter, found.state["metrics"])
@@ -84,22 +85,21 @@ def put_back_metrics(found: Found, adapter: ModelAdapter, otherwise: str) -> Non
 
 
 def load_weights(model: Any, path: str | os.PathLike[str]) -> None:
-    """Load the weights of a checkpoint into ``model``, and the optimizer's state where the file has it.
+    """Load the weights of a checkpoint into ``model``, and the optimizer's state if the file has it.
 
-    A checkpoint of lastgood is checked against its digests first: if it is damaged, nothing is loaded. The tensors of a
-    file are then read straight into the model. What stock Keras wrote is loaded as well. No configuration is looked at,
-    and nothing in a file is run. An HDF5 file that holds links, or arrays that are compressed or kept elsewhere, is
-    refused.
+    A checkpoint that lastgood wrote is verified first: if it is damaged, nothing is loaded. The tensors of a file are
+    then read directly into the model. Files that stock Keras wrote are loaded, too. The configuration is ignored, and
+    no code in a file is run. An HDF5 file with links, or with compressed or external arrays, is refused.
 
     >>> lastgood.load_weights(model, "runs/07-0.31.keras")  # doctest: +SKIP
 
     Args:
-        model: A built model of the shapes that were saved.
+        model: A built model with the shapes that were saved.
         path: A ``.keras``, ``.weights.h5``, ``.h5`` or ``.hdf5`` file, or a directory of weights or of a model.
 
     Raises:
-        CorruptCheckpointError: A RestoreError: the checkpoint is damaged; says in which variable or region.
-        RestoreError: A ValueError: there is no checkpoint at ``path``, or not one of this model.
+        CorruptCheckpointError: A RestoreError: the checkpoint is damaged; the message names the variable or region.
+        RestoreError: A ValueError: there is no checkpoint at ``path``, or it does not match the model.
         ArgumentError: A ValueError: ``model`` is not built.
     """
     at = _existing(model, path)
@@ -121,7 +121,7 @@ def load_into(adapter: ModelAdapter, at: Location, file_format: Format) -> None:
     """Load the weights of a checkpoint whose format is known.
 
     Raises:
-        RestoreError: It cannot be loaded; says why.
+        RestoreError: It cannot be loaded; the message says why.
     """
     with explaining(at), file_format.loading(adapter, at) as fill:
         fill()

@@ -1,4 +1,4 @@
-"""The checkpoint from which all processes of a training continue, each with what it had of its own."""
+"""The checkpoint from which all processes of a training resume, each with its own state."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -15,18 +15,18 @@ from .._storage import Location, locate
 from .found import Found, newest_intact, open_checkpoint
 
 _OWN = ("position", "randomness")
-"""What processes may have of their own, and what another number of them could not share out."""
+"""State that may differ between processes, and then cannot be divided among another number of them."""
 
 
 def find_together(candidates: Callable[[], Sequence[tuple[Location, Format]]], meeting: Meeting) -> Found | None:
-    """Return the newest intact checkpoint with the state of this process: the chief looks for it, all read it.
+    """Return the newest intact checkpoint with the state of this process: the chief finds it, and all read it.
 
     Args:
-        candidates: Returns places and formats, the newest first.
-        meeting: Of the processes.
+        candidates: Returns locations and formats, newest first.
+        meeting: The meeting of the processes.
 
     Raises:
-        RestoreError: There are some, and none can be used by all.
+        RestoreError: There are candidates, but none that all processes can use.
     """
     found = newest_intact(candidates()) if meeting.is_chief else None
     path = meeting.tell(None if found is None else str(found.at))
@@ -40,17 +40,17 @@ def find_together(candidates: Callable[[], Sequence[tuple[Location, Format]]], m
 def _seen_here(at: Location, meeting: Meeting) -> Found:
     if at.kind is None:
         raise RestoreError(
-            f"There is no checkpoint at {str(at)!r} for process {meeting.rank} of {meeting.size}, and process 0 has "
-            "found one there. Save to a file system that all share, or to a bucket."
+            f"There is no checkpoint at {str(at)!r} for process {meeting.rank} of {meeting.size}, but process 0 has "
+            "found one there. Save to a file system that all processes share, or to a bucket."
         )
     return open_checkpoint(at, format_at(at))
 
 
 def _of_process(found: Found, meeting: Meeting) -> Found:
-    """Return a checkpoint with what it holds of this process.
+    """Return a checkpoint with the state of this process.
 
     Raises:
-        RestoreError: It was saved by another number of processes that were not alike.
+        RestoreError: Another number of processes saved it, each with a different state.
     """
     try:
         others = [read_block(block) for block in found.state.get("processes", ())]
@@ -61,16 +61,16 @@ def _of_process(found: Found, meeting: Meeting) -> Found:
         raise CorruptCheckpointError(found.at, "the state of one of its processes", str(error)) from error
     if len(others) + 1 == meeting.size:
         return replace(found, state=states[meeting.rank - 1]) if meeting.rank else found
-    saved_by = f"The checkpoint {str(found.at)!r} was saved by {len(others) + 1} processes, and {meeting.size} continue"
+    saved_by = f"The checkpoint {str(found.at)!r} was saved by {len(others) + 1} processes, not {meeting.size}"
     if any(_own(state) != _own(found.state) for state in states):
         raise RestoreError(
-            f"{saved_by}. Each had random numbers or a position in the data of its own, which cannot be shared out "
-            f"anew. Start {len(others) + 1} processes. Or load its weights with lastgood.load_weights(), save to "
-            "another path, and begin a new run."
+            f"{saved_by}. Each had its own random numbers or position in the data, which cannot be divided among "
+            f"another number. Start {len(others) + 1} processes; or load the weights with lastgood.load_weights(), "
+            "save to another path, and begin a new run."
         )
     warnings.warn(
-        f"{saved_by}. Its state is restored to the bit. From here on sums are taken in another order, so results are "
-        "equal up to rounding; and only if each step sees the same samples in all.",
+        f"{saved_by}. Its state is restored exactly. From here on, sums are computed in another order, so results are "
+        "equal up to rounding, and only if each step sees the same samples in total.",
         stacklevel=5,
     )
     return found

@@ -1,4 +1,4 @@
-"""A ``fit`` that is running: what its saves hold of it, how it continues a run, and how a signal ends it."""
+"""A running ``fit``: the training state in its saves, how it resumes a run, and how a signal ends it."""
 
 from .fit_session import FitSession
 from .signals import Interruption, parse_signals

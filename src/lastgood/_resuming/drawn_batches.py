@@ -1,4 +1,4 @@
-"""Batches that were computed before a restart: drawn, so that the next one is the right one, and not computed again."""
+"""Batches that were computed before a restart: drawn again to reach the next one, but not computed again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from .._keras import FitAdapter, ModelAdapter
 
 @dataclass
 class DrawnBatches:
-    """What stands in for the training step meanwhile.
+    """A replacement for the training step that draws batches and computes nothing.
 
     Attributes:
         fit: The ``fit``.
         adapter: The model that it trains.
-        skipped: How many batches earlier epochs have used of the iterator.
-        logs: What a step returns.
-        last: The batch that was drawn last; None where there was none.
+        skipped: How many batches earlier epochs drew from the iterator.
+        logs: The logs that each step returns.
+        last: The batch that was drawn last; None if none was.
     """
 
     fit: FitAdapter
@@ -26,7 +26,7 @@ class DrawnBatches:
     last: Any = None
 
     def step(self, *arguments: Any) -> Any:
-        """Do as a training step does, with whatever this backend hands to it, and compute nothing."""
+        """Draw the batches of one training step, whose arguments depend on the backend, and compute nothing."""
         backend = self.adapter.backend()
         iterator = self.fit.current_iterator if backend == "torch" else arguments[-1]
         skipped, self.skipped = self.skipped, 0
@@ -40,7 +40,7 @@ class DrawnBatches:
         return (self.logs, arguments[0]) if backend == "jax" else self.logs
 
     def step_after_skipping(self, compute: Callable[..., Any], then: Callable[[], None], *arguments: Any) -> Any:
-        """Draw what earlier epochs have used of an iterator that spans them, and compute the first batch behind it."""
+        """Skip the batches that earlier epochs drew from an iterator that spans them, and compute the next one."""
         if self.adapter.backend() == "torch":
             batch = self.fit.skip(self.fit.current_iterator, self.skipped)
             then()

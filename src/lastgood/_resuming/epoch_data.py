@@ -12,15 +12,15 @@ from .._state.positions import Positions
 
 
 class EpochData:
-    """Follows the data of a ``fit`` from its first epoch on.
+    """The data of a ``fit``, followed from its first epoch.
 
     Attributes:
-        iterators: Iterators of the data that have been started; those before a restart are counted in.
-        positions: Its positions; None if the data cannot be set to one.
+        iterators: How many iterators over the data have been started, including those before a restart.
+        positions: The positions in the data; None if the data cannot be set to one.
     """
 
     def __init__(self, fit: FitAdapter) -> None:
-        """Begin before the first epoch."""
+        """Start before the first epoch."""
         self.iterators = 0
         self.positions: Positions | None = None
         self._fit = fit
@@ -37,11 +37,11 @@ class EpochData:
         self._generators = source.generator_states(self._fit.source)
 
     def begin_epoch(self, epoch: int, resumed: Origin | None = None) -> bool:
-        """Note where an epoch's batches begin, when the first of our callbacks says so; return whether it was noted.
+        """Note where an epoch's batches begin; return False if another lastgood callback has already noted it.
 
         Args:
             epoch: The epoch, counted from 0.
-            resumed: The origin of an epoch that a restart continues.
+            resumed: The saved origin, if a restart continues this epoch.
         """
         if epoch == self._epoch:
             return False
@@ -58,7 +58,7 @@ class EpochData:
 
     @contextmanager
     def at(self, position: Mapping[str, Any]) -> Iterator[None]:
-        """Have saves in this block continue from the position of an earlier one."""
+        """Give all saves in this block the position of an earlier one."""
         self._given = position
         try:
             yield
@@ -66,7 +66,7 @@ class EpochData:
             self._given = None
 
     def position(self, epoch: int, batch: int | None) -> Mapping[str, Any]:
-        """Return where training continues: an epoch, the batches of it that are done, and how to come to the next.
+        """Return where training continues: the epoch, the batches done in it, and how to reach the next one.
 
         Args:
             epoch: The epoch, counted from 0.
@@ -88,9 +88,9 @@ class EpochData:
         }
 
     def _here(self, *, begun: bool) -> Origin:
-        """Return where an epoch that begins now, or has just done so, draws its batches from."""
+        """Return the origin of the batches of an epoch that has just begun or, if not ``begun``, is about to begin."""
         fit = self._fit
-        ahead = fit.has_made_ahead(begun=begun)  # some draw from their generators when an iterator is made
+        ahead = fit.has_made_ahead(begun=begun)  # creating an iterator may use the generators
         generators = self._generators if ahead else source.generator_states(fit.source)
         iterators = self.iterators if fit.iterators is None else fit.iterators
         held = source.capture(fit.source, generators)

@@ -1,4 +1,4 @@
-"""What keeps a restarted run from repeating the one before it bit for bit: said before training, with the remedy."""
+"""What keeps a restart from being exact, as warnings before training that name the remedy."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -7,17 +7,17 @@ from .._keras import FitAdapter, ModelAdapter, release
 
 
 def obstacles(fit: FitAdapter, adapter: ModelAdapter) -> Iterator[str]:
-    """Yield a sentence for each thing about a ``fit`` that cannot be made to go on exactly."""
+    """Yield a sentence for each property of a ``fit`` that keeps a restart from being exact."""
     yield from adapter.obstacles()
     if fit.callbacks is None or fit.epochs is None:
         yield (
-            "this Keras does not show what its fit() is doing, so a restart goes on at the beginning of an epoch, and "
-            "the other callbacks start anew. Upgrade lastgood, or use the Keras version that it was tested with."
+            "this Keras does not show what its fit() is doing, so a restart continues at the beginning of an epoch and "
+            "the other callbacks start fresh. Upgrade lastgood, or use a Keras version that it was tested with."
         )
     elif fit.kind == "generator":
         yield (
-            "a generator cannot be put back: after a restart as many batches are drawn from it as were used. That is "
-            "exact only if it yields the same batches each time. Pass a keras.utils.PyDataset, or a data set with "
+            "a generator cannot be rewound: a restart draws as many batches from a new one as were used. That is exact "
+            "only if it yields the same batches each time. Pass a keras.utils.PyDataset, or a data set with "
             "get_state() and set_state()."
         )
     elif fit.moves_between_epochs and not callable(getattr(fit.source, "get_state", None)):
@@ -27,29 +27,29 @@ def obstacles(fit: FitAdapter, adapter: ModelAdapter) -> Iterator[str]:
         )
     elif _draws_without_seed(fit):
         yield (
-            "TensorFlow shuffles without a global seed, and in another order after a restart. Call "
-            "keras.utils.set_random_seed(...) at the beginning of the script, before data sets are made."
+            "TensorFlow shuffles without a global seed, so the order is different after a restart. Call "
+            "keras.utils.set_random_seed(...) at the beginning of the script, before you create data sets."
         )
 
 
 def change_of_version(versions: Mapping[str, str], adapter: ModelAdapter) -> str | None:
-    """Return what is to be said where a run goes on with another Keras than it was saved with; None if it does not.
+    """Return a warning if a run was saved with another release of Keras; None if it was not.
 
     Args:
-        versions: What the record says of the packages that wrote the checkpoint.
+        versions: The versions of the packages that wrote the checkpoint, from its record.
         adapter: The model.
     """
     before, now = versions.get(adapter.generation, ""), adapter.version()
     if not before or release(before) == release(now):
         return None
     return (
-        f"The run was saved with Keras {before}, and this is {now}: each may shuffle and compute in its own way, so "
-        "from here on it may not repeat bit for bit what it would have been."
+        f"The run was saved with Keras {before}, and this is {now}. Releases may shuffle and compute differently, so "
+        "from here on the results may not be bit for bit those of an uninterrupted run."
     )
 
 
 def _draws_without_seed(fit: FitAdapter) -> bool:
-    """Tell whether ``tf.data`` may shuffle, and nobody has said how: an own seed of a data set cannot be seen."""
+    """Return True if ``tf.data`` may shuffle without a global seed; a data set's own seed cannot be seen."""
     if not fit.shuffles:
         return False
     context = sys.modules.get("tensorflow.python.eager.context")

@@ -1,17 +1,17 @@
-"""One ``fit`` that is running, for all of our callbacks in it.
+"""One running ``fit``, shared by all lastgood callbacks in it.
 
                  no checkpoint
     new --------------------------------------------------> training <-----> validating
      |  resume()                                               ^                 |
      +----------> restoring --begin_epoch()--> drawing --------+                 |
-                                  |      batches of before a restart             |
+                                  |      batches before the restart              |
                                   +--none to draw--> training                    |
                                                                                  |
-    any of them --a signal--> stopping: saved at the next batch, then let through
-    any of them --end() of the last callback--> ended: signals are let through again
-    any of them --an exception leaves fit--> each callback leaves: its saves are durable by then
+    any of them --a signal--> stopping: saves at the next batch, then delivers the signal
+    any of them --end() of the last callback--> ended: signals are no longer held back
+    any of them --an exception leaves fit--> each callback leaves once its saves are durable
 
-A callback that hooks are called of by hand has a session too, of a ``fit`` of which nothing is known.
+A callback whose hooks you call by hand has a session, too: one of a ``fit`` about which nothing is known.
 """
 
 import warnings
@@ -41,7 +41,7 @@ from .signals import Interruption
 
 @dataclass(frozen=True)
 class _BeforeValidation:
-    """What a validation overwrites."""
+    """A copy of the state that a validation overwrites."""
 
     randomness: Mapping[str, Any]
     metrics: list[dict[str, Any]]
@@ -49,31 +49,31 @@ class _BeforeValidation:
 
 
 class Participant(Protocol):
-    """One of our callbacks in a ``fit``."""
+    """A lastgood callback in a ``fit``."""
 
     def finish(self, onlooker: str) -> None:
-        """Make durable what somebody may look at now.
+        """Make the saves durable that other code may look at now.
 
         Args:
-            onlooker: Who, in words.
+            onlooker: The code that may look, in words.
         """
 
     def leave(self) -> None:
-        """Make durable what has been announced: an exception ends training, and calls no hook."""
+        """Make the announced saves durable: an exception is ending training, and Keras calls no more hooks."""
 
 
 class FitSession:
-    """One ``fit``, from its first hook to its end. Our callbacks in it share one.
+    """One ``fit``, from its first hook to its end; the lastgood callbacks in it share it.
 
     Attributes:
         fit: The ``fit``.
         data: Where its batches come from.
-        record: What the checkpoint that it continues from says of itself; None if it starts anew.
-        resumed: Where that is.
+        record: The record of the checkpoint from which it resumes; None if it starts fresh.
+        resumed: Where that checkpoint is; None if it starts fresh.
     """
 
     def __init__(self, fit: FitAdapter) -> None:
-        """Follow a ``fit`` that starts anew, and hold no signals back."""
+        """Follow a ``fit`` that starts fresh, and hold back no signals."""
         self.fit = fit
         self.data = EpochData(fit)
         self.record: Record | None = None
@@ -86,7 +86,7 @@ class FitSession:
 
     @classmethod
     def joined(cls, fit: FitAdapter, participant: Participant, model: Any) -> "FitSession":
-        """Return the one session of a ``fit``, which a callback joins.
+        """Add a callback to the session of a ``fit``, and return the session.
 
         Args:
             fit: The ``fit``.
@@ -105,7 +105,7 @@ class FitSession:
             each.finish(onlooker)
 
     def _leave_all(self) -> None:
-        """Let all callbacks leave, whatever befalls one of them."""
+        """Call ``leave`` of all callbacks, even if one of them raises."""
         with ExitStack() as stack:
             for each in reversed(self._participants):
                 stack.callback(each.leave)
@@ -118,18 +118,18 @@ class FitSession:
         signals: Iterable[int],
         meeting: Meeting,
     ) -> None:
-        """Continue the run whose checkpoints the candidates are, and hold signals back from now on.
+        """Resume the run that the candidates belong to, and hold back signals from now on.
 
         Args:
             adapter: The model.
-            candidates: Returns places and formats, the newest first; none if the run begins.
-            saver: The callback that saves when a signal comes.
+            candidates: Returns locations and formats, newest first; none if the run is new.
+            saver: The callback that saves when a signal arrives.
             signals: The numbers of the signals to hold back.
-            meeting: Of the processes that train together.
+            meeting: The meeting of the processes that train together.
 
         Raises:
-            RestoreError: There are candidates, and none can be used.
-            ArgumentError: There are some, and this is no ``fit``.
+            RestoreError: There are candidates, but none can be used.
+            ArgumentError: There are candidates, but the hooks are not called by ``fit``.
         """
         for text in obstacles(self.fit, adapter):
             warnings.warn(f"A restart of this training will not be exact: {text}", stacklevel=4)
@@ -142,7 +142,7 @@ class FitSession:
             self._replay.speaks = meeting.is_chief
             self.record, self.resumed = found.record, str(found.at)
         if adapter.workers() > 1:
-            return  # one worker that stops by itself would leave the others waiting for it
+            return  # a worker that stops alone would leave the others waiting for it
         self._saver = saver
         if meeting.size > 1:
             self._follow_preemption(adapter.model, meeting)
@@ -153,21 +153,21 @@ class FitSession:
         self._interruption.hold()
 
     def _follow_preemption(self, model: Any, meeting: Meeting) -> None:
-        """Have all processes save at one step when one of them is to end; no signal is held back by itself."""
+        """Make all processes save at the same step when one of them is to end; lastgood itself holds back no signal."""
         if meeting.preempted is not None:
-            leaves_last = meeting.is_chief  # the messages are kept by it
+            leaves_last = meeting.is_chief  # the messages of the processes go through it
             self._interruption = Preemption(meeting.preempted, self.fit.dispatch_in_turn, leaves_last=leaves_last)
             self.fit.before_steps(model, self._interruption.before_step)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Note where the batches of an epoch, counted from 0, begin; the first after a restart begins where it did."""
+        """Note where the batches of an epoch, counted from 0, begin; after a restart, restore where the first began."""
         if self._replay is not None:
             self._replay.begin_epoch(epoch)
         if self.data.begin_epoch(epoch):
             self._before_validation = None
 
     def begin_validation(self, adapter: ModelAdapter) -> None:
-        """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
+        """Copy the state that a validation overwrites, in case a signal arrives during it."""
         self.fit.watch_validation(adapter.model)
         if self._replay is not None:
             self._replay.begin_validation()
@@ -178,7 +178,7 @@ class FitSession:
         """Check that the data had all batches that were computed before a restart.
 
         Raises:
-            RestoreError: They ended earlier.
+            RestoreError: The data ended earlier.
         """
         if self._replay is not None:
             self._replay.check_drawn()
@@ -186,14 +186,14 @@ class FitSession:
     def block(
         self, adapter: ModelAdapter, unsaved: Sequence[Any], moment: Moment, saver: Any, others: Sequence[bytes] = ()
     ) -> TrainingBlock:
-        """Return what a save holds besides the weights.
+        """Return the training state for a save.
 
         Args:
             adapter: The model.
             unsaved: The variables that are not saved as weights or optimizer state.
-            moment: When it is. In a validation, what that has overwritten is taken from before it.
+            moment: The moment of the save. During a validation, the state that it overwrites is taken from before it.
             saver: The callback that saves.
-            others: What the other processes have of their own, in order.
+            others: What the other processes packed with :meth:`own_block`, in order of rank.
         """
         before = self._before_validation if moment.hook == "validation" else None
         tree = {**state_of(adapter, unsaved), **self._own(adapter.model, moment, saver, before)}
@@ -206,14 +206,14 @@ class FitSession:
         return _packed(tree)
 
     def own_block(self, adapter: ModelAdapter, moment: Moment, saver: Any) -> TrainingBlock:
-        """Return what another process than the one that saves has of its own. See :meth:`block`."""
+        """Return the part of the training state that each process has of its own. See :meth:`block`."""
         before = self._before_validation if moment.hook == "validation" else None
         return _packed(self._own(adapter.model, moment, saver, before))
 
     def _own(self, model: Any, moment: Moment, saver: Any, before: _BeforeValidation | None) -> dict[str, Any]:
         members = self.fit.members
         seen_by = next((i for i, member in enumerate(members) if member is saver), -1)
-        if moment.hook == "end":  # all have seen the last epoch's end, and a restart calls it for none of them again
+        if moment.hook == "end":  # all have seen the last epoch's end; a restart must not repeat it
             seen_by = len(members) - 1
         return {
             "position": self.data.position(moment.epoch - 1, moment.batch),
@@ -228,32 +228,32 @@ class FitSession:
 
     @property
     def signal(self) -> str | None:
-        """The name of the signal that has come and is held back; None if none has."""
+        """The name of the signal that is being held back; None if there is none."""
         return None if self._interruption is None else self._interruption.name
 
     def may_stop(self, saver: Any) -> bool:
-        """Return True if a signal has come that can be let through here, and ``saver`` has to save first."""
+        """Return True if a signal that is held back can be delivered now, and ``saver`` has to save first."""
         return saver is self._saver and self._interruption is not None and self._interruption.may_be_delivered
 
     def let_through(self) -> None:
-        """Let the signal do what it would have done; hold the next one back, if the program lives on."""
+        """Deliver the signal that is held back; hold back the next one, if the program survives."""
         if self._interruption is not None:
             self._interruption.deliver()
 
     def end(self, participant: Participant) -> None:
-        """Let one callback leave; when the last has left, let go of the data, and a signal through that came late."""
+        """Remove a callback; after the last one, release the data, and deliver a signal that arrived late."""
         self._participants = [each for each in self._participants if each is not participant]
         if self._participants:
             return
         self.fit.unwatch()
-        self.fit.let_go()  # of a list of callbacks that is used again, the next fit has its own
+        self.fit.let_go()  # the next fit may use the same list of callbacks
         interruption, self._interruption = self._interruption, None
         if interruption is not None:
             interruption.deliver(hold=False)
 
 
 def _packed(tree: dict[str, Any]) -> TrainingBlock:
-    """Return a tree as a block; what a callback's state has that no block holds is left out."""
+    """Return a tree as a block, without those states of callbacks that a block cannot hold."""
     try:
         return TrainingBlock(tree)
     except UnpackableError:

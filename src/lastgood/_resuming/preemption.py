@@ -1,7 +1,7 @@
-"""The end of a training of several processes that is asked for from outside: all hear of it at the same step.
+"""Preemption of a training of several processes: all of them save and stop at the same step.
 
-jax takes SIGTERM for itself, so no handler is put in its place: it says, before a step, that all are to save after it.
-Then each process gets the signal that it would have got.
+jax handles SIGTERM itself, so lastgood installs no handler: before a step, jax reports that all processes are to save
+after it. Then each process gets the signal that it would have got without jax.
 """
 
 import signal
@@ -12,18 +12,18 @@ _A_MOMENT = 1.0
 
 
 class Preemption:
-    """What a session asks of signals, where several processes train.
+    """The counterpart of ``Interruption`` for several processes that train together.
 
     Attributes:
-        received: The signal, once all are to end.
+        received: The signal, once all processes are to end; None before.
     """
 
     def __init__(self, preempted: Callable[[], bool], notify: Callable[[], object], *, leaves_last: bool) -> None:
-        """Have heard of nothing yet.
+        """Start without a signal.
 
         Args:
-            preempted: Tells, before a step, whether all are to end after it.
-            notify: Called when they are.
+            preempted: Returns True, before a step, if all processes are to end after it.
+            notify: Called once they are.
             leaves_last: Whether the others would fail if this process ended before them.
         """
         self.received: int | None = None
@@ -32,7 +32,7 @@ class Preemption:
         self._leaves_last = leaves_last
 
     def before_step(self) -> None:
-        """Ask; called before each step."""
+        """Check for preemption; called before each step."""
         if self.received is None and self._preempted():
             self.received = signal.SIGTERM
             self._notify()
@@ -44,11 +44,11 @@ class Preemption:
 
     @property
     def may_be_delivered(self) -> bool:
-        """Whether all are to end."""
+        """Whether all processes are to end."""
         return self.received is not None
 
     def deliver(self, *, hold: bool = True) -> None:
-        """Let the signal do what it would have done without jax."""
+        """Deliver the signal as if jax did not handle it."""
         del hold
         number, self.received = self.received, None
         if number is None:

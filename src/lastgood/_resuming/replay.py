@@ -1,8 +1,8 @@
-"""Bringing a ``fit`` to the place where a checkpoint was made.
+"""Replay of a ``fit`` up to the place where a checkpoint was made.
 
-Keras's ``fit`` knows whole epochs only. An epoch that was left in the middle is begun again, with the randomness that
-it began with: the batches that were computed before are drawn and not computed, and no callback hears of them. Then the
-state of the save is put in place, its randomness last, and ``fit`` continues as if it had never stopped.
+Keras's ``fit`` can only begin with a whole epoch. An epoch that was interrupted therefore begins again, with the
+randomness of its beginning: the batches that were computed before are drawn but not computed, and callbacks do not see
+them. Then the state of the save is restored, its randomness last, and ``fit`` continues as if it had never stopped.
 """
 
 import warnings
@@ -23,22 +23,22 @@ from .exactness import change_of_version
 
 
 class Replay(Hooks):
-    """Brings a ``fit`` to where a checkpoint was made; ``as_callback`` makes it one of a Keras's callbacks.
+    """A callback that brings ``fit`` to where a checkpoint was made; ``as_callback`` adapts it to a Keras.
 
-    It is the last of the callbacks: it sees what all have done.
+    It comes after all other callbacks, so it sees what they have done.
 
     Attributes:
-        drawing: Whether batches are being drawn that were computed before.
-        speaks: Whether it says where training continues: of several processes, one does.
+        drawing: Whether the batches being drawn were computed before the restart.
+        speaks: Whether it prints where training continues; of several processes, only one does.
     """
 
     speaks = True
 
     def __init__(self, fit: FitAdapter, data: EpochData, found: Found, adapter: ModelAdapter) -> None:
-        """Restore the model, and have this called after all other callbacks.
+        """Restore the model, and add this after all other callbacks.
 
         Raises:
-            RestoreError: The checkpoint is not one of this model; nothing was overwritten.
+            RestoreError: The checkpoint does not fit the model or the ``fit``; nothing was overwritten.
         """
         super().__init__()
         self.drawing = False
@@ -50,7 +50,7 @@ class Replay(Hooks):
         self._began = self._validated = False
         if "position" not in found.state:
             raise RestoreError(
-                f"The checkpoint {str(found.at)!r} is of a loop of your own, so fit() cannot continue from it. "
+                f"The checkpoint {str(found.at)!r} was saved in a loop of your own, so fit() cannot resume it. "
                 "Restore it with lastgood.restore(), or save to another path."
             )
         self._position = found.state["position"]
@@ -69,15 +69,15 @@ class Replay(Hooks):
         if done % at_once and at_once != self._position["steps_at_once"]:
             raise RestoreError(
                 f"The checkpoint {str(self._found.at)!r} was saved after batch {done} of its epoch, and with "
-                f"steps_per_execution={at_once} training cannot go on from there. Compile with the number that the "
-                "run was begun with, or with one that divides it."
+                f"steps_per_execution={at_once} training cannot continue from there. Compile with the number "
+                "that the run began with, or with one that divides it."
             )
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Put the other callbacks' states in place: by now each has had its own beginning."""
+        """Restore the states of the other callbacks, all of which have begun by now."""
         model = self.model
         members = self._fit.members
-        self._put_back_model(adapt(model))  # one of the others may have loaded another one, such as a backup
+        self._put_back_model(adapt(model))  # another callback may have loaded another state, such as a backup
         callbacks.put_back(members, self._state["callbacks"])
         for name in callbacks.missing(members, self._state["callbacks"]):
             warnings.warn(
@@ -92,13 +92,13 @@ class Replay(Hooks):
             origin = self._position["origin"]
             self._fit.go_on_from(origin["iterators"], made_ahead=origin["made_ahead"])
         self._undo = self._fit.start_at(model, max(epochs, 1) if finished else self._position["epoch"])
-        if self.speaks:  # whatever verbose is: it happens once
+        if self.speaks:  # regardless of verbose: it happens once
             print(self._describe(finished=finished, stopped=stopped))
 
     def _replay(self, hook: str, index: int) -> None:
-        """Call a hook of the callbacks that had not seen it when the one before them saved.
+        """Call a hook of those callbacks that had not seen it yet when the checkpoint was saved.
 
-        One of them may save in it: what it saves goes on from the same place, with the same randomness.
+        If one of them saves in it, that save has the same position and randomness.
         """
         logs = dict(self._state["logs"])
         late = callbacks.after_saver(self._fit.members, self._state["callbacks"], self._state["saver"])
@@ -118,7 +118,7 @@ class Replay(Hooks):
         return f"{where}: {done}"
 
     def begin_epoch(self, epoch: int) -> None:
-        """Have the first epoch draw its batches as it did; called where the callback that saved begins an epoch."""
+        """Make the first epoch draw the same batches again; called when a lastgood callback begins an epoch."""
         if self._began:
             return
         self._began = True
@@ -137,7 +137,7 @@ class Replay(Hooks):
             self._fit.make_ahead()
         self._data.begin_epoch(epoch, origin)
         randomness.put_back(dict(origin.randomness))
-        if self._fit.epochs is None:  # there is nothing to draw from that can be seen
+        if self._fit.epochs is None:  # Keras does not show where the batches are drawn from
             self._put_in_place(None)
         elif self._position["batch"]:
             self._draw(origin.drawn)
@@ -145,7 +145,7 @@ class Replay(Hooks):
             self._skip(origin.drawn)
 
     def _draw(self, skipped: int) -> None:
-        """Replace the training step, and keep batches from the callbacks, until all that were computed are through."""
+        """Replace the training step, and hide batches from the callbacks, until all computed batches are drawn."""
         model, callbacks = self.model, self._fit.callbacks
         compute = model.train_function
         drawn = DrawnBatches(self._fit, adapt(model), skipped, dict(self._state["logs"]))
@@ -166,7 +166,7 @@ class Replay(Hooks):
         model.train_function = drawn.step
 
     def _skip(self, count: int) -> None:
-        """Have the first training step draw what earlier epochs have used of an iterator that spans them."""
+        """Make the first training step skip the batches that earlier epochs drew from an iterator that spans them."""
         model = self.model
         compute = model.train_function
         drawn = DrawnBatches(self._fit, adapt(model), count, {})
@@ -178,11 +178,11 @@ class Replay(Hooks):
         model.train_function = lambda *arguments: drawn.step_after_skipping(compute, then, *arguments)
 
     def _put_in_place(self, batch: Any) -> None:
-        """Put back all that the save held, now that the next batch is one to compute."""
+        """Restore all state of the save, now that the next batch is to be computed."""
         adapter = adapt(self.model)
         self._fit.build_metrics(adapter.model, batch)
-        self._put_back_model(adapter)  # a callback may have changed it, as when it sets a rate
-        put_back_metrics(self._found, adapter, "This epoch's metrics leave out the batches before.")
+        self._put_back_model(adapter)  # a callback may have changed it, such as the learning rate
+        put_back_metrics(self._found, adapter, "The metrics of this epoch leave out the batches before the restart.")
         callbacks.put_back(self._fit.members, self._state["callbacks"])
         if self._state["hook"] == "batch":
             self._replay("on_train_batch_end", self._position["batch"] - 1)
@@ -190,38 +190,38 @@ class Replay(Hooks):
         randomness.put_back(self._state["randomness"])
 
     def _put_back_model(self, adapter: ModelAdapter) -> None:
-        """Restore the model once more if it is another one by now."""
+        """Restore the model again if its variables have changed since."""
         if self._restored is not None and _digests(adapter) != self._restored:
             self._found.restore(adapter)
 
     def begin_validation(self) -> None:
-        """Put the randomness back once more, of a save in the middle of the validation that begins now.
+        """Restore the randomness again if the checkpoint was saved during the validation that begins now.
 
-        Between the last batch and it, Keras begins an iterator ahead, which on torch draws a number.
+        Before a validation, Keras creates an iterator ahead of time, which draws a random number on torch.
         """
         if self._state["hook"] == "validation" and not self._validated:
             self._validated = True
             randomness.put_back(self._state["randomness"])
 
     def check_drawn(self) -> None:
-        """Check, at an epoch's end, that the data had the batches that were computed before.
+        """Check, at an epoch's end, that the data had all batches that were computed before the restart.
 
         Raises:
-            RestoreError: They ended earlier.
+            RestoreError: The data ended earlier.
         """
         if self.drawing:
             raise RestoreError(
                 f"The checkpoint {str(self._found.at)!r} was saved after batch {self._position['batch']} of its "
-                "epoch, and the data ended before that. Train on the data that the run was begun with."
+                "epoch, but the data ended before that. Train on the data that the run began with."
             )
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Leave no trace in the model."""
+        """Undo the change to the model if no epoch has begun."""
         if not self._began:
             self._undo()
 
 
 def _digests(adapter: ModelAdapter) -> list[int]:
-    """Return a digest of what this process has of each variable that training changes."""
+    """Return a digest of each part that this process has of the variables that training changes."""
     values = (value for variable in adapter.state_variables() for value in adapter.values_here(variable))
     return [zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data) for value in values]

@@ -1,4 +1,4 @@
-"""Signals while training runs: noted, acted on at the next batch boundary, then let through."""
+"""Signals during training: held back, handled at the next batch boundary, then delivered."""
 
 import os
 import signal
@@ -14,14 +14,14 @@ _DEAF = {"SIGKILL", "SIGSTOP"}
 
 
 def parse_signals(values: Any) -> tuple[int, ...]:
-    """Return the numbers of signals: those of preemption and Ctrl-C for None.
+    """Return the numbers of signals; for None, those of preemption and Ctrl-C.
 
     Args:
         values: Names such as ``"SIGUSR1"``, or numbers; or None.
 
     Raises:
-        ArgumentError: This system has none of that name, or no program can act on it.
-        ArgumentTypeError: They are no names.
+        ArgumentError: This system has no such signal, or no program can handle it.
+        ArgumentTypeError: They are neither names nor numbers.
     """
     if values is None:
         return _COMMON
@@ -38,17 +38,17 @@ def _number(value: Any) -> int:
         found = known[value] if isinstance(value, str) else signal.Signals(value)
     except (KeyError, ValueError):
         names = ", ".join(name for name in known if name not in _DEAF)
-        raise ArgumentError(f"signals has {value!r}, which is no signal here. Expected some of: {names}.") from None
+        raise ArgumentError(f"signals has {value!r}, which is not a signal here. Expected some of: {names}.") from None
     if found.name in _DEAF:
-        raise ArgumentError(f"signals has {found.name!r}, of which no program is told. Leave it out.")
+        raise ArgumentError(f"signals has {found.name!r}, which no program can handle. Remove it.")
     return int(found)
 
 
 class Interruption:
-    """Holds signals back until what they would interrupt has been saved.
+    """Handlers that hold back signals until the training that they would interrupt has been saved.
 
     Attributes:
-        received: The signal that came, if one did. A second one is not held back.
+        received: The signal that arrived; None if none has. A second one is not held back.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class Interruption:
         is_training: Callable[[FrameType | None], bool],
         signals: Iterable[int] = _COMMON,
     ) -> None:
-        """Hold nothing back yet.
+        """Hold back nothing yet.
 
         Args:
-            notify: Called, in the main thread, when a signal has come.
-            is_training: Tells by the frame that a signal came in whether training is still running: an exception that
-                ends it calls no hook.
+            notify: Called, in the main thread, when a signal has arrived.
+            is_training: Returns True if training is still running, given the frame that a signal interrupted: when an
+                exception ends training, Keras calls no hook.
             signals: The numbers of the signals to hold back.
         """
         self._signals = tuple(signals)
@@ -74,33 +74,33 @@ class Interruption:
 
     @property
     def name(self) -> str | None:
-        """The name of the signal that came, such as ``"SIGTERM"``; None if none did."""
+        """The name of the signal that arrived, such as ``"SIGTERM"``; None if none has."""
         return None if self.received is None else signal.Signals(self.received).name
 
     @property
     def may_be_delivered(self) -> bool:
-        """Whether a signal has come, and this is the main thread.
+        """Whether a signal has arrived, and this is the main thread.
 
-        Batch hooks that Keras had handed to its own threads when it came may still run there, beside the training.
+        Batch hooks that Keras had handed to its own threads before the signal may still run there during training.
         """
         return self.received is not None and threading.current_thread() is threading.main_thread()
 
     def hold(self) -> None:
-        """Hold signals back from now on; elsewhere than in the main thread Python has no handlers, and nothing is."""
+        """Hold back signals from now on; do nothing outside the main thread, where Python allows no handlers."""
         if threading.current_thread() is not threading.main_thread():
             return
         self.received = None
         for number in self._signals:
             before = signal.getsignal(number)
             left = getattr(before, "__self__", None)
-            if isinstance(left, Interruption):  # of a training that an exception has ended
+            if isinstance(left, Interruption):  # left by a training that an exception ended
                 before = left._before.get(number, signal.SIG_DFL)
             if before not in (None, signal.SIG_IGN) and number not in self._before:
                 self._before[number] = before
                 signal.signal(number, self._handle)
 
     def release(self) -> None:
-        """Give signals back to whoever had them before."""
+        """Restore the handlers that signals had before."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number, before in self._before.items():
@@ -109,10 +109,10 @@ class Interruption:
         self._before = {}
 
     def deliver(self, *, hold: bool = True) -> None:
-        """Let the signal that came do what it would have done.
+        """Deliver the signal that arrived to the handler that it had before.
 
         Args:
-            hold: Whether to hold the next one back, if the program lives on.
+            hold: Whether to hold back the next one, if the program survives.
         """
         number, self.received = self.received, None
         self.release()
@@ -122,7 +122,7 @@ class Interruption:
                 self.hold()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        # A forked child, such as a data loader's worker, has this handler too, and nothing to save.
+        # A forked child, such as a data loader's worker, inherits this handler but has nothing to save.
         if os.getpid() != self._process or not self._is_training(frame):
             self.release()
             signal.raise_signal(number)

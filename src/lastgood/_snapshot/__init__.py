@@ -1,4 +1,4 @@
-"""Device → host at one step, and back: the staging buffer, and what each backend does better than NumPy would."""
+"""Copies from device to host and back: the staging buffer, and faster ways than NumPy's for each backend."""
 
 import importlib
 from collections.abc import Sequence
@@ -19,19 +19,19 @@ class Copy(Protocol):
         """Copy each tensor to its destination.
 
         Args:
-            tensors: The tensors; NumPy arrays may stand among them.
-            destinations: Each has its tensor's shape and its width a number, and is of an integer type where NumPy has
-                no name for the tensor's type.
-            copied: Told how many have been copied, now and then; at the end all are.
+            tensors: The tensors; NumPy arrays may be among them.
+            destinations: An array for each tensor, with its shape and item size; of an integer type if NumPy has no
+                name for the tensor's type.
+            copied: Called now and then with the number copied so far; when this returns, all are.
         """
         ...
 
 
 def copier(backend: str) -> Copy:
-    """Return the function that copies a backend's tensors into host arrays, all of them as they are at its return.
+    """Return the function that copies a backend's tensors into host arrays; all are copied when it returns.
 
     Args:
-        backend: ``jax``, ``torch`` or ``tensorflow``; any other is asked through NumPy's own protocol.
+        backend: ``jax``, ``torch`` or ``tensorflow``; for any other, NumPy converts the tensors.
 
     """
     if backend not in ("jax", "torch", "tensorflow"):
@@ -43,5 +43,5 @@ def copier(backend: str) -> Copy:
 def _copy_by_numpy(
     tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None
 ) -> None:
-    """Copy whatever NumPy can make an array of."""
+    """Copy objects that NumPy can convert to arrays."""
     copy_arrays(map(np.asarray, tensors), destinations, copied)

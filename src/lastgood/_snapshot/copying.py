@@ -1,6 +1,6 @@
-"""Host memory to host memory, by as many threads as there are cores: one core does not use up what memory can do.
+"""Copies within host memory, with a thread for each core: one core cannot use the full memory bandwidth.
 
-Copying 1 GB of arrays of 10 MB took one thread 0.137 s and two threads 0.071 s (2 cores; NumPy copies without the GIL).
+Copying 1 GB in arrays of 10 MB took one thread 0.137 s and two threads 0.071 s (2 cores; NumPy copies without the GIL).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,18 +18,18 @@ Pair = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 Copied = Callable[[int], None]
-"""Told how many of the arrays have been copied."""
+"""Called with the number of arrays copied so far."""
 
 
 def copy_arrays(
     sources: Iterable[npt.NDArray[Any]], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None
 ) -> None:
-    """Copy arrays into others of the same shapes and widths: number by number or, where types differ, bit by bit.
+    """Copy arrays into others of the same shapes and item sizes: by value or, where types differ, bit for bit.
 
     Args:
-        sources: Drawn as they are needed, a few hundred megabytes ahead: one that had to be made need not be kept.
-        destinations: Where they go.
-        copied: Told how far it has come, now and then.
+        sources: The arrays; drawn when needed, a few hundred megabytes ahead, so that temporary ones need not be kept.
+        destinations: The arrays to copy into.
+        copied: Called now and then with the number of arrays copied so far.
     """
     pieces: list[Pair] = []
     size = 0

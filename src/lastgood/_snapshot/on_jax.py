@@ -1,7 +1,7 @@
-"""Tensors of jax: on the CPU NumPy sees them without a copy; from a GPU they come through pinned memory.
+"""Tensors of jax: on the CPU, NumPy views them without a copy; from a GPU, they are copied through pinned memory.
 
-NumPy's own way to an array on a GPU is into new memory that is not pinned: 1.6 GB took 0.84 s (H100, jax 0.11); through
-pinned memory that is used again and again, in groups of 133 MB, it took 0.10 s.
+NumPy itself copies from a GPU into new memory that is not pinned: 1.6 GB took 0.84 s (H100, jax 0.11). Through pinned
+memory that is reused, in groups of 133 MB, it took 0.10 s.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ from .parts import is_in_parts, own_parts
 
 _PINNED = "pinned_host"
 _GROUP = 128 * 1024 * 1024
-_GROUPS_AT_ONCE = 4  # one on its way, one here, and two that ``copy_arrays`` may still hold
+_GROUPS_AT_ONCE = 4  # one in transfer, one that has arrived, and two that ``copy_arrays`` may still hold
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None) -> None:
     """Copy arrays of jax into host arrays.
 
-    A view of an array of jax is dropped here, before the next step: as long as it lives, that step cannot have the
-    array's memory, and has to take new.
+    Views of jax arrays are dropped here, before the next step: while a view exists, that step cannot reuse the
+    array's memory and has to allocate new memory.
     """
     if jax.device_count() > 1 and any(map(is_in_parts, tensors)):
         tensors, destinations = _by_part(tensors, destinations)
-        copied = None  # it counts arrays
+        copied = None  # it counts arrays, not parts
     sources = map(np.asarray, tensors) if jax.default_backend() == "cpu" else fetched(tensors)
     copy_arrays(sources, destinations, copied)
 
@@ -39,7 +39,7 @@ def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copie
 def _by_part(
     tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]]
 ) -> tuple[list[Any], list[npt.NDArray[Any]]]:
-    """Return arrays of one device each, and where they go: of one that is in parts, the parts to be saved here."""
+    """Return arrays on one device each, and their destinations: of split arrays, the parts that this process saves."""
     pairs: list[tuple[Any, npt.NDArray[Any]]] = []
     for tensor, destination in zip(tensors, destinations, strict=True):
         if is_in_parts(tensor):
@@ -50,7 +50,7 @@ def _by_part(
 
 
 def fetched(tensors: Sequence[Any]) -> Iterator[npt.NDArray[Any]]:
-    """Yield arrays of jax as NumPy's, in their order, while the group behind them is on its way."""
+    """Yield jax arrays as NumPy arrays, in order, while the next group is in transfer."""
     groups = map(_sent, _grouped(tensors))
     here = next(groups, [])
     while here:
@@ -60,14 +60,14 @@ def fetched(tensors: Sequence[Any]) -> Iterator[npt.NDArray[Any]]:
 
 
 def _grouped(tensors: Sequence[Any]) -> Iterator[list[Any]]:
-    """Yield the tensors in lists of about the bytes of a group."""
+    """Yield the tensors in lists of about ``_GROUP`` bytes."""
     filled = itertools.accumulate((tensor.nbytes for tensor in tensors), initial=0)
     for _, group in itertools.groupby(zip(tensors, filled, strict=False), lambda pair: pair[1] // _GROUP):
         yield [tensor for tensor, _ in group]
 
 
 def _sent(group: list[Any]) -> list[Any]:
-    """Send the arrays to pinned memory; others are put together by jax, in memory of its own."""
+    """Start the transfer of arrays to pinned memory; jax assembles those that cannot be pinned in its own memory."""
     can = list(map(_can_be_pinned, group))
     for tensor in itertools.compress(group, [not each for each in can]):
         if isinstance(tensor, jax.Array):
@@ -78,7 +78,7 @@ def _sent(group: list[Any]) -> list[Any]:
 
 
 def _can_be_pinned(tensor: Any) -> bool:
-    """Tell whether it is an array of one device, which has pinned memory: not each kind of device has."""
+    """Return True for an array on one device that has pinned memory; not every kind of device has."""
     if not isinstance(tensor, jax.Array) or len(tensor.sharding.device_set) > 1:
         return False
     return _has_pinned_memory(next(iter(tensor.sharding.device_set)))
@@ -90,15 +90,15 @@ def _has_pinned_memory(device: Any) -> bool:
 
 
 def live_bytes(tensor: Any) -> None:
-    """Return None: jax never writes to a tensor that there is."""
+    """Return None: jax never writes to an existing tensor."""
     del tensor
 
 
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
-    """Give a variable a value whose memory nobody else has: jax need not copy it.
+    """Assign a value whose memory nothing else uses, so that jax need not copy it.
 
-    Where its devices are of several processes, each puts its part in place: Keras would have all send what they have,
-    to compare.
+    If the variable is on devices of several processes, each process sets its own part: Keras would make all processes
+    exchange their values, to compare them.
     """
     value = variable.value
     if getattr(value, "is_fully_addressable", True):
@@ -108,7 +108,7 @@ def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
 
 
 class _PinnedPool:
-    """Has jax take pinned memory before the first save needs it, which it then keeps."""
+    """Pinned memory that jax allocates before the first save needs it, and then keeps."""
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
         device = jax.local_devices()[0]
@@ -116,7 +116,7 @@ class _PinnedPool:
             return
         there = jax.sharding.SingleDeviceSharding(device, memory_kind=_PINNED)
         groups = min(_GROUPS_AT_ONCE, -(-memory.nbytes // _GROUP))
-        with contextlib.suppress(RuntimeError):  # all works without
+        with contextlib.suppress(RuntimeError):  # saving works without it
             for pool in jax.device_put([np.zeros(_GROUP, np.uint8)] * groups, there):
                 pool.block_until_ready()
 

@@ -1,4 +1,4 @@
-"""Tensors of TensorFlow: what a variable's read gives shows its memory to NumPy, where ``.numpy()`` copies it."""
+"""Tensors of TensorFlow: NumPy can view the memory of a value read from a variable, which ``.numpy()`` copies."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,22 +16,22 @@ def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copie
 
 
 def _read(tensor: Any) -> Any:
-    """Return what a variable holds, by the operation itself: ``read_value()`` takes three times as long."""
+    """Return the value of a variable, by the raw operation: ``read_value()`` takes three times as long."""
     if not isinstance(tensor, tf.Variable):
         return tensor
     try:
         return tf.raw_ops.ReadVariableOp(resource=tensor.handle, dtype=tensor.dtype)
-    except (AttributeError, ValueError):  # a variable of a distribution strategy has no one handle
+    except (AttributeError, ValueError):  # a variable of a distribution strategy has no single handle
         return tensor.read_value()
 
 
 def live_bytes(tensor: Any) -> None:
-    """Return None: what shares a variable's memory is not known."""
+    """Return None: it is unknown what else uses a variable's memory."""
     del tensor
 
 
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
-    """Give a variable a value whose memory nobody else has: through DLPack, TensorFlow does not copy it."""
+    """Assign a value whose memory nothing else uses, through DLPack, so that TensorFlow does not copy it."""
     try:
         value = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     except (BufferError, AttributeError):  # a type that DLPack has no name for

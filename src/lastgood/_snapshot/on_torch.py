@@ -1,6 +1,6 @@
-"""Tensors of torch: on the CPU NumPy sees them without a copy; a GPU writes into the staging buffer by itself.
+"""Tensors of torch: on the CPU, NumPy views them without a copy; a GPU writes directly into the staging buffer.
 
-A view of a CPU tensor is live, since optimizers write in place: it is copied from at once.
+A view of a CPU tensor is live, since optimizers write in place, so it is copied at once.
 """
 
 import contextlib
@@ -16,19 +16,19 @@ import torch
 from . import staging
 from .copying import Copied, copy_arrays
 
-_CUDA: Any = torch.cuda  # its runtime has no types
-# Types that NumPy has no name for: integers as wide as they are.
+_CUDA: Any = torch.cuda  # its runtime has no type annotations
+# Types that NumPy has no name for, and integers of the same size.
 _BITS = {torch.bfloat16: torch.uint16, torch.float8_e4m3fn: torch.uint8, torch.float8_e5m2: torch.uint8}
 
 
 def copy(tensors: Sequence[Any], destinations: Sequence[npt.NDArray[Any]], copied: Copied | None = None) -> None:
-    """Copy tensors of torch into host arrays; those on GPUs come without a wait between them."""
+    """Copy torch tensors into host arrays; copies from GPUs do not wait for each other."""
     pairs = [(_bits(tensor), destination) for tensor, destination in zip(tensors, destinations, strict=True)]
     on_gpu = [_is_on_gpu(source) for source, _ in pairs]
     for source, destination in itertools.compress(pairs, on_gpu):
         torch.from_numpy(destination).copy_(source, non_blocking=True)
     here = list(itertools.compress(pairs, map(operator.not_, on_gpu)))
-    told = None if any(on_gpu) else copied  # where some come by themselves, the others say nothing of how far all are
+    told = None if any(on_gpu) else copied  # with some copies in flight, the count of the others is not that of all
     copy_arrays((_array(source) for source, _ in here), [destination for _, destination in here], told)
     for device in {source.device for source, _ in itertools.compress(pairs, on_gpu)}:
         torch.cuda.synchronize(device)
@@ -52,7 +52,7 @@ def _array(source: Any) -> Any:
 
 
 def live_bytes(tensor: torch.Tensor) -> npt.NDArray[np.uint8] | None:
-    """Return the memory of a tensor itself, to be written to; None where the host does not see it in one piece."""
+    """Return a tensor's own memory, to be written to; None if it is not contiguous in host memory."""
     if tensor.device.type != "cpu" or not tensor.is_contiguous() or not tensor.numel():
         return None
     memory: npt.NDArray[np.uint8] = tensor.detach().reshape(-1).view(torch.uint8).numpy()
@@ -60,12 +60,12 @@ def live_bytes(tensor: torch.Tensor) -> npt.NDArray[np.uint8] | None:
 
 
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
-    """Give a variable a value."""
+    """Assign a value to a variable."""
     variable.assign(array)
 
 
 class _Cuda:
-    """Locks the staging buffer in memory, so that GPUs write to it directly; if that is refused, all works without."""
+    """Page-locking of the staging buffer, so that GPUs write to it directly; saving works without it if refused."""
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
         with contextlib.suppress(RuntimeError):

@@ -1,8 +1,8 @@
-"""A file in the staging buffer, for writers that want a file.
+"""A file in the staging buffer, for writers that require a file.
 
-HDF5 is such a writer, and not to be trusted with a disk: it keeps small writes back until a data set is closed, where
-h5py can raise nothing. An error of the disk then leaves zeros in a file that seems to have been written, or ends the
-process. Memory has no such errors.
+HDF5 is such a writer, and cannot be trusted with a disk: it delays small writes until a data set is closed, where h5py
+cannot raise. A disk error then leaves zeros in a file that seems complete, or ends the process. Memory has no such
+errors.
 """
 
 import io
@@ -14,13 +14,13 @@ from . import staging
 
 
 class StagedFile(io.RawIOBase):
-    """An empty file that grows as it is written; it has the process's one staging buffer."""
+    """An empty file that grows as it is written, in the one staging buffer of the process."""
 
     def __init__(self, size: int) -> None:
         """Take the buffer.
 
         Args:
-            size: About how many bytes it will have; it may have more.
+            size: The expected size in bytes; the file may grow larger.
         """
         self._memory = staging.shared(size)
         self._length = 0
@@ -28,12 +28,12 @@ class StagedFile(io.RawIOBase):
 
     @property
     def length(self) -> int:
-        """How many bytes it has."""
+        """The size in bytes."""
         return self._length
 
     @property
     def memory(self) -> staging.Memory:
-        """The buffer that begins with it."""
+        """The staging buffer, which begins with the file."""
         return self._memory
 
     def readable(self) -> bool:
@@ -73,7 +73,7 @@ class StagedFile(io.RawIOBase):
         return size
 
     def _reach(self, stop: int) -> None:
-        """Have so many bytes, at least; those that nobody has written are zeros."""
+        """Extend the file to at least ``stop`` bytes, with zeros where nothing was written."""
         if stop > len(self._memory):
             self._memory = staging.grown(self._memory, max(stop, len(self._memory) * 5 // 4))
         if stop > self._length:

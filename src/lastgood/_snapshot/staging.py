@@ -1,13 +1,13 @@
-"""The memory that saves are laid out in: mapped once, its pages there before they are needed, and reused.
+"""The staging buffer: memory that is mapped once and reused, and whose pages are allocated before they are needed.
 
-A copy into fresh memory runs at the speed of page faults; into memory whose pages are there, at 8 to 12 GB/s. The
-memory is private and of huge pages: touching 537 MB of it took 0.05 s, of small pages 0.26 s, of shared small pages,
-Python's default for ``mmap``, 0.67 s (2 cores, Linux 6). In a virtual machine whose host has taken unused memory back,
+A copy into fresh memory is as slow as page faults; into memory with allocated pages, it runs at 8 to 12 GB/s. The
+memory is private and has huge pages: touching 537 MB of it took 0.05 s, of small pages 0.26 s, of shared small pages,
+Python's default for ``mmap``, 0.67 s (2 cores, Linux 6). In a virtual machine whose host has reclaimed unused memory,
 as cloud providers do, the same takes ten times as long. A forked process, such as a data loader's worker, does not get
-the memory: it would be left with a copy of the whole, made page by page while the next snapshot is taken.
+the memory: it would end up with a copy of the whole, made page by page while the next snapshot is taken.
 
-More addresses are mapped than are asked for. They take no memory until they are used, and a save that is a little
-larger than the one before it finds the pages of that one.
+More addresses are mapped than requested. They take no memory until they are used, and a save that is slightly larger
+than the previous one can use the pages of that one.
 """
 
 import contextlib
@@ -31,35 +31,35 @@ Memory = npt.NDArray[np.uint8]
 
 
 class Pinning(Protocol):
-    """What gets a GPU's way into the buffer ready, and undoes it before the buffer goes away."""
+    """Preparation of a GPU's transfers into the buffer, undone before the buffer is released."""
 
     def pin(self, memory: Memory) -> None:
-        """Lock the memory, or whatever else the way goes through."""
+        """Page-lock the memory, or other memory that the transfers go through."""
 
     def unpin(self, memory: Memory) -> None:
         """Release it."""
 
 
 class _Buffer:
-    """Memory that is mapped once, and whose pages come in their order.
+    """Memory that is mapped once, and whose pages are allocated in order.
 
     Attributes:
-        memory: All of its addresses.
+        memory: All of the mapped memory.
     """
 
     def __init__(self, size: int) -> None:
-        """Map it; it takes no memory yet."""
+        """Map the addresses, which take no memory yet."""
         self.memory = _mapped(size)
-        self._there = 0  # bytes at its beginning whose pages are there
-        self._wanted = 0  # bytes of which somebody sees to that
+        self._there = 0  # bytes at its beginning whose pages are allocated
+        self._wanted = 0  # bytes whose pages are to be allocated
         self._pinned = 0
         self._pinning = threading.Lock()
         self._stop = threading.Event()
         self._filling: Beside[None] | None = None
 
     def fill(self, size: int, *, threads: int) -> Beside[None]:
-        """Have the first ``size`` bytes be there; return the work, which goes on in a thread."""
-        self.stop()  # one that another callback wants goes on with this
+        """Allocate the first ``size`` bytes in a thread; return that work."""
+        self.stop()  # this continues the work that another callback started
         self._wanted = max(size, self._wanted)
         self._stop.clear()
         self._filling = Beside(lambda: self._fill(threads), "lastgood-staging")
@@ -77,7 +77,7 @@ class _Buffer:
             self._wanted = 0
 
     def take(self, size: int) -> Memory:
-        """Return the first ``size`` bytes. Pages that are missing come when they are written to, by all who write."""
+        """Return the first ``size`` bytes. Missing pages are allocated when threads write to them."""
         if size > self._there or _pinning_way:
             self.stop()
             self._there = max(self._there, size)
@@ -86,7 +86,7 @@ class _Buffer:
         return self.memory[: _whole_pages(size)]
 
     def stop(self) -> None:
-        """Return when nobody fills it."""
+        """Stop allocating pages, and return when the thread has ended."""
         self._stop.set()
         if self._filling is not None:
             self._filling.wait()
@@ -99,7 +99,7 @@ class _Buffer:
                 _pinning_way.pin(self.memory[: self._pinned])
 
     def close(self) -> None:
-        """Undo what was done to it; it is unmapped when nobody looks at it any more."""
+        """Unpin the memory; it is unmapped when no array refers to it any more."""
         self.stop()
         with self._pinning:
             self._unpin()
@@ -116,9 +116,9 @@ _making = threading.Lock()
 
 
 def shared(size: int) -> Memory:
-    """Return the process's one staging buffer: page-aligned, ``size`` bytes at least; it holds whatever was there.
+    """Return the process's one staging buffer: page-aligned, at least ``size`` bytes, with arbitrary contents.
 
-    There is one because there is one save in flight: whoever takes it has waited for the writer to be done with it.
+    One is enough because one save is in flight: the caller has waited until the writer no longer needs it.
     """
     with _making:
         return _made(size).take(size)
@@ -129,17 +129,17 @@ def _made(size: int) -> _Buffer:
     if _buffer is None or len(_buffer.memory) < size:
         if _buffer is not None:
             _buffer.close()
-        _buffer = None  # the old one goes before the new one comes, so that there are never two
+        _buffer = None  # released before the new one is mapped, so that there are never two
         _buffer = _Buffer(size)
     return _buffer
 
 
 def grown(memory: Memory, size: int) -> Memory:
-    """Return the buffer with what ``memory``, which it began with, holds: if it must move, there are two for a moment.
+    """Return a larger buffer that begins with the contents of ``memory``; if it must move, two exist for a moment.
 
     Args:
         memory: What :func:`shared` or this function returned.
-        size: How many bytes it has to have.
+        size: The least number of bytes that it needs.
     """
     larger = shared(size)
     if larger.ctypes.data != memory.ctypes.data:
@@ -148,21 +148,21 @@ def grown(memory: Memory, size: int) -> Memory:
 
 
 def pin_with(pinning: Pinning) -> None:
-    """Have the buffer locked in memory, for a backend whose GPUs then write to it directly."""
+    """Use ``pinning`` for the buffer from now on; a backend with GPUs calls this."""
     global _pinning_way
     with _making:
         _pinning_way = pinning
 
 
 def prepare(size: int, *, threads: int = 1) -> Beside[None]:
-    """Have the buffer's pages be there before the first save, which would wait for them; nobody may be using it.
+    """Allocate the buffer's pages before the first save, which would wait for them; the buffer must not be in use.
 
     Args:
-        size: About the bytes that it will need.
-        threads: How many see to it, while training starts.
+        size: About how many bytes that save will need.
+        threads: How many threads allocate them, while training starts.
 
     Returns:
-        Their work.
+        The work of these threads.
     """
     with _making:
         return _made(size).fill(size, threads=threads)
@@ -178,24 +178,24 @@ def _whole_pages(size: int) -> int:
 
 
 def _mapped(size: int) -> Memory:
-    """Map memory that nothing else sees, with addresses to spare where they are granted."""
-    # Windows has no flags, and its memory is private.
+    """Map private memory, with spare addresses if the system grants them."""
+    # Windows has no such flags; its memory is private.
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     try:
         mapped = mmap.mmap(-1, _whole_pages(size + size // 8 + _ROOM), **private)
     except OSError:
         mapped = mmap.mmap(-1, _whole_pages(size), **private)
     for advice in (getattr(mmap, name) for name in _ADVICE if hasattr(mmap, name)):
-        with contextlib.suppress(OSError):  # advice may be refused, and all works without
+        with contextlib.suppress(OSError):  # the system may refuse advice; the memory works without it
             mapped.madvise(advice)
     memory: Memory = np.frombuffer(mapped, np.uint8)
     return memory
 
 
 def _forget() -> None:
-    """Start anew in a forked child, which does not have the parent's buffer.
+    """Start without a buffer in a forked child, which does not inherit the parent's.
 
-    What Python knows of it lives on for good: to free it would be to unmap, in the child, whatever is there by then.
+    The Python object is kept forever: freeing it would unmap whatever the child has at its addresses by then.
     """
     global _buffer, _making
     if _buffer is not None:

@@ -1,27 +1,27 @@
-"""How far the copy of a model's state has come, for a writer that does not wait for its end."""
+"""The progress of copying a model's state, for a writer that starts before the copy is complete."""
 
 import threading
 import time
 from collections.abc import Callable
 
 Reached = Callable[[int], None]
-"""Told up to which byte of a file everything is in its place."""
+"""Called with the offset in a file up to which everything is in place."""
 
-_WORTH_FOLLOWING = 64 * 1024 * 1024  # what is less is copied before a thread has started
+_WORTH_FOLLOWING = 64 * 1024 * 1024  # less than that is copied before a thread has started
 
 
 class StateCopy:
-    """The copy of a state to its places in a file: done once, in the thread that made this.
+    """The copy of a state to its places in a file, made once, in the thread that created this object.
 
     Attributes:
         ended: When it was complete, by ``time.perf_counter()``; 0.0 before.
     """
 
     def __init__(self, copy: Callable[[Reached], None] | None = None, size: int = 0) -> None:
-        """Get ready.
+        """Prepare the copy.
 
         Args:
-            copy: Does it; all is there when it returns. None where all is there already.
+            copy: Makes the copy, which is complete when it returns. None if everything is in place already.
             size: The file's length in bytes.
         """
         self.ended = 0.0
@@ -34,14 +34,14 @@ class StateCopy:
 
     @property
     def worth_following(self) -> bool:
-        """Whether it takes so long that a writer should begin before its end."""
+        """Whether the copy takes so long that a writer should begin before it ends."""
         return self._size > _WORTH_FOLLOWING
 
     def run(self) -> None:
-        """Do it, unless that has been done.
+        """Make the copy, unless this was called before.
 
         Raises:
-            BaseException: What the copy raised; who waits is told that there is nothing to wait for.
+            BaseException: Whatever the copy raised; waiters get a NotCopiedError.
         """
         if self._begun:
             return
@@ -54,24 +54,24 @@ class StateCopy:
             self.give_up()
 
     def give_up(self) -> bool:
-        """Have nobody wait any longer, if it is not complete; return whether it is not."""
+        """Release all waiters; return True if the copy did not finish."""
         with self._change:
             self._failed = not self.ended
             self._change.notify_all()
         return self._failed
 
     def wait_for(self, stop: int) -> None:
-        """Return when all before the byte ``stop`` is in its place.
+        """Wait until all bytes before ``stop`` are in place.
 
         Raises:
-            NotCopiedError: It never will be.
+            NotCopiedError: The copy failed.
         """
-        if threading.get_ident() == self._owner:  # no thread could be had for the writer
+        if threading.get_ident() == self._owner:  # the writer got no thread of its own
             self.run()
         with self._change:
             self._change.wait_for(lambda: self.ended or self._failed or self._there >= stop)
         if self._failed:
-            raise NotCopiedError("the copy of the state came to no end")
+            raise NotCopiedError("the copy of the state did not finish")
 
     def _reach(self, stop: int) -> None:
         with self._change:
@@ -80,4 +80,4 @@ class StateCopy:
 
 
 class NotCopiedError(Exception):
-    """There is no state to be written: whoever was to copy it knows why."""
+    """There is no state to write, because copying it failed; the thread that copied got the reason."""

@@ -1,4 +1,4 @@
-"""Host → device: new values for variables, read to where they are to be, or to memory that the tensor takes over."""
+"""Copies from host to device: new values of variables, read into the tensor or into memory that it takes over."""
 
 import importlib
 from collections.abc import Callable
@@ -10,18 +10,18 @@ import numpy.typing as npt
 Read = Callable[[npt.NDArray[np.uint8]], None]
 """Fills the memory that it is given with a variable's bytes."""
 
-_ALIGNED = 64  # what jax and TensorFlow want of memory that they take over
+_ALIGNED = 64  # jax and TensorFlow require it of memory that they take over
 
 
 def fill(variable: Any, tensor: Any, dtype: str, read: Read, backend: str) -> None:
-    """Give a variable of Keras the value that ``read`` reads.
+    """Set a Keras variable to the value that ``read`` reads.
 
     Args:
         variable: The variable; not empty.
-        tensor: What the backend holds for it.
+        tensor: The backend's tensor for it.
         dtype: The name of its type.
         read: Reads its value.
-        backend: The backend that it is of: ``jax``, ``torch`` or ``tensorflow``.
+        backend: Its backend: ``jax``, ``torch`` or ``tensorflow``.
     """
     tensors = importlib.import_module(f"{__package__}.on_{backend}")
     live = tensors.live_bytes(tensor)

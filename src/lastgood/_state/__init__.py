@@ -1,1 +1,1 @@
-"""What a checkpoint holds besides weights: other variables, randomness, callbacks, the place in the data."""
+"""The training state: variables that are not weights, randomness, callbacks, the position in the data."""

@@ -1,7 +1,7 @@
-"""What the callbacks of a ``fit`` know: taken with each save, put back when training goes on from it.
+"""The states of the callbacks of a ``fit``: captured at each save, and restored when training resumes from it.
 
-A callback of the user's joins by two methods: ``get_state()``, which returns plain values and arrays, and
-``set_state(state)``. For those of Keras, the attributes that change while training runs are listed here.
+A user's callback takes part by defining ``get_state()``, which returns plain values and arrays, and
+``set_state(state)``. For Keras's callbacks, this module lists the attributes that change during training.
 """
 
 import warnings
@@ -22,7 +22,7 @@ _KNOWN: tuple[tuple[str, _Names], ...] = (
     ("TensorBoard", ("_global_train_batch", "_global_test_batch")),
     ("History", ("epoch", "history")),
 )
-# Those that count an epoch's end: it is given to them once more if they come behind the callback that saved.
+# Callbacks that count epochs: after a restart, those listed after the callback that saved get the hook they missed.
 _COUNTING = ("EarlyStopping", "ReduceLROnPlateau", "SwapEMAWeights", "History", "CSVLogger")
 # Names that classes had in older versions.
 _RENAMED = {"lastgood._model_checkpoint.ModelCheckpoint": "lastgood.ModelCheckpoint"}
@@ -32,25 +32,25 @@ State = Mapping[str, Any]
 
 
 def take(members: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the states of all callbacks, in their order; one that has none is named all the same."""
+    """Return the states of all callbacks, in order; those without a state are listed, too."""
     return [{"class": _class_of(member), "state": _state_of(member)} for member in members]
 
 
 def put_back(members: Sequence[Any], saved: Sequence[State]) -> None:
-    """Give each callback the state that its like had: the first of a class that of the first, and so on."""
+    """Restore the state of each callback; callbacks of the same class are matched in order."""
     for member, entry in _pairs(members, saved):
         if entry["state"] is not None:
             _set_state(member, entry["state"])
 
 
 def after_saver(members: Sequence[Any], saved: Sequence[State], saver: int) -> list[Any]:
-    """Return the callbacks that had not yet seen the hook at which the one at place ``saver`` saved."""
+    """Return the callbacks that had not yet seen the hook in which the one at index ``saver`` saved."""
     late = {id(entry) for entry in saved[saver + 1 :]}
     return [member for member, entry in _pairs(members, saved) if id(entry) in late]
 
 
 def may_load(members: Sequence[Any]) -> bool:
-    """Return True if one of the callbacks may load a model when training begins; of Keras's own, one alone does."""
+    """Return True if a callback may load a model at the beginning; of Keras's own, only ``BackupAndRestore`` may."""
     return any(
         isinstance(member, callback_classes("BackupAndRestore"))
         or type(member).__module__.partition(".")[0] not in ("keras", "tf_keras", "lastgood")
@@ -59,12 +59,12 @@ def may_load(members: Sequence[Any]) -> bool:
 
 
 def counts(member: Any) -> bool:
-    """Tell whether a callback keeps a state that an epoch's end, or a batch's, changes."""
+    """Return True if a callback has a state that the end of an epoch, or of a batch, changes."""
     return _has_own_state(member) or any(isinstance(member, callback_classes(name)) for name in _COUNTING)
 
 
 def _name_saved(entry: State) -> str:
-    """Return the class that a saved state is of, by the name that it has now."""
+    """Return the class that a saved state belongs to, by its current name."""
     name: str = entry["class"]
     return _RENAMED.get(name, name)
 
@@ -80,7 +80,7 @@ def _pairs(members: Sequence[Any], saved: Sequence[State]) -> Iterator[tuple[Any
 
 
 def missing(members: Sequence[Any], saved: Sequence[State]) -> list[str]:
-    """Return the classes of callbacks that have a saved state and are no longer there."""
+    """Return the classes of callbacks that have a saved state but are missing from ``members``."""
     there = Counter(map(_class_of, members))
     saved_ones = Counter(_name_saved(entry) for entry in saved if entry["state"] is not None)
     return sorted((saved_ones - there).keys())
@@ -108,7 +108,7 @@ def _names(member: Any) -> _Names:
 
 
 def _own(value: Any) -> Any:
-    """Return a value that does not change under the save: lists of Keras's callbacks grow."""
+    """Return a copy that does not change during the save: lists in Keras's callbacks grow."""
     if isinstance(value, dict):
         return {key: _own(item) for key, item in value.items()}
     return list(value) if isinstance(value, list) else value
@@ -132,7 +132,7 @@ def _set_state(member: Any, state: Any) -> None:
     if _has_own_state(member):
         member.set_state(state)
     elif not isinstance(state, dict):
-        raise RestoreError(f"The checkpoint holds no state of a {_class_of(member)}, where it should.")
+        raise RestoreError(f"The saved state of the callback {_class_of(member)} is not a dictionary.")
     elif isinstance(member, callback_classes("CSVLogger")):
         _put_back_csv(member, state)
     else:
@@ -153,17 +153,17 @@ def _csv_rows(logger: Any) -> dict[str, Any] | None:
 
 
 def _put_back_csv(logger: Any, state: State) -> None:
-    """Have the file hold the rows that it had, and go on behind them: none is lost, none comes twice.
+    """Restore the rows that the file had, and append after them: no row is lost or repeated.
 
     Raises:
-        RestoreError: The checkpoint does not say which.
+        RestoreError: The checkpoint does not contain them.
     """
     if not isinstance(state.get("text"), bytes) or not isinstance(state.get("keys"), list | None):
-        raise RestoreError("The checkpoint does not hold the rows that the CSVLogger had written, where it should.")
+        raise RestoreError("The checkpoint does not contain the rows that the CSVLogger had written.")
     if logger.csv_file and not getattr(logger.csv_file, "closed", False):
         logger.csv_file.close()
     Path(logger.filename).write_bytes(state["text"])
-    logger.csv_file = Path(logger.filename).open("a")  # noqa: SIM115 - it closes it when training ends
+    logger.csv_file = Path(logger.filename).open("a")  # noqa: SIM115 - the logger closes it when training ends
     logger.keys = state["keys"]
     logger.writer = None
     logger.append_header = not state["text"]

@@ -1,4 +1,4 @@
-"""Whether what a file holds besides weights is what a save put there: checked before any of it is used."""
+"""Checks of a training state that was read from a file, before any of it is used."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def check(state: Any) -> None:
     """Check the tree of a training state.
 
     Raises:
-        ValueError: It is none that training, or a loop of the user's own, could go on with.
+        ValueError: Neither ``fit`` nor a loop of the user's own could continue from it.
     """
     try:
         _check_variables(state["variables"])
@@ -27,12 +27,12 @@ def check(state: Any) -> None:
             _check_position(state["position"])
             _check_fit(state)
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"something is not where it should be: {error!r}") from error
+        raise ValueError(f"an entry is missing or has the wrong type: {error!r}") from error
 
 
 def _demand(holds: bool, what: str) -> None:
     if not holds:
-        raise ValueError(f"{what} is not what a save puts there")
+        raise ValueError(f"invalid value for {what}")
 
 
 def _check_variables(saved: Any) -> None:
@@ -45,7 +45,7 @@ def _check_optimizers(saved: Any) -> None:
     _demand(isinstance(saved, dict), "the list of optimizers")
     for places in saved.values():
         sound = isinstance(places, np.ndarray) and places.ndim == 1 and places.dtype.kind == "i"
-        _demand(sound and bool((places >= 0).all()), "what an optimizer was built for")
+        _demand(sound and bool((places >= 0).all()), "the variables of an optimizer")
 
 
 def _check_position(position: Any) -> None:
@@ -54,7 +54,7 @@ def _check_position(position: Any) -> None:
     _demand(position["steps_at_once"] > 0, "the steps_at_once")
     origin = Origin.of(position["origin"])
     randomness.check(origin.randomness)
-    # Each is made again, and no more than one or two are made an epoch.
+    # Resuming creates all of them again, and an epoch creates no more than one or two.
     _demand(0 <= origin.iterators <= 2 * position["epoch"] + 16, "the number of iterators")
 
 
@@ -64,4 +64,4 @@ def _check_fit(state: Any) -> None:
     _demand(isinstance(callbacks, list) and all(isinstance(c["class"], str) for c in callbacks), "a callback")
     _demand(all("state" in each for each in callbacks), "a callback")
     _demand(isinstance(state["saver"], int) and state["hook"] in _HOOKS, "the hook")
-    _demand(isinstance(state["stopped"], bool), "whether training was stopped")
+    _demand(isinstance(state["stopped"], bool), "the stop flag")

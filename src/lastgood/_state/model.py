@@ -1,4 +1,4 @@
-"""What a checkpoint holds of the model besides its weights, and how it is put back."""
+"""The state of a model besides its weights: how it is captured, checked and restored."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,23 +16,23 @@ _MOST_NAMED = 3
 
 
 def loop_state(adapter: ModelAdapter, unsaved: Sequence[Any], extra: Any) -> TrainingBlock:
-    """Return what a save in your own training loop holds besides the weights.
+    """Return the training state for a save in a loop of the user's own.
 
     Args:
         adapter: The model.
         unsaved: The variables that are not saved as weights or optimizer state.
-        extra: What the user adds.
+        extra: The values that the user adds.
 
     Raises:
-        UnpackableError: ``extra`` holds something that a block cannot.
+        UnpackableError: ``extra`` contains a value that a block cannot hold.
     """
     return TrainingBlock({**state_of(adapter, unsaved), "randomness": randomness.capture(), "extra": extra})
 
 
 def state_of(adapter: ModelAdapter, unsaved: Sequence[Any]) -> dict[str, Any]:
-    """Return the unsaved variables and those of the metrics, to be copied when the block is filled.
+    """Return the unsaved variables and those of the metrics, which are copied when the block is filled.
 
-    With them comes what each optimizer was built for, where a model has several or its own way to use one.
+    For a model with several optimizers or its own training step, also return what each optimizer was built for.
     """
     listed, unlisted = _told_apart(adapter, unsaved)
     return {
@@ -56,12 +56,12 @@ def _tensor(adapter: ModelAdapter, path: str, variable: Any) -> dict[str, Any]:
 
 
 def metrics_now(adapter: ModelAdapter) -> list[dict[str, Any]]:
-    """Return the metrics' variables with copies of the values that they have now."""
+    """Return the metrics' variables with copies of their current values."""
     return [_copy(adapter, adapter.path_of(each), each) for each in adapter.metrics_variables()]
 
 
 def states_now(adapter: ModelAdapter) -> list[dict[str, Any]]:
-    """Return what layers keep from batch to batch, beside what Keras lists, with copies of the values of now."""
+    """Return the variables that layers keep between batches and Keras does not list, with copies of their values."""
     return [_copy(adapter, path, each) for path, each in adapter.reach().variables.items()]
 
 
@@ -70,10 +70,10 @@ def _copy(adapter: ModelAdapter, path: str, variable: Any) -> dict[str, Any]:
 
 
 def put_back_metrics(adapter: ModelAdapter, saved: Sequence[Mapping[str, Any]]) -> None:
-    """Give the metrics' variables the values that were saved of them.
+    """Restore the saved values of the metrics' variables.
 
     Raises:
-        RestoreError: They are not the same ones; nothing was overwritten.
+        RestoreError: The variables are not those that were saved; nothing was overwritten.
     """
     variables = adapter.metrics_variables()
     _check_alike(adapter, variables, saved, "the checkpoint's metrics")
@@ -81,18 +81,18 @@ def put_back_metrics(adapter: ModelAdapter, saved: Sequence[Mapping[str, Any]]) 
 
 
 def checked(adapter: ModelAdapter, unsaved: Sequence[Any], state: Mapping[str, Any], source: str) -> Callable[[], None]:
-    """Check that variables are those that were saved, and return what gives them the saved values.
+    """Check that variables are those that were saved, and return a function that assigns the saved values.
 
-    Names that Keras gave do not count: only the order of the variables, their shapes, and the kind of their numbers.
+    Names that Keras generated do not count: only the order, the shapes and the kinds of types.
 
     Args:
         adapter: The model.
-        unsaved: Its variables that the format has no place for.
-        state: What was saved.
-        source: What holds it, in words.
+        unsaved: Its variables that the format does not store.
+        state: The saved training state.
+        source: What contains the state, in words.
 
     Raises:
-        RestoreError: They are not the same ones.
+        RestoreError: The variables are not those that were saved.
     """
     listed, unlisted = _told_apart(adapter, unsaved)
     _check_alike(adapter, listed, state["variables"], source)
@@ -103,8 +103,8 @@ def checked(adapter: ModelAdapter, unsaved: Sequence[Any], state: Mapping[str, A
     if apart:
         names = ", ".join(f"'{path}'" for path in apart[:_MOST_NAMED])
         warnings.warn(
-            f"The state in {names} is not both in the model and in {source}, so it is not put back: training does not "
-            "go on exactly. Create all variables when the model is built, as they were when it was saved.",
+            f"The state in {names} is not both in the model and in {source}, so it is not restored: training does "
+            "not continue exactly. Create all variables when the model is built, as they were when it was saved.",
             stacklevel=5,
         )
 
@@ -134,13 +134,13 @@ def _check_alike(
     if wrong:
         more = f"; {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
-            f"The model is not the one of {source}: beside its weights it has {'; '.join(wrong[:_MOST_NAMED])}{more} "
+            f"The model does not match {source}: besides its weights it has {'; '.join(wrong[:_MOST_NAMED])}{more} "
             "(name, shape and type). Build and compile the model as it was."
         )
 
 
 class _Shown(NamedTuple):
-    """A variable, as far as it can be told apart from others."""
+    """The properties of a variable that are compared and shown."""
 
     path: str
     shape: tuple[int, ...]

@@ -1,7 +1,7 @@
-"""The position of a data set that knows its own: it is set there after a restart, and no batch is read twice.
+"""Positions in data sets that can be set to one after a restart, so that no batch is read twice.
 
-Such are torchdata's ``StatefulDataLoader``, which answers for its iterator (``state_dict``, ``load_state_dict``), and
-the data sets of grain, whose iterators answer for themselves (``get_state``, ``set_state``).
+These are torchdata's ``StatefulDataLoader``, which reports the position of its iterator (``state_dict``,
+``load_state_dict``), and the data sets of grain, whose iterators report their own (``get_state``, ``set_state``).
 """
 
 import math
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from .._bytes.training_block import TrainingBlock, UnpackableError
 
-_REMEMBERED = 4  # on jax Keras draws ahead: one batch where there is an accelerator, and two in 3.12
+_REMEMBERED = 4  # on jax, Keras draws ahead: one batch on an accelerator, two in Keras 3.12
 
 
 class _Loader(Protocol):
@@ -26,17 +26,17 @@ class _Loader(Protocol):
 
 @dataclass(frozen=True)
 class _Start:
-    """How an iterator begins: in which state, after how many batches."""
+    """The state in which an iterator begins, and the number of batches before it."""
 
     state: Any = None
     count: int = 0
 
 
 class Positions:
-    """Notes the position after each batch that is drawn."""
+    """The positions after the batches that were drawn last."""
 
     def __init__(self, source: Any) -> None:
-        """Take what the user passed to ``fit``."""
+        """Take the data set that the user passed to ``fit``."""
         loader = all(callable(getattr(source, name, None)) for name in ("state_dict", "load_state_dict"))
         self._loader: _Loader | None = source if loader else None
         self._latest: deque[tuple[int, Any]] = deque(maxlen=_REMEMBERED)
@@ -44,11 +44,11 @@ class Positions:
 
     @staticmethod
     def are_known(kind: str, source: Any) -> bool:
-        """Tell whether batches of a kind come from a data set that knows its position."""
+        """Return True if a data set of this kind reports its position."""
         return kind == "grain" or (kind == "DataLoader" and Positions(source)._loader is not None)
 
     def after(self, count: int) -> Any:
-        """Return the state after so many batches of the current iterator; None if it is not known, or not plain."""
+        """Return the state after ``count`` batches of the current iterator; None if unknown or not packable."""
         state = next((_plain(state) for at, state in self._latest if at == count), None)
         try:
             TrainingBlock(state)
@@ -57,19 +57,19 @@ class Positions:
         return state
 
     def begin_after(self, count: int, state: Any) -> None:
-        """Have the next iterator begin in a state of :meth:`after`; empty batches stand for those before."""
+        """Make the next iterator begin in a state from :meth:`after`; it yields an empty batch for each one before."""
         self._start = _Start(_from_plain(state), count)
 
     def note(self, batches: Iterable[Any]) -> Iterable[Any]:
-        """Return the same batches with their positions noted: an iterator for one, else what can be iterated anew."""
+        """Return batches whose positions are noted: an iterator for an iterator, else a reusable iterable."""
         return self.iterate(batches) if isinstance(batches, Iterator) else _Noted(self, batches)
 
     def iterate(self, batches: Iterable[Any]) -> Iterator[Any]:
-        """Begin an iterator, at once: on torch that alone takes a random number."""
+        """Create an iterator at once, not at its first batch: on torch, that alone takes a random number."""
         start, self._start = self._start, _Start()
         if start.state is not None and self._loader is not None:
             self._loader.load_state_dict(start.state)
-            if start.count >= _length(self._loader):  # nobody will draw from it, and the state is not the next one's
+            if start.count >= _length(self._loader):  # no batch is left; iter() uses up the state
                 iter(self._loader)
                 return iter([()] * start.count)
         iterator: Any = iter(batches)
@@ -84,15 +84,15 @@ class Positions:
             yield batch
 
     def _state(self, iterator: Any) -> Any:
-        """Return the position; None where the data set's own code has none: its batches will be drawn again."""
+        """Return the position; None if the data set's code fails: a restart then draws the batches again."""
         try:
             return iterator.get_state() if self._loader is None else self._loader.state_dict()
-        except Exception:  # noqa: BLE001 - the data set's own code; training has its batch all the same
+        except Exception:  # noqa: BLE001 - the data set's own code; training has its batch anyway
             return None
 
 
 def _length(loader: Any) -> float:
-    """Return how many batches a loader has; without an end where it does not know."""
+    """Return how many batches a loader has; infinity if it does not know."""
     try:
         return len(loader)
     except TypeError:
@@ -111,7 +111,7 @@ class _Noted:
 
 
 def _plain(state: Any) -> Any:
-    """Return a state with torch's tensors as arrays, each marked as what it was."""
+    """Return a state with torch's tensors as arrays, each marked as a tensor."""
     if isinstance(state, dict):
         return {key: _plain(value) for key, value in state.items()}
     if isinstance(state, list | tuple):

@@ -1,4 +1,4 @@
-"""The global generators of random numbers: of Python, NumPy, torch, TensorFlow and Keras, as far as they are in use."""
+"""The global random number generators of Python, NumPy, torch, TensorFlow and Keras, as far as they are in use."""
 
 import random
 import sys
@@ -10,7 +10,7 @@ import numpy as np
 def capture() -> dict[str, Any]:
     """Return the state of every global generator, as plain values and arrays.
 
-    A package that nobody has imported has no state yet, and is not imported for it.
+    A package that is not imported has no state yet, and is not imported for this.
     """
     version, words, gauss = random.getstate()
     state: dict[str, Any] = {
@@ -28,12 +28,12 @@ def capture() -> dict[str, Any]:
 
 
 def check(state: Any) -> None:
-    """Check that a state which a file holds is one that the generators take: NumPy's looks at no position itself.
+    """Check that the generators accept a state from a file; NumPy does not check the positions in it.
 
     Raises:
-        ValueError: It is not.
-        KeyError: It lacks something.
-        TypeError: Something in it is of another kind.
+        ValueError: A value is invalid.
+        KeyError: An entry is missing.
+        TypeError: A value has the wrong type.
     """
     for name in ("python", "tensorflow"):
         words = state[name] if name == "python" else state.get(name)
@@ -48,7 +48,7 @@ def check(state: Any) -> None:
 
 
 def _check_numpy(state: Any) -> None:
-    """Check the state of NumPy's generator by giving it to another one of its kind, once its position is known."""
+    """Check the state of NumPy's generator: first its positions, then by setting another generator to it."""
     inner = state["state"]
     for place, end in ((inner.get("pos", 0), 624), (state.get("buffer_pos", 0), 4)):
         _demand(isinstance(place, int | np.integer) and 0 <= int(place) <= end)
@@ -63,11 +63,11 @@ def _is_words(value: Any) -> bool:
 
 def _demand(holds: bool) -> None:
     if not holds:
-        raise ValueError("the state of a generator is not what a save puts there")
+        raise ValueError("invalid value for the state of a random number generator")
 
 
 def put_back(state: dict[str, Any]) -> None:
-    """Have all generators go on from a state that :func:`capture` returned."""
+    """Set all generators to a state that :func:`capture` returned."""
     python = state["python"]
     random.setstate((python["version"], tuple(int(word) for word in python["words"]), python["gauss"]))
     np.random.set_state(state["numpy"])
@@ -83,13 +83,13 @@ def put_back(state: dict[str, Any]) -> None:
 
 
 def _imported(name: str) -> Any:
-    """Return a package; None if nobody has imported it, or another thread is in the middle of that."""
+    """Return a package; None if it is not imported, or another thread is still importing it."""
     module = sys.modules.get(name)
     return None if getattr(getattr(module, "__spec__", None), "_initializing", False) else module
 
 
 def _tensorflow_state() -> dict[str, Any] | None:
-    """Return the state that eager operations draw their seeds from, where ``tf.random.set_seed`` was called."""
+    """Return the state from which eager operations draw seeds; None unless ``tf.random.set_seed`` was called."""
     generator = _tensorflow_generator()
     if generator is None:
         return None
@@ -108,12 +108,12 @@ def _tensorflow_generator() -> random.Random | None:
         from tensorflow.python.eager import context
 
         generator = context.context()._rng
-    except (ImportError, AttributeError):  # TensorFlow has it under another name
+    except (ImportError, AttributeError):  # this TensorFlow has it under another name
         return None
     return generator if isinstance(generator, random.Random) else None
 
 
 def _keras3_seed() -> Any:
-    from .._keras import keras3_seed as found  # here, because where tf_keras trains, Keras 3 need not be imported
+    from .._keras import keras3_seed as found  # imported here because tf_keras does not need Keras 3
 
     return found

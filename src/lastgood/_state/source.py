@@ -4,7 +4,7 @@ from typing import Any
 
 
 def capture(source: Any, generators: list[Any]) -> Any:
-    """Return the state of a data set that has one, with states of generators; None if there are neither.
+    """Return the state of a data set, if it has one, and the states of generators; None if there is neither.
 
     Args:
         source: The data set.
@@ -20,7 +20,7 @@ def generator_states(source: Any) -> list[Any]:
 
 
 def put_back(source: Any, state: Any) -> None:
-    """Put a data set back where :func:`capture` found it."""
+    """Restore a state that :func:`capture` returned."""
     if state is None:
         return
     if state["own"] is not None and callable(getattr(source, "set_state", None)):
