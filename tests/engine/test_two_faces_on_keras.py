@@ -157,7 +157,7 @@ def test_a_filepath_that_is_no_path_is_a_type_error(training, path):
     [
         ("m.kears", False, "Did you mean '.keras'"),
         ("m.weights.h5", False, "holds weights only"),
-        ("{epoch.keras", False, "no valid template"),
+        ("{epoch.keras", False, "not a valid template"),
         ("", False, "filepath is empty"),
         *ONLY_WRONG_FOR_KERAS_3,
     ],
