@@ -336,7 +336,7 @@ def test_line_18_mode_auto_asks_the_metric_then_warns(fit, make_model, tmp_path,
     with pytest.warns(UserWarning, match="score") as caught:
         fit(make_model(), [FixedLogs(score=[1.0, 2.0]), guessed], epochs=2)
     assert names(tmp_path) == ["1.keras"]
-    guess = "takes less 'score' to be better, since nothing says otherwise. Pass mode='min' or mode='max'."
+    guess = "assumes that a lower 'score' is better, since nothing says otherwise. Pass mode='min' or mode='max'."
     assert sum(guess in str(w.message) for w in caught) == 1
 
 
@@ -345,7 +345,7 @@ def test_line_18_mode_auto_is_min_with_a_warning_where_that_is_hardly_right(fit,
     area = ModelCheckpoint(tmp_path / "{epoch}", "auc", save_best_only=True, save_weights_only=True)
     error = ModelCheckpoint(tmp_path / "e-{epoch}.keras", "mean_absolute_error", save_best_only=True)
     metrics = [keras.metrics.AUC(name="auc"), keras.metrics.MeanAbsoluteError()]
-    with pytest.warns(UserWarning, match=r"takes less 'auc' to be better.* Pass mode='min' or mode='max'") as caught:
+    with pytest.warns(UserWarning, match=r"a lower 'auc' is better.* Pass mode='min' or mode='max'") as caught:
         fit(make_model(metrics), [area, error])
     assert len([each for each in caught if issubclass(each.category, UserWarning)]) == 1
     assert "e-1.keras" in names(tmp_path)
@@ -407,7 +407,7 @@ def test_line_19_goes_to_the_log_where_interactive_logging_is_off(fit, make_mode
 # Metric names
 
 
-@pytest.mark.filterwarnings(f"{'ignore' if TF_KERAS else 'error'}:ModelCheckpoint takes less '(val_)?area'")
+@pytest.mark.filterwarnings(f"{'ignore' if TF_KERAS else 'error'}:ModelCheckpoint assumes that a lower '(val_)?area'")
 def test_line_20_every_key_of_the_history_is_a_valid_monitor(fit, make_model, tmp_path):
     metrics = ["accuracy", "mae", keras.metrics.AUC(name="area")]
     keys = list(fit(make_model(metrics), [], validate=True).history)

@@ -200,7 +200,7 @@ def test_it_is_said_once_why_training_waits(fit, make_model, tmp_path, capsys):
             pass
 
     fit(make_model(), [checkpoint(tmp_path, verbose=1), Upload()], epochs=3)
-    text = "training waits for saves, since Upload may look at the file. Pass background=True if not"
+    text = "training waits for saves, since Upload may look at the file. Pass background=True if it does not"
     assert capsys.readouterr().out.count(text) == 1
     fit(make_model(), [checkpoint(tmp_path, verbose=1)], epochs=1)
     assert "training waits" not in capsys.readouterr().out

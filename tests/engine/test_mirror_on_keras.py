@@ -145,7 +145,7 @@ def test_a_loop_of_ones_own_has_copies_too(tmp_path, elsewhere):
 
 def test_a_mirror_that_cannot_be_is_refused(tmp_path):
     path = tmp_path / "run" / "{epoch}.keras"
-    with pytest.raises(ArgumentError, match="is the directory that is saved in"):
+    with pytest.raises(ArgumentError, match="is the directory that checkpoints are saved in"):
         ModelCheckpoint(path, mirror=tmp_path / "run")
     with pytest.raises(ArgumentError, match="mirror is empty"):
         ModelCheckpoint(path, mirror="")

@@ -116,7 +116,7 @@ def test_what_a_file_system_lacks_is_said_once_before_training(fit, make_model, 
 
 def test_a_link_at_the_checkpoints_path_is_said_to_be_replaced(fit, make_model, tmp_path):
     (tmp_path / "link.keras").symlink_to(tmp_path / "elsewhere.keras")
-    with pytest.warns(UserWarning, match=r"link\.keras' is a symbolic link\. A save takes its place"):
+    with pytest.warns(UserWarning, match=r"link\.keras' is a symbolic link\. A save replaces the link"):
         fit(make_model(), [ModelCheckpoint(tmp_path / "link.keras")])
     assert (tmp_path / "link.keras").is_file()
     assert not (tmp_path / "link.keras").is_symlink()

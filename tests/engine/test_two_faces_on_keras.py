@@ -158,7 +158,7 @@ def test_a_filepath_that_is_no_path_is_a_type_error(training, path):
     [
         ("m.kears", False, "Did you mean '.keras'"),
         ("m.weights.h5", False, "holds weights only"),
-        ("{epoch.keras", False, "no valid template"),
+        ("{epoch.keras", False, "not a valid template"),
         ("", False, "filepath is empty"),
         *ONLY_WRONG_FOR_KERAS_3,
     ],
@@ -329,7 +329,7 @@ def test_a_direction_that_had_to_be_guessed_is_told_of_once(training, tmp_path):
     saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", keep_best=1)
     with told() as texts:
         training.run(saver)
-    wanted = f"{training.kind.__name__} takes less 'odd' to be better, since nothing says otherwise. Pass mode="
+    wanted = f"{training.kind.__name__} assumes that a lower 'odd' is better, since nothing says otherwise. Pass mode="
     assert sum(text.startswith(wanted) for text in texts) == 1
     assert checkpoints(tmp_path) == ["2.keras", "3.keras"]
 
@@ -337,7 +337,7 @@ def test_a_direction_that_had_to_be_guessed_is_told_of_once(training, tmp_path):
 def test_a_metric_that_nothing_is_ranked_by_needs_no_direction(training, tmp_path):
     with told() as texts:
         training.run(training.make(tmp_path / "{epoch}.keras", monitor="odd"))
-    assert not [text for text in texts if "to be better" in text]
+    assert not [text for text in texts if "assumes that a lower" in text]
 
 
 def test_the_last_the_best_and_the_pinned_survive(training, tmp_path):

@@ -191,7 +191,7 @@ def test_a_budget_says_what_it_chose(fit, tmp_path, capsys):
     checkpoint = ModelCheckpoint(tmp_path / "last.keras", save_freq=Budget(0.5), verbose=1)
     fit(build(), [checkpoint, Slow()], epochs=3)
     told = capsys.readouterr().out
-    assert "to cost 50 % of it; a crash loses that much training at most" in told
+    assert "to cost 50 % of training time; a crash loses at most one interval of training" in told
     assert len(checkpoint.stats) >= 2
 
 

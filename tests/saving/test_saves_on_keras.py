@@ -260,7 +260,7 @@ def test_on_error_warn_goes_on_and_tries_again(fit, make_model, small_disk, capl
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         fit(make_model(), [FillAndFree(), checkpoint], epochs=4)
-    told = [str(w.message) for w in caught if "Training goes on; the next save tries again" in str(w.message)]
+    told = [str(w.message) for w in caught if "Training continues; the next save tries again" in str(w.message)]
     assert [re.search(r"\d\.keras", text)[0] for text in told] == ["2.keras", "3.keras"]
     assert sorted(p.name for p in small_disk.iterdir()) == ["1.keras", "4.keras"]
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 2

@@ -9,5 +9,5 @@ _MODULES: dict[Generation, str] = {"keras": "keras3", "tf_keras": "tf_keras2"}
 
 
 def model_checkpoint(generation: Generation) -> Any:
-    """Return the class ``ModelCheckpoint`` for a generation of Keras, which is imported for it."""
+    """Return the class ``ModelCheckpoint`` for a generation of Keras, which this imports."""
     return import_module(f".{_MODULES[generation]}", __name__).ModelCheckpoint

@@ -13,10 +13,10 @@ _DEPRECATED = {
 
 
 def warn_of_deprecated(kwargs: Mapping[str, Any], owner: str) -> None:
-    """Warn of each deprecated argument.
+    """Warn about each deprecated argument.
 
     Raises:
-        ArgumentTypeError: There is another one.
+        ArgumentTypeError: An argument is unknown.
     """
     for name in kwargs:
         if name not in _DEPRECATED:

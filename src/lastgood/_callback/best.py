@@ -1,4 +1,4 @@
-"""The best monitored value: what it is, and what it will be when the saves under way are durable."""
+"""The best monitored value, now and once the saves under way are durable."""
 
 from collections.abc import Iterable
 
@@ -8,16 +8,16 @@ from .._saving import Save
 
 
 class Best:
-    """The best value of the saves so far. Only training's thread changes it, when a save has succeeded.
+    """The best value of the saves so far. Only the training thread changes it, after a save has succeeded.
 
     Attributes:
         threshold: The value that the first save had to beat; None if there was none.
         value: The best value; None before the first.
-        coming: What it will be when the saves under way are durable.
+        coming: The best value once the saves under way are durable.
     """
 
     def __init__(self, value: float | None) -> None:
-        """Begin with the value that the first save has to beat."""
+        """Start with the value that the first save has to beat."""
         self.threshold = self.value = self.coming = value
 
     def judge(self, moment: Moment, monitor: str, mode: Mode) -> tuple[Verdict, float | None]:
@@ -28,8 +28,8 @@ class Best:
         """Note that a save begins.
 
         Args:
-            value: The value that it makes the best; None if it leaves the best.
-            under_way: Whether an earlier one has not ended.
+            value: The best value once the save is durable; None if the save does not change it.
+            under_way: Whether an earlier save has not ended yet.
         """
         if value is not None:
             self.coming = value
@@ -44,7 +44,7 @@ class Best:
             self.value = save.best
 
     def seen_with(self, saves: Iterable[Save]) -> float | None:
-        """Return the best value, counting saves that have succeeded and are still to be settled."""
+        """Return the best value, including saves that have succeeded but are not settled yet."""
         value = self.value
         for save in saves:
             if save.is_durable and save.best is not None:

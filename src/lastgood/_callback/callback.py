@@ -1,4 +1,4 @@
-"""The callback's constructor, and what you can ask of it."""
+"""The callback's constructor, properties and public methods."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from .hooks import CheckpointHooks
 
 
 class CheckpointCallback(CheckpointHooks):
-    """Saves the model, or its weights, while ``fit()`` runs; a subclass adds the base of one Keras."""
+    """A callback that saves the model or its weights during ``fit()``; subclasses add the base class of one Keras."""
 
     def __init__(
         self,
@@ -46,53 +46,55 @@ class CheckpointCallback(CheckpointHooks):
         timeout: float = 120.0,
         **kwargs: Any,
     ) -> None:
-        """Make the callback.
+        """Create the callback.
 
         Args:
-            filepath: Where to save. May hold ``{epoch}``, ``{batch}`` (both from 1) and the name of any logged metric,
-                each with a format, as in ``"{epoch:02d}-{val_loss:.2f}.keras"``. The ending chooses the format:
-                ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5`` (legacy), none (a directory).
-            monitor: Name of the metric that says what is best, as ``history.history`` shows it.
-            verbose: 0 is silent, 1 prints a line for each save and for each time there was none, 2 adds what it cost.
+            filepath: Where to save. Can contain ``{epoch}``, ``{batch}`` (both from 1) and the name of any logged
+                metric, each with a format, as in ``"{epoch:02d}-{val_loss:.2f}.keras"``. The ending determines the
+                format: ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5`` (legacy), none (a directory).
+            monitor: The metric that determines which checkpoint is best, named as in ``history.history``.
+            verbose: 0 is silent; 1 prints a line for each save, and for each time the metric did not improve; 2 adds
+                the costs of each save.
             save_best_only: Save only when the monitored metric is strictly better than ever before.
             save_weights_only: Save weights and optimizer state rather than the whole model.
-            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the metric itself.
-            save_freq: ``"epoch"``; after how many batches to save, counted across epochs; after how much time, a
-                ``timedelta``; :class:`Epochs`; a :class:`Budget`, which chooses the time so that saves cost no more
-                than a share; or an object of your own with a method ``due(moment)``.
+            mode: ``"min"``, ``"max"``, or ``"auto"``, which decides by the metric's name, then by the metric itself.
+            save_freq: When to save: ``"epoch"``; a number of batches, counted across epochs; a ``timedelta``; an
+                :class:`Epochs`; a :class:`Budget`, which chooses the interval so that saves cost at most a share of
+                training time; or an object of your own with a method ``due(moment)``.
             options: For TensorFlow's own formats, which only tf_keras writes: a ``tf.train.CheckpointOptions`` with
-                ``save_weights_only``, else a ``tf.saved_model.SaveOptions``.
+                ``save_weights_only``, otherwise a ``tf.saved_model.SaveOptions``.
             initial_value_threshold: The value that the first save has to beat.
-            background: Let training go on while a save is being written: True always, False never. ``"auto"`` does,
+            background: Whether training continues while a save is written: True always, False never, and ``"auto"``
                 unless somebody may look at the file: a callback with code of your own, or a script that calls the
-                hooks itself. They find the checkpoint whole. Callbacks that say ``async_safe = True``, Keras's own and
-                those of common loggers do not count.
-            keep_last: How many of the newest checkpoints to keep. With this or one of the next three, those that none
-                of them keeps are deleted after each save; the best, the latest and the pinned ones always stay.
-            keep_best: How many of the best by ``monitor`` to keep.
-            keep_every: Keep the first checkpoint at or after each multiple of so many steps, or the first of each such
-                span of time.
+                hooks itself. They find the checkpoint complete. Callbacks that set ``async_safe = True``, Keras's own
+                and those of common loggers do not count.
+            keep_last: How many of the newest checkpoints to keep. With this or one of the next three, checkpoints that
+                none of them keeps are deleted after each save; the best, the latest and pinned ones always stay.
+            keep_best: How many of the best checkpoints by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of this many steps, or, with a
+                ``timedelta``, the first in each such span of time.
             keep: A policy of your own: an object with a method ``should_keep(records, context)``.
-            save_last: Save once more when training ends, also when a callback has stopped it.
+            save_last: Save once more when training ends, even if a callback stopped it.
             resume: Continue from the newest intact checkpoint of ``filepath``, if there is one, as if training had
-                never stopped; and save once more when SIGTERM or SIGINT asks for an end.
-            on_error: ``"raise"`` ends training with the error of a save that failed; ``"warn"`` warns of it, continues,
+                never stopped; and save once more on SIGTERM or SIGINT.
+            on_error: ``"raise"`` ends training with the error of a failed save; ``"warn"`` warns about it, continues,
                 and tries again with the next save.
-            on_save: A function of yours that is called with the :class:`Checkpoint` of each save once that is durable,
-                to upload it or to tell somebody. Training goes on meanwhile; the next save waits until it returns. What
-                it raises is treated as ``on_error`` says.
+            on_save: A function that is called with the :class:`Checkpoint` of each save once it is durable, to upload
+                it or to notify somebody. Training continues meanwhile; the next save waits until the function returns.
+                Its exceptions are handled as ``on_error`` says.
             mirror: A directory, as a path or a URL such as ``"s3://bucket/run"``, that each checkpoint is copied to
-                while training goes on: for fast saves to a local disk of a machine that may disappear. What
-                ``keep_last`` and the like say is kept there, too. Where copies are slower than saves, those in between
-                are left out; training ends when the newest is there. ``resume`` takes the newest of both.
-            signals: Names of the signals on which to save once more before they do what they would have done, such as
-                ``["SIGUSR1", "SIGTERM"]`` on a cluster that warns so of the end; None stands for SIGTERM and SIGINT.
-            timeout: How many seconds the processes of a training of several wait for one another at a save, before it
-                fails on all of them.
+                while training continues: for fast saves to the local disk of a machine that may disappear.
+                ``keep_last`` and the like apply there, too. If copies are slower than saves, those in between are
+                skipped; training ends once the newest is copied. ``resume`` takes the newest of both places.
+            signals: Names of the signals on which to save once more before they take effect, such as
+                ``["SIGUSR1", "SIGTERM"]`` on a cluster that sends them before a job ends; None stands for SIGTERM and
+                SIGINT.
+            timeout: How many seconds processes that train together wait for one another at a save before it fails on
+                all of them.
             **kwargs: The deprecated ``period`` (epochs between saves) and ``load_weights_on_restart``.
 
         Raises:
-            ArgumentError: A ValueError: an argument's value cannot work.
+            ArgumentError: A ValueError: an argument has an invalid value.
             ArgumentTypeError: A TypeError: an argument has the wrong type, or there is no such argument.
         """
         super().__init__()
@@ -116,7 +118,7 @@ class CheckpointCallback(CheckpointHooks):
             timeout=timeout,
         )
         if signals is not None and not resume:
-            raise ArgumentError("signals takes effect with resume=True alone. Pass that, too.")
+            raise ArgumentError("signals takes effect only with resume=True. Pass that, too.")
         warn_of_deprecated(kwargs, type(self).__name__)
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
@@ -132,11 +134,11 @@ class CheckpointCallback(CheckpointHooks):
         self._warn_of_overrides()
 
     def _complete(self) -> None:
-        """Set what a Keras looks for besides; a subclass does so here, and keeps the constructor's signature."""
+        """Set what else a Keras looks for; a subclass does so here, so as to keep the constructor's signature."""
 
     @property
     def filepath(self) -> str:
-        """The template of the paths; you may set another, and the next save goes there."""
+        """The template of the paths; if you set another, the next save uses it."""
         return self._engine.settings.template.text
 
     @filepath.setter
@@ -145,7 +147,7 @@ class CheckpointCallback(CheckpointHooks):
 
     @property
     def monitor(self) -> str:
-        """The metric that says what is best; you may set another."""
+        """The metric that determines which checkpoint is best; you may set another."""
         return self._engine.settings.monitor
 
     @monitor.setter
@@ -163,7 +165,7 @@ class CheckpointCallback(CheckpointHooks):
 
     @property
     def epochs_since_last_save(self) -> int:
-        """Epochs that have ended since the last save that was due, where saves come by epoch."""
+        """The epochs since a save was last due; 0 if the schedule does not count epochs."""
         return self._schedule.since if isinstance(self._schedule, Epochs) else 0
 
     @epochs_since_last_save.setter
@@ -173,26 +175,26 @@ class CheckpointCallback(CheckpointHooks):
 
     @property
     def run(self) -> Run:
-        """The directory that this callback saves into, to look at its checkpoints."""
+        """The run that this callback saves into, for access to its checkpoints."""
         return self._engine.keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:
-        """What each of the last thousand saves of this callback cost, in order: sizes in bytes, times in seconds."""
+        """The costs of this callback's last thousand saves, in order: sizes in bytes, times in seconds."""
         return self._engine.stats
 
     def wait(self) -> None:
-        """Return when all saves so far are durable.
+        """Wait until all saves so far are durable.
 
         Raises:
-            SaveError: An OSError: one of them could not be written.
+            SaveError: An OSError: a save could not be written.
         """
         self._engine.wait()
         self._saves.report(on_error="raise")
         self._engine.keeper.settle()
 
     def get_state(self) -> dict[str, Any]:
-        """Return what this callback knows: ``best``, and what its schedule has counted since the last save."""
+        """Return this callback's state: ``best``, its schedule's counts since the last save, and the run's name."""
         return {
             "best": self._saves.best.coming,
             "schedule": {"kind": self._schedule.kind, "state": dict(self._schedule.get_state())},
@@ -207,6 +209,6 @@ class CheckpointCallback(CheckpointHooks):
         schedule = state.get("schedule")
         if schedule is not None and schedule["kind"] == self._schedule.kind:
             self._schedule.set_state(schedule["state"])
-        elif schedule is None and isinstance(self._schedule, Batches):  # as version 0.1.0 kept its count
+        elif schedule is None and isinstance(self._schedule, Batches):  # the format of version 0.1.0
             self._schedule.set_state(state["batches"])
         self._engine.keeper.name = state["run"]

@@ -1,4 +1,4 @@
-"""A callback's part in a running ``fit``: where training is, who may look at its files, and how it leaves."""
+"""A callback's part in a running ``fit``: where training is, who may look at its files, and how the callback leaves."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ _PATIENCE_SECONDS = 1.0
 
 
 class FitPart(Hooks):
-    """What the hooks of a callback have in common.
+    """The common base of the callback's hooks.
 
     Attributes:
-        generation: The Keras whose ``fit`` calls them.
+        generation: The generation of Keras whose ``fit`` calls the hooks.
     """
 
     generation: ClassVar[Generation]
@@ -35,7 +35,7 @@ class FitPart(Hooks):
     verbose: int
 
     def _assemble(self, engine: Engine, schedule: Schedule, best: Best) -> None:
-        """Take what the hooks use; a constructor calls it."""
+        """Set what the hooks use; the constructor calls this."""
         self._engine = engine
         self._schedule = schedule
         self._announcer = Announcer(self.verbose, self.generation)
@@ -55,13 +55,13 @@ class FitPart(Hooks):
         self._steps_done = StepCounter()
         self._adapted: ModelAdapter | None = None
 
-    # What the session calls
+    # Called by the session
 
     def finish(self, onlooker: str) -> None:
-        """Make durable what somebody may look at now; if that takes long, say why, once. Its outcome is told later.
+        """Make saves that somebody may look at durable; if that is slow, say why, once. Outcomes are reported later.
 
         Args:
-            onlooker: Who, in words.
+            onlooker: Who may look, in words.
         """
         self._finish(onlooker, told_after=_PATIENCE_SECONDS)
 
@@ -72,36 +72,36 @@ class FitPart(Hooks):
         self._engine.wait_until_durable()
         if time.monotonic() - began >= told_after:
             self._announcer.say_once(
-                f"training waits for saves, since {onlooker} may look at the file. Pass background=True if not",
+                f"training waits for saves, since {onlooker} may look at the file. Pass background=True if it does not",
                 self._epoch + 1,
             )
 
     def leave(self) -> None:
-        """Make durable what has been announced: an exception ends training, and no hook comes any more."""
+        """Make announced saves durable when an exception ends training, after which no hook is called."""
         with self._ending(stopped=None):
             self._engine.wait()
-            self._saves.report(on_error="tell")  # the exception that ends training comes first
+            self._saves.report(on_error="tell")  # the exception that ends training takes precedence
             deferred = self._engine.council.take_deferred()
             if deferred is not None:
                 self._announcer.failed(deferred, "tell", self._epoch + 1)
 
     @contextmanager
     def _ending(self, *, stopped: bool | None) -> Iterator[None]:
-        """Leave the run to others when the block has ended training.
+        """Release the run after the block has ended training.
 
         Args:
-            stopped: Whether a callback has stopped it; None if it never began, or an exception has ended it.
+            stopped: Whether a callback stopped training; None if it never began, or an exception ended it.
         """
         try:
             yield
             self._engine.keeper.settle()
         finally:
             self._engine.end(stopped=stopped)
-            session, self._session = self._session, FitSession(FitAdapter())  # lets go of the data
+            session, self._session = self._session, FitSession(FitAdapter())  # releases the data
             session.end(self)
 
     def _finish_if_seen(self, hook: str) -> None:
-        """Wait for a save where somebody may look at the file as soon as a hook returns; each waits, so say so once."""
+        """Wait for a save if somebody may look at the file once a hook returns; all such saves wait, so say so once."""
         if self._engine.under_way:
             onlooker = self._session.fit.who_looks_after(self, hook)
             if onlooker is not None:
@@ -109,14 +109,14 @@ class FitPart(Hooks):
                 self._saves.report()
 
     def _adapter(self) -> ModelAdapter:
-        """Return the model. On jax that attaches training's state to it, which costs: only where a save is due."""
+        """Return the model's adapter. On JAX, ``self.model`` syncs the state, which is slow: only for a due save."""
         model = self.model
         if self._adapted is None or self._adapted.model is not model:
             self._adapted = adapt(model)
         return self._adapted
 
     def _moment(self, hook: Hook, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
-        """Return where training is, when a hook was called with some logs after so many batches of the epoch."""
+        """Return the moment of a hook that was called with ``logs`` after ``batch`` batches of the epoch."""
         epoch = self._epoch + 1
         return Moment(
             epoch,
@@ -129,11 +129,11 @@ class FitPart(Hooks):
         )
 
     def _step(self, epoch: int, batch: int | None) -> int:
-        """Return the step after so many batches of an epoch, counted from 1."""
+        """Return the step after ``batch`` batches of an epoch, which is counted from 1."""
         return self._steps_done.step(self._count(epoch, batch))
 
     def _count(self, epoch: int, batch: int | None) -> int:
-        """Return the updates by the optimizer; of a model that trains without one, the batches are counted."""
+        """Return the number of optimizer updates, or of batches if the model trains without an optimizer."""
         iterations = self._adapter().iterations()
         if iterations is not None:
             return iterations
@@ -141,28 +141,28 @@ class FitPart(Hooks):
         return epoch * steps if batch is None else (epoch - 1) * steps + batch
 
     def _continue_steps(self) -> None:
-        """After a restart, count from the step of the checkpoint."""
+        """Continue counting from the step of the checkpoint after a restart."""
         record = self._session.record
         if record is not None:
             self._steps_done.continue_from(record.step, self._count(record.epoch, record.batch))
 
     def _steps(self) -> int | None:
-        """Return the batches of an epoch; None where Keras does not know them yet."""
+        """Return the number of batches in an epoch; None if Keras does not know it yet."""
         return (getattr(self, "params", None) or {}).get("steps")
 
     def _training(self, adapter: ModelAdapter, moment: Moment, others: Sequence[bytes] = ()) -> Training:
-        """Return what makes the training state of a save at a moment.
+        """Return a function that creates the training state for a save at a moment.
 
         Args:
             adapter: The model.
             moment: The moment.
-            others: What the other processes have of their own.
+            others: The other processes' own training state, packed.
         """
         session = self._session
         return lambda unsaved: session.block(adapter, unsaved, moment, self, others)
 
     def _hand_in(self, moment: Moment, invitation: Invitation | None) -> bytes:
-        """Return what this process has of its own, for a save of the chief's, and send its parts of the model."""
+        """Return this process's own training state for the chief's save; if invited, send its parts of the model."""
         adapter = self._adapter()
         if invitation is not None:
             council, background = self._engine.council, self._engine.settings.background is not False
@@ -170,5 +170,5 @@ class FitPart(Hooks):
         return to_bytes(adapter, self._session.own_block(adapter, moment, self))
 
     def _act(self, action: Callable[[], object], moment: Moment, *, verdict: bool = False) -> None:
-        """Have the one process that saves do what may save at a moment. See :meth:`Council.act`."""
+        """Run an action that may save at a moment, in the process that saves. See :meth:`Council.act`."""
         self._engine.council.act(action, partial(self._hand_in, moment), verdict=verdict)

@@ -1,4 +1,4 @@
-"""Which hook of ``fit`` does what, for every Keras. What is decided, saved and said is elsewhere."""
+"""Which hook of ``fit`` does what, for every Keras. Decisions, saves and messages are elsewhere."""
 
 import contextlib
 import time
@@ -17,14 +17,14 @@ from .last_hook import LastHook
 from .names import MissingNames
 from .stock_methods import StockMethods
 
-# How many times as long as for a save processes wait for one another when training begins: a checkpoint is read then.
+# When training begins, processes wait for one another this many times as long as at a save: they read a checkpoint.
 _PATIENCE = 10
-# Hooks in which a callback may put a metric of its own into the logs.
+# Hooks in which a callback may add a metric to the logs.
 _LOGGING_HOOKS = ("on_train_batch_end", "on_test_end", "on_epoch_end")
 
 
 class CheckpointHooks(StockMethods):
-    """The hooks of the callback, each of which reads as what happens there."""
+    """The hooks of the callback."""
 
     save_freq: Any
     save_last: bool
@@ -33,14 +33,14 @@ class CheckpointHooks(StockMethods):
     load_weights_on_restart: bool
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Check, before the first epoch, what would fail after it; load weights if that was asked for.
+        """Check before the first epoch what would fail after it, and load weights if requested.
 
         Raises:
-            SaveError: An OSError: the directory cannot be made or written.
+            SaveError: An OSError: the directory cannot be created or written.
             ArgumentError: A ValueError: the format cannot hold this model.
             RestoreError: A ValueError: ``resume`` or ``load_weights_on_restart`` found a checkpoint that cannot be
                 loaded.
-            RunInUseError: An OSError: another process trains into these files, and this one would delete them or
+            RunInUseError: An OSError: another process saves to these files, and this one would delete them or
                 continue from them.
         """
         self._session = FitSession.joined(fit_around(self.model), self, self.model)
@@ -53,7 +53,7 @@ class CheckpointHooks(StockMethods):
     def _begin(self) -> None:
         council = self._engine.council
         council.join(self._adapter())
-        self._saves.best_only = self.save_best_only  # you may set this and the next until now
+        self._saves.best_only = self.save_best_only  # until now, users may set this and ``verbose``
         self._announcer.verbose = self.verbose if council.group.is_chief else 0
         with council.meeting(patience=_PATIENCE) as meeting, _silent(unless=council.group.is_chief):
             self._begin_with(meeting)
@@ -61,7 +61,7 @@ class CheckpointHooks(StockMethods):
     def _begin_with(self, meeting: Meeting) -> None:
         fit, adapter = self._session.fit, self._adapter()
         self._begun = False
-        self._saves.report(on_error="warn")  # of an earlier fit, which ended before it could
+        self._saves.report(on_error="warn")  # of an earlier fit that ended before it could report
         self._saves.last_place = None
         self._missing = self._missing_names(adapter)
         training = self._training(adapter, Moment(1, None, "epoch"))
@@ -80,7 +80,7 @@ class CheckpointHooks(StockMethods):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Note which epoch it is, and where its batches begin."""
         self._saves.report()
-        if not self._begun:  # by now a restart has said which run it continues
+        if not self._begun:  # by now a restart knows which run it continues
             self._begun = True
             self._engine.note_begin(self._adapter(), self._session.resumed, **self._described())
             self._continue_steps()
@@ -90,10 +90,10 @@ class CheckpointHooks(StockMethods):
 
     @property
     def on_train_batch_end(self) -> Any:
-        """The hook that looks at batches; Keras's empty one where the schedule does not ask for them.
+        """The hook for batches; Keras's empty one unless the schedule asks for batches or a signal has come.
 
         Keras calls batch-end hooks asynchronously only while every callback has the empty one, so a callback that saves
-        by epoch must not have its own: it would cost every batch of training. It has one from a signal on.
+        by epoch must not have its own: that would slow down every batch.
         """
         looks = "batch" in self._schedule.hooks or self._session.signal is not None
         return self._on_batch_end if looks else super().on_train_batch_end
@@ -108,12 +108,12 @@ class CheckpointHooks(StockMethods):
         self._finish_if_seen("on_train_batch_end")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Keep what a validation overwrites, in case that a signal comes in the middle of it."""
+        """Keep what a validation overwrites, in case a signal comes during it."""
         self._session.begin_validation(self._adapter())
 
     @property
     def on_test_batch_end(self) -> Any:
-        """The hook that saves in the middle of a validation, once a signal has come; Keras's empty one before."""
+        """The hook that saves during a validation, once a signal has come; Keras's empty one before."""
         return self._on_validated_batch if self._session.signal is not None else super().on_test_batch_end
 
     def _on_validated_batch(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -123,7 +123,7 @@ class CheckpointHooks(StockMethods):
             self._stop_if_asked(self._moment("validation", batches, logs))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Save, if this epoch is one to save."""
+        """Save if a save is due after this epoch."""
         self._saves.report()
         self._epoch = epoch
         self._session.end_epoch()
@@ -135,12 +135,12 @@ class CheckpointHooks(StockMethods):
         self._finish_if_seen("on_epoch_end")
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Wait until all saves are durable; a signal that came late is let through then."""
+        """Wait until all saves are durable, then let a signal that came late take effect."""
         if not (self.save_last and self._session.fit.members):
             self._end(logs)
 
     def _end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """End training; with ``save_last`` all other callbacks have ended theirs by now."""
+        """End training; with ``save_last``, this is called after all other callbacks' last hooks."""
         stopped = bool(getattr(self.model, "stop_training", False)) if self._begun else None
         with self._ending(stopped=stopped):
             moment = self._moment("end", None, logs)
@@ -151,7 +151,7 @@ class CheckpointHooks(StockMethods):
             self._saves.best.value = self._engine.council.share(self._saves.best.value)
 
     def _complete_saves(self, moment: Moment) -> None:
-        """Return when all saves are durable, and what training ends with is saved if that is wanted."""
+        """Save the final state if ``save_last`` is set, and wait until all saves are durable."""
         if self.save_last and self._begun:
             self._saves.save_last(moment, restored=self._session.fit.has_restored_weights)
         show_progress(self._engine.under_way, enabled=self.verbose >= 1)
@@ -159,10 +159,10 @@ class CheckpointHooks(StockMethods):
         self._saves.report()
         self._engine.council.raise_deferred()
 
-    # What they share
+    # Shared by the hooks
 
     def _described(self) -> dict[str, Any]:
-        """Return what the journal says of this ``fit`` beside what the engine knows."""
+        """Return what the journal records of this ``fit`` besides what the engine adds."""
         params = getattr(self, "params", None) or {}
         settings = described(
             save_best_only=self.save_best_only,
@@ -177,13 +177,13 @@ class CheckpointHooks(StockMethods):
         return {"settings": settings, **described(epochs=params.get("epochs"), batches=params.get("steps"))}
 
     def _may_save_at_once(self, fit: FitAdapter) -> bool:
-        """Return True if a save may come with the first step of training."""
+        """Return True if a save may be due after the first step of training."""
         step = fit.steps_at_once
         one_step = fit.batches is not None and fit.batches <= step
         return one_step or ("batch" in self._schedule.hooks and self._schedule.may_come_within(step))
 
     def _ask(self, moment: Moment) -> None:
-        """Save if the schedule says so, and let it know what that cost."""
+        """Save if the schedule says so, and report the cost to it."""
         if moment.hook not in self._schedule.hooks or not self._engine.council.is_due(self._schedule, moment):
             return
         started = time.monotonic()
@@ -194,7 +194,7 @@ class CheckpointHooks(StockMethods):
             self._announcer.say(news, moment.epoch)
 
     def _stop_if_asked(self, moment: Moment) -> None:
-        """If a signal has come, save, and let it do what it would have done."""
+        """If a signal has come, save, then let it take effect."""
         session = self._session
         if not session.may_stop(self):
             return
@@ -205,14 +205,14 @@ class CheckpointHooks(StockMethods):
             session.let_through()
 
     def _load_newest(self, adapter: ModelAdapter, meeting: Meeting) -> None:
-        """Load the weights of the newest checkpoint, if there is one: of the one that the chief sees."""
+        """Load the weights of the newest checkpoint that the chief sees, if there is one."""
         newest = self._engine.series.newest() if meeting.is_chief else None
         path = meeting.tell(None if newest is None else str(newest))
         if path is not None:
             load_into(adapter, newest or locate(path), self._engine.settings.format)
 
     def _resume(self, adapter: ModelAdapter, meeting: Meeting) -> None:
-        """Continue from the newest checkpoint of all callbacks that resume; the first of them does so for all."""
+        """Resume from the newest checkpoint of all callbacks that resume; the first of them does so for all."""
         if self._engine.settings.format.own_save(adapter) is not None:
             warnings.warn(
                 "A restart of this training will not be exact: the model has a method of its own that saves it, and "
@@ -227,7 +227,7 @@ class CheckpointHooks(StockMethods):
             self._session.resume(adapter, lambda: newest_first(engines), self, signals, meeting)
 
     def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
-        """Warn of names that training will not log; those that another callback may add are looked for later."""
+        """Warn about names that training will not log; names that another callback may add are checked later."""
         settings, members = self._engine.settings, self._session.fit.members
         ranked = [settings.monitor] if settings.retention.keep_best else []
         names = [*([settings.monitor] if self.save_best_only else ranked), *settings.template.fields]
@@ -239,7 +239,7 @@ class CheckpointHooks(StockMethods):
 
 @contextlib.contextmanager
 def _silent(*, unless: bool) -> Iterator[None]:
-    """Have nothing be warned of in the block, if another process says the same."""
+    """Suppress warnings in the block, unless this is the process that gives them for all."""
     with warnings.catch_warnings() if not unless else contextlib.nullcontext():
         if not unless:
             warnings.simplefilter("ignore")

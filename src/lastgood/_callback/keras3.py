@@ -6,15 +6,15 @@ from .callback import CheckpointCallback
 
 
 class ModelCheckpoint(CheckpointCallback, keras.callbacks.Callback):
-    """Save the model, or its weights, while ``fit()`` runs; a file that appears is whole and durable.
+    """A callback that saves the model or its weights during ``fit()``; a file that appears is complete and durable.
 
-    The first nine arguments and all that follows from them are those of ``tf.keras.callbacks.ModelCheckpoint``.
+    The first nine arguments and their effects are those of ``tf.keras.callbacks.ModelCheckpoint``.
 
     >>> ckpt = ModelCheckpoint("runs/{epoch:02d}-{val_loss:.2f}.keras", save_best_only=True)
     >>> model.fit(x, y, validation_data=(xv, yv), epochs=10, callbacks=[ckpt])  # doctest: +SKIP
 
     Attributes:
-        best: The best monitored value of the saves so far; None before the first. It moves when a save has succeeded.
+        best: The best monitored value of the saves so far; None before the first. It changes once a save is durable.
 
     Source: the documentation of ``tf.keras.callbacks.ModelCheckpoint`` 2.9, and the code of Keras 3.15.
     """

@@ -1,4 +1,4 @@
-"""The end of training, after all other callbacks: what they change in their last hook has been changed by then."""
+"""A hook at the end of training that runs after the last hooks of all other callbacks, and so sees their changes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from .._keras import Hooks
 
 
 class LastHook(Hooks):
-    """Calls what is to be done last; ``as_callback`` makes it one of a Keras's callbacks."""
+    """Hooks that call a function at the very end of training; ``as_callback`` turns them into a callback."""
 
     def __init__(self, end: Callable[[Mapping[str, Any] | None], None]) -> None:
-        """Take what to call with the logs."""
+        """Take the function to call with the logs."""
         super().__init__()
         self._end = end
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Call it."""
+        """Call the function."""
         self._end(logs)

@@ -1,4 +1,4 @@
-"""Names that you ask for and that training does not log: said as soon as it is certain, and not before."""
+"""Warnings about names that you use but training does not log, given as soon as that is certain."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,22 +6,22 @@ from difflib import get_close_matches
 from typing import Any
 
 _VALIDATED = "val_"
-_NOT_LOGGED = ("epoch", "batch")  # placeholders that are filled without the logs
+_NOT_LOGGED = ("epoch", "batch")  # placeholders that need no logs
 
 
 class MissingNames:
-    """The names that a callback's path and monitor ask for."""
+    """The names that a callback's path and monitor use."""
 
     def __init__(
         self, names: Iterable[str], later: Iterable[str], logged: set[str] | None, *, may_be_added: bool
     ) -> None:
-        """Warn at once of names that nothing can log.
+        """Warn at once about names that nothing can log.
 
         Args:
             names: The names.
-            later: Those of them that no save would miss aloud.
-            logged: The names that the model logs, without those of validation: whether there will be one cannot be
-                known here, so each may come with ``val_`` before it. None if they are not known.
+            later: Those of them whose absence no save would report.
+            logged: The names that the model logs, without ``val_``: each may also come with it, as it is not known
+                yet whether there will be a validation. None if they are not known.
             may_be_added: Whether another callback may add to the logs.
         """
         self._waiting = list(later)
@@ -39,7 +39,7 @@ class MissingNames:
         self._waiting = []
 
     def look_at(self, logs: Mapping[str, Any]) -> None:
-        """Warn of the names that are missing in the logs of the first epoch that can have them; once.
+        """Warn, once, about names that are missing from the logs of the first epoch that can have them.
 
         Args:
             logs: The logs of an epoch's end.

@@ -1,4 +1,4 @@
-"""The saves of one callback: which a metric allows, what is said of them, and what becomes of them."""
+"""The saves of one callback: which of them a metric allows, their messages and their outcomes."""
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -15,11 +15,11 @@ from .tensorboard import TensorBoardMarks
 
 
 class Saves:
-    """Has an engine save what the hooks ask for.
+    """The saves that the hooks ask an engine for.
 
     Attributes:
         best: The best monitored value.
-        best_only: Whether to save only what is better than ever before.
+        best_only: Whether to save only if the monitored metric is better than ever before.
         last_place: The epoch and batch of the last save; None before the first of a ``fit``.
     """
 
@@ -33,15 +33,15 @@ class Saves:
         adapter: Callable[[], ModelAdapter],
         training: Callable[[ModelAdapter, Moment, Sequence[bytes]], Training],
     ) -> None:
-        """Save nothing yet.
+        """Set up without saving anything yet.
 
         Args:
-            engine: What saves.
+            engine: The engine that saves.
             best: The best monitored value.
-            announcer: What says so.
-            best_only: Whether to save only what is better than ever before.
+            announcer: Prints the messages.
+            best_only: Whether to save only if the monitored metric is better than ever before.
             adapter: Returns the model.
-            training: Returns what makes the training state of a save.
+            training: Returns a function that creates the training state of a save.
         """
         self.best = best
         self.last_place: tuple[int, int | None] | None = None
@@ -54,11 +54,11 @@ class Saves:
         self._improvement: float | None = None
 
     def mark_in(self, members: Iterable[Any]) -> None:
-        """Take the callbacks of a ``fit``: saves are marked in the logs of TensorBoard's."""
+        """Mark saves from now on in the logs of the ``TensorBoard`` callbacks of a ``fit``."""
         self._marks = TensorBoardMarks(members)
 
     def allows(self, moment: Moment, path: str) -> bool:
-        """Return True if the monitored metric allows a save, and say what it does; the next save is that one."""
+        """Return True if the monitored metric allows a save; print the decision, and keep it for the next save."""
         self._improvement = None
         if not self.best_only:
             self._announcer.say(f"saving model to {path}", moment.epoch)
@@ -67,7 +67,7 @@ class Saves:
         mode = "min" if moment.logs.get(monitor) is None else self._engine.direction(self._adapter()).mode
         verdict, current = self.best.judge(moment, monitor, mode)
         if verdict is Verdict.IMPROVED and self._engine.under_way:
-            # What is being written may be better still. It is so only if that save succeeds.
+            # The save under way may be better still, but counts only if it succeeds.
             self._engine.wait()
             self.report()
             verdict, current = self.best.judge(moment, monitor, mode)
@@ -87,7 +87,7 @@ class Saves:
         return False
 
     def take_improvement(self) -> float | None:
-        """Return what the best value becomes with the save that was allowed last; once."""
+        """Return, once, what the best value becomes with the save that was allowed last."""
         improvement, self._improvement = self._improvement, None
         return improvement
 
@@ -95,9 +95,9 @@ class Saves:
         """Begin a save.
 
         Args:
-            moment: When it is.
-            path: Where to.
-            best: What the best value becomes when the save is durable; None leaves it.
+            moment: The moment of the save.
+            path: Where to save.
+            best: The best value once the save is durable; None if the save does not change it.
         """
         self.best.expect(best, under_way=self._engine.under_way is not None)
         adapter = self._adapter()
@@ -105,25 +105,25 @@ class Saves:
         try:
             self._engine.save(moment, adapter, path, self._training(adapter, moment, others), best=best)
             self.last_place = moment.place
-        except Exception as error:  # noqa: BLE001 - it is raised, or warned of
+        except Exception as error:  # noqa: BLE001 - it is raised, or reported as a warning
             self.best.coming = self.best.value
             self._failed(error, None, moment.epoch)
         self.report()
 
     def save_interrupted(self, moment: Moment) -> None:
-        """Save beside the saves that are due, unless that has been saved, and wait until all are durable."""
+        """Save under a separate name, unless this place is saved already, and wait until all saves are durable."""
         if self.last_place != moment.place:
             self.save(moment, str(self._engine.series.beside("interrupted")))
         self._engine.wait(copies=True)
         self.report()
-        self._engine.council.raise_deferred()  # after this meeting there is none
+        self._engine.council.raise_deferred()  # there is no later meeting to raise it in
 
     def save_last(self, moment: Moment, *, restored: bool) -> None:
-        """Save the state that training ends with, unless that has been done; never in another one's place.
+        """Save the final state, unless it is saved already; never replace the best one, or another of the same step.
 
         Args:
             moment: The end of training.
-            restored: Whether a callback has put earlier weights back.
+            restored: Whether a callback has restored earlier weights.
         """
         last = self._engine.last
         saved = last is not None and last.record.step == moment.step
@@ -132,14 +132,14 @@ class Saves:
         aside = str(self._engine.series.beside("last"))
         try:
             usual = self._engine.series.path(moment)
-        except PlaceholderError:  # a metric that this epoch has not
+        except PlaceholderError:  # this epoch lacks a metric of the template
             usual = aside
         path = aside if saved or self.best_only else usual
         self._announcer.say(f"saving the last model to {path}", moment.epoch)
         self.save(moment, path)
 
     def note_epoch(self, moment: Moment) -> None:
-        """Note an epoch's metrics; those that the checkpoint lacks that was saved last in it become its own."""
+        """Note an epoch's metrics, and attach to the last checkpoint of that epoch those that it lacks."""
         keeper, last = self._engine.keeper, self._engine.last
         if not keeper.is_kept:
             return
@@ -148,10 +148,10 @@ class Saves:
             self._engine.attach_late(moment.metrics, moment.step)
 
     def report(self, on_error: str | None = None) -> None:
-        """Say what came of the saves that have ended since the last time.
+        """Report the outcomes of the saves that have ended since the last call.
 
         Args:
-            on_error: What to do about one that failed, where it is not what the user chose.
+            on_error: What to do about a failed save; None for what the user chose.
         """
         for save in self._engine.ended():
             self.best.settle(save)
@@ -171,6 +171,6 @@ class Saves:
             self._announcer.failed(error, on_error or self._engine.settings.on_error, epoch)
 
     def _defers(self, error: BaseException, on_error: str | None) -> bool:
-        """Return True if an error is raised later: where several processes train, none leaves the others behind."""
+        """Defer an error if several processes train, so that all end together; return whether it is deferred."""
         raises = on_error is None and self._engine.settings.on_error == "raise"
         return raises and isinstance(error, Exception) and self._engine.council.defer(error)

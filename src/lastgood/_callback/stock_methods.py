@@ -1,4 +1,4 @@
-"""The methods of stock's callback that subclasses override: what to save, whether, and where to.
+"""The methods of stock Keras's callback that subclasses override: what to save, whether, and where.
 
 Keras documents none of them, but people build on them. A save that is due goes through all three.
 """
@@ -12,7 +12,7 @@ from .._keras import has_code
 from .._moment import Moment
 from .fit_part import FitPart
 
-# What stock's callback has besides. It is not called here: the engine does that.
+# Other methods of stock Keras's callback, which are not called here: the engine does their work.
 _NOT_CALLED = (
     "_checkpoint_exists",
     "_is_improvement",
@@ -24,7 +24,7 @@ _NOT_CALLED = (
 
 
 class StockMethods(FitPart):
-    """Saves through methods that a subclass may override."""
+    """Hooks that save through methods that a subclass may override."""
 
     _due: Moment | None = None
 
@@ -47,7 +47,7 @@ class StockMethods(FitPart):
                 self._finish_if_seen("on_epoch_end")
 
     def _should_save_model(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None, filepath: str) -> bool:
-        """Return True if the monitored metric allows a save, and say so; always without ``save_best_only``."""
+        """Return True if the monitored metric allows a save, or without ``save_best_only``; print the decision."""
         del epoch
         return self._saves.allows(self._asked(batch, logs), filepath)
 
@@ -55,7 +55,7 @@ class StockMethods(FitPart):
         """Return the path to save to.
 
         Raises:
-            PlaceholderError: A KeyError: a placeholder names nothing that is logged.
+            PlaceholderError: A KeyError: a placeholder names a value that is not logged.
         """
         template, logs = self._engine.settings.template, self._asked(batch, logs).logs
         return template.path(epoch=epoch + 1, batch=None if batch is None else batch + 1, logs=logs)
@@ -69,13 +69,13 @@ class StockMethods(FitPart):
             self._due = None
 
     def _asked(self, batch: int | None, logs: Mapping[str, Any] | None) -> Moment:
-        """Return the moment of the save that is due, or that a subclass asks for in a hook of its own."""
+        """Return the moment of the save that is due, or that a subclass requests in its own hook."""
         if self._due is not None:
             return self._due
         return self._moment("epoch", None, logs) if batch is None else self._moment("batch", batch + 1, logs)
 
     def _warn_of_overrides(self) -> None:
-        """Warn, when it is made, of a subclass's methods that are not called."""
+        """Warn, at construction, about methods of a subclass that are not called."""
         for name in _NOT_CALLED:
             if has_code(self, name):
                 warnings.warn(

@@ -1,4 +1,4 @@
-"""Other tools that look at a training: what a run's checkpoints are to them, where they are installed."""
+"""Marks of checkpoints in the logs of other tools, if these are installed."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,29 +11,29 @@ _RUN = "checkpoints"
 
 
 class TensorBoardMarks:
-    """Marks checkpoints in the logs of the ``TensorBoard`` callbacks of a ``fit``, in a run of their own."""
+    """Marks of checkpoints in the logs of a ``fit``'s ``TensorBoard`` callbacks, as a separate TensorBoard run."""
 
     def __init__(self, members: Iterable[Any]) -> None:
-        """Take the callbacks; a writer is made with the first mark."""
+        """Take the callbacks; writers are created with the first mark."""
         boards = [member for member in members if isinstance(member, callback_classes("TensorBoard"))]
         self._directories = sorted({str(Path(board.log_dir, _RUN)) for board in boards})
         self._writers: list[Any] = []
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process can use: it opens logs of its own."""
+        """Return the state for another process, which opens its own writers."""
         return {**vars(self), "_writers": []}
 
     def mark(self, path: str, record: Record, size: int) -> None:
         """Mark a checkpoint at its step.
 
         Args:
-            path: The checkpoint.
+            path: Its path.
             record: Its record.
-            size: Its bytes.
+            size: Its size in bytes.
         """
         if not self._directories:
             return
-        import tensorflow as tf  # which the TensorBoard callback has needed already
+        import tensorflow as tf  # the TensorBoard callback has imported it already
 
         if not self._writers:
             self._writers = [tf.summary.create_file_writer(directory) for directory in self._directories]

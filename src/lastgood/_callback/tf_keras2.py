@@ -14,19 +14,19 @@ from .callback import CheckpointCallback
 
 
 class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
-    """Save the model, or its weights, while ``fit()`` runs; a file that appears is whole and durable.
+    """A callback that saves the model or its weights during ``fit()``; a file that appears is complete and durable.
 
-    The first nine arguments and all that follows from them are those of ``tf.keras.callbacks.ModelCheckpoint``. The
-    path chooses the format: ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5``; any other ending, or
-    none, is a TensorFlow checkpoint with ``save_weights_only``, else a SavedModel directory.
+    The first nine arguments and their effects are those of ``tf.keras.callbacks.ModelCheckpoint``. The ending of the
+    path determines the format: ``.keras``, ``.weights.h5`` (weights only), ``.h5`` or ``.hdf5``; any other ending, or
+    none, means a TensorFlow checkpoint with ``save_weights_only``, otherwise a SavedModel directory.
 
     >>> ckpt = ModelCheckpoint("runs/{epoch:02d}-{val_loss:.2f}.keras", save_best_only=True)
     >>> model.fit(x, y, validation_data=(xv, yv), epochs=10, callbacks=[ckpt])  # doctest: +SKIP
 
     Attributes:
-        best: The best monitored value of the saves so far; infinite before the first. It moves when a save has
-            succeeded.
-        monitor_op: Tells whether one value is better than another.
+        best: The best monitored value of the saves so far; infinite before the first. It changes once a save is
+            durable.
+        monitor_op: Returns whether one value is better than another.
 
     Source: the documentation of ``tf.keras.callbacks.ModelCheckpoint`` 2.9, and the code of tf_keras 2.21.
     """
@@ -35,7 +35,7 @@ class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
     generation = "tf_keras"
 
     def _complete(self) -> None:
-        """Set what tf_keras and subclasses of its own callback look for."""
+        """Set what tf_keras, and subclasses written for its own callback, look for."""
         self._supports_tf_logs = True  # logs of batches stay tensors until a save is due
         self._chief_worker_only = False
         least = resolve_direction(self.monitor, self.mode, {}).mode == "min"
@@ -44,15 +44,15 @@ class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
             self.best = float("inf") if least else float("-inf")
 
     def _implements_train_batch_hooks(self) -> bool:
-        """Tell whether batches matter: where none does, tf_keras does not call their hooks."""
+        """Return True if the schedule asks for batches; tf_keras skips batch hooks that no callback needs."""
         return "batch" in self._schedule.hooks
 
     def _save_model(self, epoch: int, batch: int | None, logs: Mapping[str, Any] | None) -> None:
-        """Save the model, if the monitored metric allows it; from a subclass's own hook, if the period has passed.
+        """Save the model, if the monitored metric allows it and, in a subclass's own hook, the period has passed.
 
         Args:
             epoch: The epoch, counted from 0.
-            batch: The index of the batch; None for an epoch's end.
+            batch: The index of the batch; None at an epoch's end.
             logs: The logs of the hook.
         """
         if self._due is None:
@@ -63,7 +63,7 @@ class ModelCheckpoint(CheckpointCallback, tf_keras.callbacks.Callback):
         super()._save_model(epoch, batch, logs)
 
     def _get_most_recently_modified_file_matching_pattern(self, pattern: str) -> str | None:
-        """Return the newest checkpoint that a template can have named; None if there is none."""
+        """Return the path of the newest checkpoint of a template; None if there is none."""
         settings = self._engine.settings
         newest = Series(Template(str(pattern)), settings.format, settings.storage).newest()
         return None if newest is None else str(newest)

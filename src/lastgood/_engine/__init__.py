@@ -1,4 +1,4 @@
-"""What a callback and a loop of your own share: one assembly of template, format, storage, saver and keeper."""
+"""What the callback and training loops of your own share: template, format, storage, saver and keeper, assembled."""
 
 from .announcer import Announcer
 from .described import described

@@ -1,4 +1,4 @@
-"""What is said about saves: on stdout or in the log, as Keras does."""
+"""Messages about saves, on stdout or in the log, as in Keras."""
 
 import logging
 import sys
@@ -11,15 +11,15 @@ _LOGGER = logging.getLogger("lastgood")
 
 
 class Announcer:
-    """Says what is being saved, what has been, and what failed."""
+    """Messages about saves that begin, succeed or fail."""
 
     def __init__(self, verbose: int, generation: Generation, unit: str = "Epoch") -> None:
-        """Say nothing yet.
+        """Set what to print, and where.
 
         Args:
-            verbose: 0 for nothing but failures, 1 for lines, 2 for what saves cost, too.
-            generation: The Keras that decides where to.
-            unit: What a line begins with, before a number.
+            verbose: 0 reports only failures, 1 prints lines, 2 adds what saves cost.
+            generation: The generation of Keras, which decides where lines go.
+            unit: The word before the number at the start of a line.
         """
         self.verbose = verbose
         self._generation = generation
@@ -27,10 +27,10 @@ class Announcer:
         self._said: set[str] = set()
 
     def say(self, text: str, number: int) -> None:
-        """Print a line where Keras would: on stdout, or in the log where interactive logging is off.
+        """Print a line where Keras would: on stdout, or in the log if interactive logging is off.
 
         Args:
-            text: What to say.
+            text: The text of the line.
             number: The epoch or step that it is about.
         """
         if self.verbose < 1:
@@ -49,14 +49,14 @@ class Announcer:
             self.say(text, number)
 
     def finished(self, save: Save, number: int) -> None:
-        """Say that a save is durable."""
+        """Report that a save is durable."""
         if save.note:
             self.say_once(save.note, number)
         cost = f": {save.stats}" if self.verbose >= 2 else ""
         self.say(f"finished saving model to {save.path}{cost}", number)
 
     def call_failed(self, save: Save, error: Exception, on_error: str, number: int) -> None:
-        """Report that ``on_save`` has failed, as the user asked for. The checkpoint is durable.
+        """Report that ``on_save`` failed, as ``on_error`` says. The checkpoint is durable.
 
         Raises:
             Exception: The error, with ``on_error="raise"``.
@@ -66,22 +66,22 @@ class Announcer:
             raise error
         warnings.warn(
             f"{self._unit} {number}: on_save failed for the checkpoint {save.path!r}, which is saved: "
-            f"{type(error).__name__}: {error}.{'' if on_error == 'tell' else ' Training goes on.'}",
+            f"{type(error).__name__}: {error}.{'' if on_error == 'tell' else ' Training continues.'}",
             stacklevel=4,
         )
 
     def failed(self, error: BaseException, on_error: str, number: int) -> None:
-        """Report a save that failed as the user asked for.
+        """Report a failed save, as ``on_error`` says.
 
         Args:
-            error: What failed it.
-            on_error: ``"raise"``, ``"warn"``, or ``"tell"`` where training ends for another reason.
+            error: Why it failed.
+            on_error: ``"raise"``, ``"warn"``, or ``"tell"``, to warn when training ends for another reason.
             number: The epoch or step.
 
         Raises:
-            BaseException: The error, with ``on_error="raise"``, or if it is no ``Exception``.
+            BaseException: The error, with ``on_error="raise"``, or if it is not an ``Exception``.
         """
         if on_error == "raise" or not isinstance(error, Exception):
             raise error
-        outlook = "" if on_error == "tell" else " Training goes on; the next save tries again."
+        outlook = "" if on_error == "tell" else " Training continues; the next save tries again."
         warnings.warn(f"{self._unit} {number}: {error}{outlook}", stacklevel=3)

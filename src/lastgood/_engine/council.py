@@ -1,10 +1,10 @@
-"""What several processes that train one model do at the same step: the chief decides and saves, the others hand in.
+"""How processes that train one model save at the same step: the chief decides and saves, the others contribute.
 
-    chief    due -> "save" -> collects -> snapshot, write, commit -> what failed is raised at the next meeting, by all
-    others   due -> told   -> hand in what each has of its own, and train on
+    chief    due -> "save"   -> collect -> snapshot, write, commit -> all raise a failure at the next meeting
+    others   due -> notified -> hand in their own state -> continue training
 
-What each can work out by itself, such as an epoch's end, nobody tells. What a clock, a metric or code of the user's
-decides, the chief decides.
+What each process can decide by itself, such as at an epoch's end, needs no message. What depends on a clock, a metric
+or user code, the chief decides.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ _SECONDS_BETWEEN = 0.2
 
 
 HandIn = Callable[[Invitation | None], bytes]
-"""Returns what a process adds to a save; given an invitation, it sends its parts of the model's state, too."""
+"""Returns what a process adds to a save; with an invitation, it also sends its parts of the model's state."""
 
 
 class Council:
@@ -30,15 +30,15 @@ class Council:
 
     Attributes:
         group: The processes.
-        seconds: How long one of them waits for another.
-        has_parts: Whether each has parts of the model's state, rather than the whole.
+        seconds: How many seconds one process waits for another.
+        has_parts: Whether each process has only parts of the model's state.
     """
 
     def __init__(self, seconds: float) -> None:
-        """Begin alone.
+        """Start with one process.
 
         Args:
-            seconds: How long one process waits for another.
+            seconds: How many seconds one process waits for another.
         """
         self.group: Group = ALONE
         self.seconds = seconds
@@ -49,27 +49,27 @@ class Council:
         self._pace = _Pace()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy, or another process, begins with: the meetings are those of this one."""
+        """Return the state for a copy or another process, without the group and meetings of this one."""
         return {**vars(self), "group": ALONE, "_meeting": None, "_receiving": None, "_deferred": None}
 
     def join(self, adapter: ModelAdapter) -> None:
-        """Find out which other processes train the model that ``adapter`` is of."""
+        """Find the processes that train the adapter's model."""
         self.group = group_of(adapter.backend()) if adapter.spans_processes() else ALONE
 
     def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
-        """Have nothing that the chief does with a model in the block wait for the other processes."""
+        """Return a context in which the chief can use a model without waiting for the other processes."""
         return nullcontext() if self.group.is_alone else adapter.undistributed()
 
     def prepare(self, adapter: ModelAdapter, file_format: Format, meeting: Meeting) -> None:
-        """Check, where each process has parts of the model, that one of them can save it.
+        """Check that one process can save the model if each has only parts of it.
 
         Raises:
-            ArgumentError: The format does not take them.
-            GroupError: Another process does not reach the chief, where it is to send its parts.
+            ArgumentError: The format cannot save a split model.
+            GroupError: A process cannot reach the chief to send its parts.
         """
         if self.group.is_alone:
             return
-        adapter.build_optimizer()  # by all: its variables lie on the devices of all
+        adapter.build_optimizer()  # in all processes: its variables are on the devices of all
         split = adapter.split_variables()
         self.has_parts = bool(split)
         with self.one_acts(adapter):
@@ -88,9 +88,9 @@ class Council:
             send(host, invitation, self.group.rank, [], self.seconds)
         except OSError as error:
             raise GroupError(
-                f"Process {self.group.rank} of {self.group.size} does not reach process 0 at {host}, port "
-                f"{invitation.port}, where it is to send its parts of the model's state: {error}. Let the machines "
-                "connect to each other at any port."
+                f"Process {self.group.rank} of {self.group.size} cannot reach process 0 at {host}, port "
+                f"{invitation.port}, to send its parts of the model's state: {error}. Let the machines "
+                "connect to each other on any port."
             ) from error
 
     def _receiver(self) -> Receiver:
@@ -98,19 +98,19 @@ class Council:
 
     @property
     def is_open(self) -> bool:
-        """Whether a meeting is going on."""
+        """Whether a meeting is in progress."""
         return self._meeting is not None
 
     def meeting(self, *, patience: int = 1) -> Any:
-        """Return a meeting that nobody leaves before all are through. See :meth:`Group.meeting`.
+        """Return a meeting that no process leaves before all have finished. See :meth:`Group.meeting`.
 
         Args:
-            patience: How many times as long as usual to wait.
+            patience: The factor by which to wait longer than usual.
         """
         return self.group.meeting(self.seconds * patience)
 
     def is_due(self, schedule: Schedule, moment: Moment) -> bool:
-        """Ask a schedule whether a save is due, so that all processes get the same answer."""
+        """Return whether a schedule says that a save is due, with the same answer in all processes."""
         if self.group.is_alone or schedule.is_the_same_everywhere:
             return schedule.due(moment)
         due = self.group.is_chief and schedule.due(moment)
@@ -122,16 +122,16 @@ class Council:
         return bool(due)
 
     def act(self, action: Callable[[], object], hand_in: HandIn, *, verdict: bool = False) -> None:
-        """Have the chief do something that may save.
+        """Run an action that may save, in the chief.
 
         Args:
-            action: What the chief does; it calls :meth:`collect` before each save.
+            action: What the chief runs; it calls :meth:`collect` before each save.
             hand_in: Returns what another process adds to a save, and sends its parts.
-            verdict: Whether all wait until it is done.
+            verdict: Whether all processes wait until the action is done.
 
         Raises:
             GroupError: Another process has failed, or does not answer.
-            Exception: At the chief: what the action raises, or what an earlier one has raised since the last meeting.
+            Exception: In the chief: the error of the action, or one that was deferred since the last meeting.
         """
         if self.group.is_alone or self.is_open:
             action()
@@ -155,7 +155,7 @@ class Council:
             saves, invitation = meeting.tell()
 
     def share(self, value: Any) -> Any:
-        """Return the chief's value on all processes."""
+        """Return the chief's value in all processes."""
         if self.group.is_alone:
             return value
         with self.group.meeting(self.seconds, verdict=False) as meeting:
@@ -171,7 +171,7 @@ class Council:
 
     @contextmanager
     def receiving(self) -> Iterator[Receiver | None]:
-        """Give, once, what takes the parts of the model that others send for this save; None if they have none."""
+        """Yield, once, the receiver of the model parts that others send for this save; None if they have none."""
         receiver, self._receiving = self._receiving, None
         try:
             yield receiver
@@ -181,22 +181,22 @@ class Council:
             raise
 
     def defer(self, error: BaseException) -> bool:
-        """Keep an error until the next meeting, where all end; return whether it is kept, rather than to be raised."""
+        """Keep an error until the next meeting, where all end; return False if it must be raised now."""
         if self.group.is_alone:
             return False
         self._deferred = self._deferred or error
         return True
 
     def take_deferred(self) -> BaseException | None:
-        """Return what was kept, once."""
+        """Return the deferred error, once; None if there is none."""
         error, self._deferred = self._deferred, None
         return error
 
     def raise_deferred(self) -> None:
-        """Raise what was kept.
+        """Raise the deferred error, if there is one.
 
         Raises:
-            BaseException: It, if there is anything.
+            BaseException: The deferred error.
         """
         error = self.take_deferred()
         if error is not None:
@@ -204,10 +204,10 @@ class Council:
 
 
 class _Pace:
-    """How many hooks lie between two meetings about a schedule that looks at a clock.
+    """The number of hooks between two meetings about a schedule that depends on a clock.
 
     Attributes:
-        due: Whether a save has become due since the last.
+        due: Whether a save has become due since the last meeting.
     """
 
     def __init__(self) -> None:
@@ -223,7 +223,7 @@ class _Pace:
         return self._left < 0
 
     def pause(self, now: float, schedule: Schedule) -> int:
-        """Return how many hooks to leave out; none for an object of the user's, which may mean one hook."""
+        """Return how many hooks to skip; 0 for a user's schedule, which may ask for one particular hook."""
         if not schedule.is_paced:
             return 0
         took = 0.0 if self._met is None else (now - self._met) / self._hooks
@@ -231,5 +231,5 @@ class _Pace:
         return min(2 * self._hooks, int(_SECONDS_BETWEEN / took)) if took > 0 else 0
 
     def begin(self, pause: int) -> None:
-        """Begin to count after a meeting."""
+        """Start counting after a meeting."""
         self.due, self._left, self._hooks = False, pause, pause + 1

@@ -1,4 +1,4 @@
-"""The arguments of a callback as a journal may hold them: plain values, of objects the name alone."""
+"""The arguments of a callback as the journal holds them: plain values, and only the names of objects."""
 
 import inspect
 import signal
@@ -13,9 +13,9 @@ from .settings import Settings
 
 
 def settings_described(settings: Settings) -> dict[str, Any]:
-    """Return the arguments as a journal may hold them; those that were not given are left out.
+    """Return the arguments as the journal holds them, without those that were not given.
 
-    No key is among them: a URL with one was refused.
+    They contain no access keys: URLs with keys are refused.
     """
     keep = settings.retention
     return described(
@@ -38,14 +38,14 @@ def settings_described(settings: Settings) -> dict[str, Any]:
 
 
 def described(**values: Any) -> dict[str, Any]:
-    """Return arguments as plain values, without those that are None; of an object, its class or name alone."""
+    """Return arguments as plain values, without those that are None; objects become the name of a class or function."""
     return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
 def _plain(value: Any) -> str | float:
     if isinstance(value, str | bool | int):
         return value
-    if isinstance(value, Real):  # those of NumPy, too
+    if isinstance(value, Real):  # including NumPy's
         return number_to_json(float(value))
     if isinstance(value, timedelta):
         return str(value)
@@ -56,6 +56,6 @@ def _plain(value: Any) -> str | float:
 
 
 def _names(signals: tuple[int, ...]) -> str | None:
-    """Return the names of signals; None for those that are held back unless others are asked for."""
+    """Return the names of signals; None for the default ones."""
     names = [signal.Signals(number).name for number in signals]
     return ", ".join(names) if signals != parse_signals(None) else None

@@ -1,4 +1,4 @@
-"""One engine for a callback and for a loop of your own: it checks, claims, saves, prunes and reports for both.
+"""The engine of the callback and of training loops of your own: it checks, claims, saves, prunes and reports.
 
 moment, model -> Engine.save -> Saver: snapshot, write, commit -> writer's thread: Keeper notes and prunes
 ended saves <- Engine.ended <- next hook, or next call
@@ -30,16 +30,16 @@ class Engine:
     """The saves of one template.
 
     Attributes:
-        settings: What the user has asked for.
+        settings: The user's settings.
         series: The checkpoints that the template makes.
-        keeper: What is kept of the run beside them.
-        mirrors: Their copies elsewhere.
-        council: What the processes of a training decide as one.
-        last: The save that was begun last, if it has not failed.
+        keeper: Keeps the journal of the run, and prunes.
+        mirrors: Their copies in other places.
+        council: The joint decisions of processes that train together.
+        last: The last save that began; None if it failed.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Assemble it; nothing is written or claimed yet."""
+        """Assemble the engine; nothing is written or claimed yet."""
         self.settings = settings
         self.series = Series(settings.template, settings.format, settings.storage)
         self.keeper = Keeper(self.series, settings.retention)
@@ -53,31 +53,31 @@ class Engine:
         self._direction: Direction | None = None
         self._mode: Mode = "min"
         self._continues = False
-        self._was_interrupted = True  # perhaps, before this process
+        self._was_interrupted = True  # possibly, before this process
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a process that gets a copy can use: the saves are those of this one."""
+        """Return the state for a copy in another process, without the saves of this one."""
         self.wait()
         return {**vars(self), "last": None, "_user_errors": deque()}
 
     def continue_run(self) -> None:
-        """Have the run be kept so that a restart can continue it."""
+        """Keep a journal, so that a restart can continue the run."""
         self._continues = self.keeper.wanted = True
         for mirror in self.mirrors:
             mirror.keeper.wanted = True
 
     def begin(self, adapter: ModelAdapter, training: Training, *, at_once: bool = False) -> None:
-        """Check what would fail at the first save, claim the paths, and get ready.
+        """Check what would fail at the first save, claim the paths, and prepare to save.
 
         Args:
             adapter: The model.
-            training: Returns the training state, as far as there is one by now.
-            at_once: Whether the first save may come with the first step, and its memory is waited for.
+            training: Returns the training state, as far as it exists yet.
+            at_once: Whether the first save may be due after the first step, so that this waits for its memory.
 
         Raises:
-            SaveError: An OSError: the directory cannot be made or written.
+            SaveError: An OSError: the directory cannot be created or written.
             ArgumentError: A ValueError: the format cannot hold this model.
-            RunInUseError: An OSError: another process trains into these files, and this one would delete them or
+            RunInUseError: An OSError: another process saves to these files, and this one would delete them or
                 continue from them.
         """
         settings = self.settings
@@ -102,7 +102,7 @@ class Engine:
 
     @property
     def _refuses(self) -> bool:
-        """Whether another process must not train into the same files: this one deletes them, or goes on from them."""
+        """Whether no other process may save to the same files, since this one deletes them or continues from them."""
         return self._continues or self.settings.retention.prunes
 
     def _claim(self) -> None:
@@ -110,23 +110,23 @@ class Engine:
             preflight.claim(self.keeper, self.settings.template.text, refuse=self._refuses)
 
     def _follow_directory(self) -> None:
-        """Take a relative template as it is meant now: a program may change its working directory."""
+        """Resolve a relative template again, since the program may have changed its working directory."""
         series = self.series.from_here()
         if series is not self.series:
             self._move(series)
 
     def change(self, settings: Settings) -> None:
-        """Take other settings from the next save on."""
+        """Use other settings from the next save on."""
         self._saver.wait()
         self.settings, self._direction, self.keeper.ranking = settings, None, {}
         self._saver.format = settings.format
         self._move(replace(self.series, template=settings.template, format=settings.format, storage=settings.storage))
 
     def _move(self, series: Series) -> None:
-        """Save to another place from now on, and leave the one before to others."""
+        """Save to another place from now on, and release the previous one."""
         moved = (series.directory, series.template.text) != (self.series.directory, self.series.template.text)
         claimed = self.keeper.is_claimed
-        self._saver.wait()  # the writer's thread asks both
+        self._saver.wait()  # the writer's thread uses what changes here
         self.series = series
         if moved:
             self.keeper = self.keeper.moved(series)
@@ -135,16 +135,16 @@ class Engine:
                 self._claim()
 
     def note_begin(self, adapter: ModelAdapter, resumed: str | None, **fit: Any) -> None:
-        """Note in the journal that training begins; by now a restart has said which run it continues."""
+        """Note in the journal that training begins; a restart must know by now which run it continues."""
         if self.keeper.is_kept:
             settings = {**settings_described(self.settings), **fit.pop("settings", {})}
             self.keeper.note("begin", resumed=resumed, **beginning(adapter, settings, fit))
 
     def end(self, *, stopped: bool | None) -> None:
-        """Note that training has ended, and leave the paths to others.
+        """Note that training has ended, and release the paths.
 
         Args:
-            stopped: Whether a callback has stopped it; None if it never began.
+            stopped: Whether a callback stopped training; None if it never began, or an exception ended it.
         """
         if stopped is not None:
             self.keeper.note("end", stopped=stopped)
@@ -153,26 +153,26 @@ class Engine:
             mirror.end()
 
     def record(self, moment: Moment, adapter: ModelAdapter) -> Record:
-        """Return what a save at a moment would say of itself."""
+        """Return the record of a save at a moment."""
         owner = {"run": self.keeper.name, "template": self.keeper.template}
         return record_of(moment, adapter, self.settings.format, **owner)
 
     def save(
         self, moment: Moment, adapter: ModelAdapter, path: str, training: Training, *, best: float | None = None
     ) -> Save:
-        """Save a model: its state is copied before this returns, and :meth:`ended` gives the outcome.
+        """Save a model. Its state is copied before this returns; :meth:`ended` yields the outcome.
 
         Args:
-            moment: When it is.
+            moment: The moment of the save.
             adapter: The model.
-            path: Where to, as the user wrote it.
+            path: Where to save, as the user wrote it.
             training: Returns the training state.
-            best: What the best monitored value becomes when the save is durable; None if it stays.
+            best: The best monitored value once the save is durable; None if the save does not change it.
 
         Raises:
             ArgumentError: The format cannot hold the model.
             SaveError: Something that must not be replaced is at ``path``.
-            Exception: The model cannot be saved, as its own code or Keras says; a note names the path.
+            Exception: Keras or the model's own code fails to save it; a note names the path.
         """
         self._follow_directory()
         if self.settings.retention.prunes:
@@ -184,7 +184,7 @@ class Engine:
         return save
 
     def _note_commit(self, save: Save) -> None:
-        """Note a save that is durable, and prune; runs in the writer's thread."""
+        """Note a durable save, and prune; runs in the writer's thread."""
         monitor = self.settings.monitor
         self.keeper.committed(save.at, save.record, save.costs, monitor, self._mode)
         for mirror in self.mirrors if self.keeper.publishes else ():
@@ -192,18 +192,18 @@ class Engine:
         interrupted = self.series.beside("interrupted")
         if save.at == interrupted:
             self._was_interrupted = True
-        elif self._continues and self._was_interrupted:  # what a signal made it save is older now
+        elif self._continues and self._was_interrupted:  # the checkpoint saved at a signal is older
             with contextlib.suppress(OSError):
                 interrupted.storage.discard(interrupted.path)
                 self._was_interrupted = False
 
     def _call_user(self, save: Save) -> None:
-        """Call ``on_save`` with a save that is durable; runs in the writer's thread, and the next save waits for it."""
+        """Call ``on_save`` for a durable save; runs in the writer's thread, and the next save waits for it."""
         if self.settings.on_save is None or not self.keeper.publishes:
             return
         try:
             self.settings.on_save(self.keeper.checkpoint(save.at, save.record, save.costs))
-        except Exception as error:  # noqa: BLE001 - code of the user's; it is reported at the next hook
+        except Exception as error:  # noqa: BLE001 - of user code; it is reported at the next hook
             self._user_errors.append((save, error))
 
     def user_errors(self) -> Iterator[tuple[Save, Exception]]:
@@ -212,7 +212,7 @@ class Engine:
             yield self._user_errors.popleft()
 
     def direction(self, adapter: ModelAdapter) -> Direction:
-        """Return how the monitored metric improves; asked once, when the metrics are built."""
+        """Return how the monitored metric improves; determined once, when the metrics are built."""
         if self._direction is None:
             settings = self.settings
             self._direction = resolve_direction(settings.monitor, settings.mode, adapter.metric_directions())
@@ -223,7 +223,7 @@ class Engine:
         return self._direction
 
     def attach_late(self, metrics: Mapping[str, float], step: int) -> None:
-        """Attach metrics to the last save that were measured after it; those that it has stay as they are."""
+        """Attach metrics logged after the last save to its checkpoint; those that it has already do not change."""
         if self.last is None:
             return
         record = self.last.record
@@ -241,11 +241,11 @@ class Engine:
             yield save
 
     def wait_until_durable(self) -> None:
-        """Return when all saves have ended."""
+        """Wait until all saves have ended."""
         self._saver.wait()
 
     def wait(self, *, copies: bool = False) -> None:
-        """Return when all saves have ended and ``on_save`` was called for each; if asked for, when mirrors have all."""
+        """Wait until all saves have ended and ``on_save`` has returned for each; with ``copies``, for mirrors, too."""
         self._saver.wait()
         if self.settings.on_save is not None:
             self._saver.wait_for_calls()
@@ -253,7 +253,7 @@ class Engine:
             mirror.wait()
 
     def copy_failures(self) -> Iterator[str]:
-        """Yield each copy that has failed, in words, once."""
+        """Yield a message for each failed copy, once."""
         for mirror in self.mirrors:
             yield from mirror.failures()
 
@@ -264,16 +264,16 @@ class Engine:
 
     @property
     def unreported(self) -> tuple[Save, ...]:
-        """The saves that :meth:`ended` has not given yet."""
+        """The saves that :meth:`ended` has not yielded yet."""
         return self._saver.unreported
 
     @property
     def stats(self) -> list[SaveStats]:
-        """What each of the last thousand saves cost, in order."""
+        """The costs of the last thousand saves, in order."""
         return list(self._saver.stats)
 
 
 def newest_first(engines: Sequence[Engine]) -> list[tuple[Location, Format]]:
-    """Return what a restart may continue from, of several engines: their checkpoints, and the copies of these."""
+    """Return the checkpoints of several engines, and their copies, that a restart may continue from, newest first."""
     copies = [mirror.series for each in engines for mirror in each.mirrors]
     return by_age([each.series for each in engines], copies)

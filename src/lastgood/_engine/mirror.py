@@ -1,4 +1,4 @@
-"""A second place for checkpoints: each that is durable is copied there, behind training's back.
+"""A second place for checkpoints: durable ones are copied there while training continues.
 
 commit in the writer's thread -> Mirror.add -> a thread of its own: copy, commit there, note and prune there
 """
@@ -30,14 +30,14 @@ _mirrors: "weakref.WeakSet[Mirror]" = weakref.WeakSet()
 
 @dataclass(frozen=True)
 class Copy:
-    """A checkpoint that is to be copied.
+    """A checkpoint to copy.
 
     Attributes:
         at: Where it is.
         record: Its record.
-        costs: What its save took.
-        monitor: The metric that says which is best.
-        mode: The way in which it improves.
+        costs: What its save cost.
+        monitor: The metric that determines which checkpoint is best.
+        mode: The direction in which the metric improves.
     """
 
     at: Location
@@ -50,21 +50,21 @@ class Copy:
 class Mirror:
     """The copies of one template's checkpoints.
 
-    One is being copied, and one may wait: where the copies are slower than the saves, those in between are left out.
+    One is copied at a time, and one may wait: if copies are slower than saves, those in between are skipped.
 
     Attributes:
-        series: Where the copies lie.
-        keeper: What is kept of the run there.
+        series: The copies, and where they are.
+        keeper: Keeps the journal of the run there, and prunes.
     """
 
     def __init__(self, directory: str, series: Series, retention: Retention, run: Run) -> None:
-        """Take where to.
+        """Set what to copy, and where.
 
         Args:
-            directory: The path or URL of a directory.
-            series: The checkpoints that are to be copied.
-            retention: What to keep of the copies.
-            run: The directory that they are copied from, whose pins count for the copies, too.
+            directory: Where to copy to: the path or URL of a directory.
+            series: The checkpoints to copy.
+            retention: Which copies to keep.
+            run: The run that they are copied from; its pins also protect the copies.
         """
         template = Template(f"{literal(directory.rstrip('/'))}/{series.template.below}")
         self.series = replace(series, template=template, storage=storage_of(directory)).from_here()
@@ -78,20 +78,20 @@ class Mirror:
         _mirrors.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process can use: what is being copied is this one's."""
+        """Wait for the copies, and return the state for another process, without the thread and lock of this one."""
         self.wait()
         return {name: value for name, value in vars(self).items() if name not in ("_copying", "_lock")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take it there."""
+        """Set the state in another process."""
         vars(self).update(state, _copying=None, _lock=threading.Lock())
 
     def moved(self, series: Series, run: Run) -> "Mirror":
-        """Return the mirror of checkpoints that are saved elsewhere from now on.
+        """Return a mirror for checkpoints that are saved elsewhere from now on.
 
         Args:
-            series: The checkpoints that are to be copied.
-            run: The directory that they are saved in.
+            series: The checkpoints to copy.
+            run: The run that they are saved in.
         """
         self.wait()
         moved, kept = Mirror(self._directory, series, self.keeper.retention, run), self.keeper
@@ -103,11 +103,11 @@ class Mirror:
         return moved
 
     def add(self, copy: Copy) -> None:
-        """Have a checkpoint be copied, unless a newer one comes before its turn does."""
+        """Copy a checkpoint in a thread, unless a newer one comes before its turn."""
         with self._lock:
             while self._waiting:
                 left_out = self._waiting.popleft()
-                _LOGGER.info("The mirror leaves out %s: a newer checkpoint is there.", left_out.at)
+                _LOGGER.info("The mirror skips %s: there is a newer checkpoint.", left_out.at)
             self._waiting.append(copy)
             copying = None
             if self._copying is None:
@@ -124,11 +124,11 @@ class Mirror:
                 copy = self._waiting.popleft()
             try:
                 self._copy(copy)
-            except BaseException as error:  # noqa: BLE001 - nobody else would hear of it; it is told at the next hook
-                if not _is_gone(copy.at):  # or it has been pruned meanwhile
+            except BaseException as error:  # noqa: BLE001 - nothing else would report it; the next hook does
+                if not _is_gone(copy.at):  # else it has been pruned meanwhile
                     self._failures.append(
                         f"Could not copy the checkpoint {str(copy.at)!r} to {str(self.series.directory)!r}: {error} "
-                        "It is saved where it is, and the next one will be copied."
+                        "The original is saved, and the next checkpoint will be copied."
                     )
 
     def _copy(self, copy: Copy) -> None:
@@ -143,22 +143,22 @@ class Mirror:
         self.keeper.committed(target, copy.record, copy.costs, copy.monitor, copy.mode)
 
     def late(self, at: Location, record: Record, metrics: Mapping[str, float], step: int) -> None:
-        """Attach metrics to a copy that were measured after its save."""
+        """Attach metrics logged after a save to its copy."""
         self.keeper.late(self.series.directory / name_below(self._source, at), record, metrics, step)
 
     def wait(self) -> None:
-        """Return when nothing is being copied, nor waits for it."""
+        """Wait until no copy is running or waiting."""
         copying = self._copying
         if copying is not None:
             copying.wait()
 
     def failures(self) -> Iterator[str]:
-        """Yield each copy that has failed, in words, once."""
+        """Yield a message for each failed copy, once."""
         while self._failures:
             yield self._failures.popleft()
 
     def end(self) -> None:
-        """When training ends, wait for the copies, and leave the place to others."""
+        """Wait for the copies when training ends, and release the place."""
         self.wait()
         self.keeper.settle()
         self.keeper.release()
@@ -169,8 +169,8 @@ def mirrors(settings: Settings, series: Series, run: Run) -> list[Mirror]:
 
     Args:
         settings: The settings.
-        series: The checkpoints that are to be copied.
-        run: The directory that they are saved in.
+        series: The checkpoints to copy.
+        run: The run that they are saved in.
     """
     given = [] if settings.mirror is None else [settings.mirror]
     return [Mirror(each, series, settings.retention, run) for each in given]
@@ -184,7 +184,7 @@ def _is_gone(at: Location) -> bool:
 
 
 def _wait_for_all() -> None:
-    """Have a program end when its copies are there, though it has not waited for them."""
+    """Wait for all copies at exit, in case the program has not."""
     for mirror in list(_mirrors):
         mirror.wait()
 

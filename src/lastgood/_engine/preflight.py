@@ -1,4 +1,4 @@
-"""What can be known to go wrong before the first save, rather than at it."""
+"""Checks before training for what would go wrong at the first save."""
 
 import contextlib
 import warnings
@@ -11,17 +11,17 @@ from .._run import Keeper, Series
 from .._storage import Location
 from .mirror import Mirror
 
-# A save needs its own size beside the checkpoint that it replaces.
+# A save needs its own size in addition to the checkpoint that it replaces.
 _SAFETY = 2
-_told: set[str] = set()  # the directories of whose file systems something was said
+_told: set[str] = set()  # directories whose file systems were warned about
 
 
 def check_target(series: Series) -> None:
-    """Check that the template's directory takes files, and that nothing stands where the checkpoint is to go.
+    """Check that the template's directory is writable, and that nothing blocks the path of the checkpoint.
 
     Raises:
-        SaveError: The directory cannot be made or written, or the file at a path without placeholders cannot.
-        TargetIsDirectoryError: A directory stands at a path without placeholders.
+        SaveError: The directory, or the file at a path without placeholders, cannot be created or written.
+        TargetIsDirectoryError: A directory is at a path without placeholders.
     """
     template, directory = series.template, series.directory
     try:
@@ -33,7 +33,7 @@ def check_target(series: Series) -> None:
 
 
 def _check_place(file_format: Format, at: Location) -> None:
-    """Check that each save may take the place of what is at ``at``."""
+    """Check that saves can replace what is at ``at``."""
     file_format.check_replaceable(at)
     try:
         at.storage.check_overwritable(at.path)
@@ -41,8 +41,8 @@ def _check_place(file_format: Format, at: Location) -> None:
         raise SaveError.during("save checkpoints to", str(at), error) from error
     if at.is_link():
         warnings.warn(
-            f"{str(at)!r} is a symbolic link. A save takes its place, and leaves alone what it leads to. To save to "
-            "what it leads to, pass that path as filepath.",
+            f"{str(at)!r} is a symbolic link. A save replaces the link, and does not change its target. To save to the "
+            "target, pass its path as filepath.",
             stacklevel=5,
         )
 
@@ -51,12 +51,12 @@ def claim(keeper: Keeper, filepath: str, *, refuse: bool) -> None:
     """Claim a template's paths for this process, or warn that another process has them.
 
     Args:
-        keeper: What keeps them.
+        keeper: The keeper of the run.
         filepath: The template, as the user gave it.
-        refuse: Whether this training would delete them, or continue from them.
+        refuse: Whether to raise rather than warn, since this training deletes the files or continues from them.
 
     Raises:
-        RunInUseError: It would, and another process has them.
+        RunInUseError: Another process has them, and ``refuse`` is true.
     """
     try:
         keeper.claim()
@@ -68,16 +68,16 @@ def claim(keeper: Keeper, filepath: str, *, refuse: bool) -> None:
 
 
 def check_mirror(mirror: Mirror, *, publishes: bool, refuse: bool) -> None:
-    """Check that copies can go where they are to go, and claim that place.
+    """Check that copies can be written, and claim the place for them.
 
     Args:
-        mirror: The copies.
-        publishes: Whether this process makes them.
+        mirror: The mirror.
+        publishes: Whether this process makes the copies; if not, this checks nothing.
         refuse: As for :func:`claim`.
 
     Raises:
-        SaveError: They cannot.
-        RunInUseError: Another process copies to there.
+        SaveError: They cannot be written.
+        RunInUseError: Another process copies to the same place, and ``refuse`` is true.
     """
     mirror.keeper.publishes = publishes
     if not publishes:
@@ -90,10 +90,10 @@ def check_mirror(mirror: Mirror, *, publishes: bool, refuse: bool) -> None:
 
 
 def warn_of_limits(series: Series) -> None:
-    """Warn, once a directory, of what its file system cannot do and checkpoints are kept safe by."""
+    """Warn, once per directory, if its file system lacks what keeps checkpoints safe."""
     directory = series.directory
     limits: Sequence[str] = ()
-    with contextlib.suppress(OSError):  # what cannot be found out may work all the same
+    with contextlib.suppress(OSError):  # what cannot be checked may still work
         limits = directory.storage.limits(directory.path, swaps=isinstance(series.format, DirectoryFormat))
     if limits and str(directory) not in _told:
         _told.add(str(directory))
@@ -106,9 +106,10 @@ def warn_of_limits(series: Series) -> None:
 
 
 def warn_of_guess(owner: str, monitor: str) -> None:
-    """Warn that nothing says how the monitored metric improves."""
+    """Warn that the direction in which the monitored metric improves is a guess."""
     warnings.warn(
-        f"{owner} takes less '{monitor}' to be better, since nothing says otherwise. Pass mode='min' or mode='max'.",
+        f"{owner} assumes that a lower '{monitor}' is better, since nothing says otherwise. Pass mode='min' or "
+        "mode='max'.",
         stacklevel=4,
     )
 
@@ -125,7 +126,7 @@ def warn_of_space(directory: Location, needed: int) -> None:
         return
     warnings.warn(
         f"Only {_megabytes(free)} are free for checkpoints in {str(directory)!r}, and each takes about "
-        f"{_megabytes(needed)}. A save needs that much beside the checkpoint before it: free some space.",
+        f"{_megabytes(needed)}. A save needs that much in addition to the checkpoint before it. Free some space.",
         stacklevel=3,
     )
 

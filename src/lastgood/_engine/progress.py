@@ -1,4 +1,4 @@
-"""The progress bar for what is still to be written when training has ended."""
+"""The progress bar for a save that is still being written when training ends."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +15,15 @@ _REFRESH_SECONDS = 0.1
 def show_progress(save: Save | None, *, enabled: bool) -> None:
     """Show a bar until a save has ended, if that takes over a second.
 
-    A bar is drawn again and again, so what goes to a file or a pipe has none.
+    Files and pipes get no bar, since it is drawn many times.
 
     Args:
         save: The save; None if all have ended.
-        enabled: Whether to show it on a terminal; a notebook's cell that hangs is always explained.
+        enabled: Whether to show it on a terminal; a notebook always shows it, to explain why the cell is still running.
     """
     if save is None or save.wait(_PATIENCE_SECONDS):
         return
-    from rich.console import Console  # here, because few trainings come to this
+    from rich.console import Console  # here, because few trainings need it
 
     console = Console()
     if console.is_jupyter or (enabled and console.is_terminal):

@@ -1,4 +1,4 @@
-"""The arguments that a callback and a loop of your own share, checked."""
+"""The checked arguments that the callback and training loops of your own share."""
 
 import math
 import sys
@@ -22,28 +22,28 @@ _TIMEOUT = 120.0
 OnError = Literal["raise", "warn"]
 Background = bool | Literal["auto"]
 OnSave = Callable[[Checkpoint], object]
-"""Called with each checkpoint that is durable."""
+"""Called with each durable checkpoint."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to save, where to, and what to keep.
+    """What to save, where to save it, and what to keep.
 
     Attributes:
-        owner: The name of the class that the user has called, for messages.
-        generation: The Keras that writes.
-        options: What TensorFlow's own formats are written with.
+        owner: The name of the class that the user called, for messages.
+        generation: The generation of Keras that writes.
+        options: Options for TensorFlow's own formats.
         template: The template of the paths.
         storage: The storage that they are in.
         format: The format of the checkpoints.
-        monitor: The metric that says which is best.
+        monitor: The metric that determines which checkpoint is best.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        background: Whether training goes on while a save is being written; ``"auto"``: unless somebody may look.
+        background: Whether training continues while a save is written; ``"auto"``: unless somebody may look at it.
         retention: What to keep.
-        on_error: What to do about a save that failed.
-        on_save: Called with each checkpoint that is durable; None for nothing.
+        on_error: What to do about a failed save.
+        on_save: Called with each durable checkpoint; None for nothing.
         mirror: The directory that checkpoints are copied to, as a path or a URL; None for none.
-        signals: The numbers of the signals that are held back until what they would interrupt is saved.
+        signals: The numbers of the signals that are held back until training is saved.
         timeout: How many seconds processes that train together wait for one another.
     """
 
@@ -85,16 +85,16 @@ class Settings:
         signals: Any = None,
         timeout: Any = _TIMEOUT,
     ) -> "Settings":
-        """Check the arguments.
+        """Check the arguments, and return them as settings.
 
         Args:
             filepath: The template, as a path or a URL.
-            owner: The name of the class that the user has called.
-            generation: The Keras that writes.
-            monitor: The metric that says which is best.
+            owner: The name of the class that the user called.
+            generation: The generation of Keras that writes.
+            monitor: The metric that determines which checkpoint is best.
             mode: How it improves.
-            weights_only: Whether only weights are to be saved; None if the ending decides.
-            options: What TensorFlow's own formats are written with.
+            weights_only: Whether to save only weights; None if the ending decides.
+            options: Options for TensorFlow's own formats.
             background: True, False or ``"auto"``.
             keep_last: See :class:`Retention`.
             keep_best: See :class:`Retention`.
@@ -107,11 +107,11 @@ class Settings:
             timeout: Seconds.
 
         Raises:
-            ArgumentError: A value cannot work.
-            ArgumentTypeError: One has the wrong type.
+            ArgumentError: A value is invalid.
+            ArgumentTypeError: A value has the wrong type.
         """
         text = as_text(filepath)
-        storage = storage_of(text)  # first: what it refuses may have a key in it, which others would show
+        storage = storage_of(text)  # first: it refuses URLs with keys, which later errors would show
         template = _template(text, storage)
         file_format = choose_format(
             text, template.suffix, weights_only=weights_only, generation=generation, options=options
@@ -137,11 +137,11 @@ class Settings:
 
 
 def moved(settings: Settings, filepath: Any) -> Settings:
-    """Return settings for another template; where that has the same ending, with the same format.
+    """Return settings for another template, with the same format if the ending is the same.
 
     Raises:
-        ArgumentError: It cannot be meant.
-        ArgumentTypeError: It is no path.
+        ArgumentError: The template is invalid.
+        ArgumentTypeError: It is not a path.
     """
     text = as_text(filepath)
     storage = storage_of(text)
@@ -158,10 +158,10 @@ def moved(settings: Settings, filepath: Any) -> Settings:
 
 
 def _template(text: str, storage: Storage) -> Template:
-    """Return a template whose paths a storage can have.
+    """Return a template, if a storage allows its names.
 
     Raises:
-        ArgumentError: It is none, or no file can have such a name there.
+        ArgumentError: The template is invalid, or the storage does not allow such names.
     """
     template = Template(text)
     if flaw := storage.flaw_of(template.skeleton):
@@ -173,8 +173,8 @@ def _parse_mirror(mirror: Any, storage: Storage, template: Template) -> str | No
     """Return the directory that checkpoints are copied to.
 
     Raises:
-        ArgumentError: It is the one that they are saved in, or a URL that cannot be.
-        ArgumentTypeError: It is no path.
+        ArgumentError: It is empty, the directory that they are saved in, or an invalid URL.
+        ArgumentTypeError: It is not a path.
     """
     if mirror is None:
         return None
@@ -183,28 +183,28 @@ def _parse_mirror(mirror: Any, storage: Storage, template: Template) -> str | No
         raise ArgumentError("mirror is empty. Pass the directory to copy checkpoints to, such as 's3://bucket/run'.")
     there = storage_of(text)
     if there is storage and there.parse(text) == storage.parse(template.components()[0]):
-        raise ArgumentError(f"mirror {text!r} is the directory that is saved in. Pass another one.")
+        raise ArgumentError(f"mirror {text!r} is the directory that checkpoints are saved in. Pass another one.")
     return text
 
 
 def parse_background(value: Any) -> Background:
-    """Return whether training goes on while a save is being written.
+    """Return whether training continues while a save is written.
 
     Raises:
-        ArgumentError: It is neither a truth value nor ``"auto"``.
+        ArgumentError: It is neither a boolean nor ``"auto"``.
     """
     if value == "auto":
         return "auto"
-    if value in (True, False):  # those of NumPy, too
+    if value in (True, False):  # including NumPy's
         return bool(value)
     raise ArgumentError(f"Unrecognized background: {value!r}. Expected True, False or 'auto'.")
 
 
 def parse_on_save(value: Any) -> OnSave | None:
-    """Return what is called with each checkpoint.
+    """Return the function to call with each checkpoint.
 
     Raises:
-        ArgumentTypeError: It cannot be called.
+        ArgumentTypeError: It is not callable.
     """
     if value is None or callable(value):
         found: OnSave | None = value
@@ -216,7 +216,7 @@ def _parse_timeout(value: Any) -> float:
     """Return a number of seconds.
 
     Raises:
-        ArgumentError: It is none above 0.
+        ArgumentError: It is not a finite number above 0.
     """
     seconds = as_scalar(value)
     if seconds is None or isinstance(value, bool) or not 0 < seconds < math.inf:
@@ -225,7 +225,7 @@ def _parse_timeout(value: Any) -> float:
 
 
 def parse_on_error(value: Any) -> OnError:
-    """Return what to do about a save that failed.
+    """Return what to do about a failed save.
 
     Raises:
         ArgumentError: It is neither ``"raise"`` nor ``"warn"``.
@@ -238,7 +238,7 @@ def parse_on_error(value: Any) -> OnError:
 
 
 def _known_mode(mode: str, owner: str) -> str:
-    """Return ``mode``; one that is unknown is ``"auto"``, with a warning."""
+    """Return ``mode``, or ``"auto"`` with a warning if it is unknown."""
     if mode in ("auto", "min", "max"):
         return mode
     warnings.warn(f"{owner} mode '{mode}' is unknown, fallback to auto mode.", stacklevel=4)
@@ -249,14 +249,14 @@ def _check_options(options: Any, file_format: Format, filepath: str) -> None:
     """Check ``options`` as line 2 of the contract says.
 
     Raises:
-        ArgumentTypeError: They are of a wrong type.
-        ArgumentError: They are of the right type, and the format has no use for them.
+        ArgumentTypeError: They have the wrong type.
+        ArgumentError: They have the right type, but the format does not use them.
     """
     if options is None:
         return
     weights_only = file_format.weights_only
     module, name = ("train", "CheckpointOptions") if weights_only else ("saved_model", "SaveOptions")
-    tensorflow = sys.modules.get("tensorflow")  # options of its type cannot come from a module never imported
+    tensorflow = sys.modules.get("tensorflow")  # if it was never imported, options cannot have its type
     if tensorflow is None or not isinstance(options, getattr(getattr(tensorflow, module), name)):
         raise ArgumentTypeError(
             f"If save_weights_only is {weights_only}, then `options` must be either None or a "
@@ -265,5 +265,5 @@ def _check_options(options: Any, file_format: Format, filepath: str) -> None:
     if not file_format.takes_options:
         raise ArgumentError(
             f"The format '{file_format.name}' of filepath {filepath!r} has no use for the `options` argument. Please "
-            "remove it. (TensorFlow's own formats have, which only tf_keras writes.)"
+            "remove it. (Only TensorFlow's own formats use it, and only tf_keras writes them.)"
         )

@@ -1,1 +1,1 @@
-"""For training loops of your own, and for finding out whether a training continues exactly."""
+"""Training loops of your own, and a check that a training resumes exactly."""

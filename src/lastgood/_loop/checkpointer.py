@@ -1,4 +1,4 @@
-"""The same engine for training loops of your own: saves, restores, and news of signals."""
+"""The engine for training loops of your own: saves, restores and signals."""
 
 import os
 import time
@@ -23,7 +23,7 @@ from .._state.model import loop_state
 
 
 class Checkpointer:
-    """Saves a model while a loop of your own trains it, and restores it when the script is started again.
+    """A checkpointer for a training loop of your own: it saves the model, and restores it after a restart.
 
     >>> with lastgood.Checkpointer("runs/gan/{step}.weights.h5") as checkpointer:  # doctest: +SKIP
     ...     progress = checkpointer.restore(model)
@@ -34,9 +34,9 @@ class Checkpointer:
     ...         if checkpointer.should_stop:
     ...             break
 
-    As a context it holds signals back, SIGTERM and SIGINT or those that you name, until the block has ended and all
-    saves are durable. Then the signal does what it would have done. The first call that gets the model checks that it
-    can be saved, as :class:`ModelCheckpoint` does when training begins.
+    As a context manager, it holds back SIGTERM and SIGINT, or the signals that you name, until the block has ended and
+    all saves are durable. Then the signal takes effect. The first call that gets the model checks that it can be saved,
+    as :class:`ModelCheckpoint` does when training begins.
 
     Attributes:
         filepath: The template of the paths.
@@ -61,31 +61,32 @@ class Checkpointer:
         mirror: str | os.PathLike[str] | None = None,
         signals: Iterable[str | int] | None = None,
     ) -> None:
-        """Make it.
+        """Create the checkpointer.
 
         Args:
-            filepath: Where to save. May hold ``{step}``, ``{epoch}`` and the name of any metric. The ending chooses
-                the format, as for :class:`ModelCheckpoint`; ``.weights.h5`` holds weights and optimizer state.
+            filepath: Where to save. Can contain ``{step}``, ``{epoch}`` and the name of any metric. The ending
+                determines the format, as for :class:`ModelCheckpoint`; ``.weights.h5`` holds weights and optimizer
+                state.
             save_weights_only: Save weights and optimizer state rather than the whole model; None if the ending decides.
             options: As for :class:`ModelCheckpoint`.
-            verbose: 0 is silent, 1 prints a line for each save, 2 adds what it cost.
-            background: Let training go on while a save is being written; wait for it with :meth:`wait`. With False and
-                ``"auto"`` it is there when :meth:`save` returns.
-            keep_last: How many of the newest checkpoints to keep. With this or one of the next three, those that none
-                of them keeps are deleted after each save; the best, the latest and the pinned ones always stay.
-            keep_best: How many of the best by ``monitor`` to keep.
-            keep_every: Keep the first checkpoint at or after each multiple of so many steps, or the first of each such
-                span of time.
+            verbose: 0 is silent, 1 prints a line for each save, 2 adds what the save cost.
+            background: Whether training continues while a save is written; :meth:`wait` waits for it. With False and
+                ``"auto"``, the checkpoint is durable when :meth:`save` returns.
+            keep_last: How many of the newest checkpoints to keep. With this or one of the next three, checkpoints that
+                none of them keeps are deleted after each save; the best, the latest and pinned ones always stay.
+            keep_best: How many of the best checkpoints by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of this many steps, or, with a
+                ``timedelta``, the first in each such span of time.
             keep: A policy of your own: an object with a method ``should_keep(records, context)``.
-            monitor: The metric that says which is best.
-            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name, then by the model's metric itself.
-            on_error: ``"raise"`` raises the error of a save that failed from the next call; ``"warn"`` warns of it.
+            monitor: The metric that determines which checkpoint is best.
+            mode: ``"min"``, ``"max"``, or ``"auto"``, which decides by the metric's name, then by the metric itself.
+            on_error: ``"raise"`` raises the error of a failed save from the next call; ``"warn"`` warns about it.
             on_save: As for :class:`ModelCheckpoint`.
             mirror: As for :class:`ModelCheckpoint`.
             signals: Names of the signals to hold back, such as ``["SIGUSR1"]``; None stands for SIGTERM and SIGINT.
 
         Raises:
-            ArgumentError: A ValueError: an argument's value cannot work.
+            ArgumentError: A ValueError: an argument has an invalid value.
             ArgumentTypeError: A TypeError: an argument has the wrong type.
         """
         generation = default_generation()
@@ -123,27 +124,27 @@ class Checkpointer:
         metrics: Mapping[str, Any] | None = None,
         extra: Any = None,
     ) -> str:
-        """Save ``model`` as it is now; return the path, where it is when :meth:`wait` returns.
+        """Save ``model`` as it is now, and return the path; the checkpoint is durable once :meth:`wait` returns.
 
         Args:
-            model: The model; built.
-            step: Steps done; orders the checkpoints.
-            epoch: The epoch, where the loop has any.
+            model: The built model.
+            step: The number of steps done; it orders the checkpoints.
+            epoch: The epoch, if the loop has epochs.
             metrics: Scalars by name.
-            extra: Whatever else the loop has to know: plain values and NumPy arrays.
+            extra: Anything else that the loop needs after a restart: plain values and NumPy arrays.
 
         Raises:
-            ArgumentError: A ValueError: ``extra`` holds something else, or the format cannot hold this model.
-            SaveError: An OSError: this save could not be begun, or an earlier one could not be written.
-            RunInUseError: An OSError: another process trains into these files, and this one would delete them or
+            ArgumentError: A ValueError: ``extra`` contains something else, or the format cannot hold this model.
+            SaveError: An OSError: this save could not begin, or an earlier one could not be written.
+            RunInUseError: An OSError: another process saves to these files, and this one would delete them or
                 continue from them.
-            PlaceholderError: A KeyError: the template has a placeholder that is in ``metrics`` nowhere.
+            PlaceholderError: A KeyError: a placeholder of the template is not in ``metrics``.
         """
         self._report()
         adapter = self._adapter(model)
         self._begin(adapter)
         self._note_begin(adapter, None)
-        adapter.build_optimizer()  # a restore has a place for its state, so the file has to hold it
+        adapter.build_optimizer()  # a restore expects its state, so the file must hold it
         logs = adapter.plain_logs(metrics or {})
         moment = Moment(epoch, None, "loop", time.monotonic(), False, lambda: logs, lambda: step)
         named = {"step": step, **logs}
@@ -153,28 +154,28 @@ class Checkpointer:
             self._engine.save(moment, adapter, path, partial(loop_state, adapter, extra=extra))
         except UnpackableError as error:
             raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
-        except Exception as error:  # noqa: BLE001 - it is raised, or warned of
+        except Exception as error:  # noqa: BLE001 - it is raised, or reported as a warning
             self._announcer.failed(error, self._engine.settings.on_error, step)
-        if self._engine.settings.background == "auto":  # what comes next is the loop, which may look
+        if self._engine.settings.background == "auto":  # the loop runs next, and may look at the file
             self._engine.wait_until_durable()
             self._report()
         return path
 
     def restore(self, model: Any) -> Progress | None:
-        """Put the newest intact checkpoint into ``model``: weights, optimizer, seeds, metrics, global randomness.
+        """Restore ``model`` from the newest intact checkpoint: weights, optimizer, seeds, metrics, global random state.
 
-        One that is damaged is renamed aside, with a warning, and the one before it is used.
+        A damaged checkpoint is renamed, with a warning, and the one before it is used.
 
         Args:
-            model: The model; built, and compiled as it was if it was compiled.
+            model: The built model; compiled as before, if it was compiled.
 
         Returns:
             Where the loop was; None if there is no checkpoint yet.
 
         Raises:
             RestoreError: A ValueError: there are checkpoints, and none can be used.
-            SaveError: An OSError: the directory cannot be made or written.
-            RunInUseError: An OSError: another process trains into these files.
+            SaveError: An OSError: the directory cannot be created or written.
+            RunInUseError: An OSError: another process saves to these files.
         """
         adapter = self._adapter(model)
         self._engine.continue_run()
@@ -192,7 +193,7 @@ class Checkpointer:
         return self._adapted
 
     def _begin(self, adapter: ModelAdapter) -> None:
-        """Check what would fail at the first save, when the model is first known."""
+        """Check what would fail at the first save, once the model is known."""
         if not self._begun:
             self._engine.begin(adapter, partial(loop_state, adapter, extra=None))
             self._begun = True
@@ -209,26 +210,26 @@ class Checkpointer:
 
     @property
     def run(self) -> Run:
-        """The directory that is saved into, to look at its checkpoints."""
+        """The run that this saves into, for access to its checkpoints."""
         return self._engine.keeper.run
 
     @property
     def stats(self) -> list[SaveStats]:
-        """What each of the last thousand saves cost, in order: sizes in bytes, times in seconds."""
+        """The costs of the last thousand saves, in order: sizes in bytes, times in seconds."""
         return self._engine.stats
 
     def wait(self) -> None:
-        """Return when all saves so far are durable.
+        """Wait until all saves so far are durable.
 
         Raises:
-            SaveError: An OSError: one of them could not be written.
+            SaveError: An OSError: a save could not be written.
         """
         self._engine.wait()
         self._report(on_error="raise")
         self._engine.keeper.settle()
 
     def _report(self, on_error: str | None = None) -> None:
-        """Say what came of the saves that have ended since the last time."""
+        """Report the outcomes of the saves that have ended since the last call."""
         for save in self._engine.ended():
             if save.error is None:
                 self._announcer.finished(save, save.record.step)
@@ -240,23 +241,23 @@ class Checkpointer:
             self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.step)
 
     def __enter__(self) -> "Checkpointer":
-        """Hold signals back."""
+        """Hold back signals."""
         self._interruption.hold()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until all saves are durable, and let a signal through that has come."""
+        """Wait until all saves are durable, then let a signal that has come take effect."""
         try:
             show_progress(self._engine.under_way, enabled=self._announcer.verbose >= 1)
             self._engine.wait(copies=True)
-            self._report(on_error="warn" if error is not None else None)  # the block's own error comes first
+            self._report(on_error="warn" if error is not None else None)  # the block's own error takes precedence
             self._engine.keeper.settle()
         finally:
             if self.should_stop:
                 self._engine.keeper.note("signal", name=self._interruption.name)
-            ended = self._noted and error is None  # of one that an exception has ended, nothing is noted
+            ended = self._noted and error is None  # if an exception ended it, nothing is noted
             self._engine.end(stopped=False if ended else None)
             self._begun = self._noted = False
             self._interruption.deliver(hold=False)

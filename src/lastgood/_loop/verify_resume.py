@@ -1,4 +1,4 @@
-"""Does a training go on exactly? It is run for a few steps with an interruption and without, and compared."""
+"""A check that a training resumes exactly: a few steps with and without an interruption are compared."""
 
 import contextlib
 import zlib
@@ -16,19 +16,19 @@ from .._storage import scratch_directory
 
 Train = Callable[[list[Any]], object]
 Place = tuple[int, int]
-"""An epoch and a batch of it, counted from 0."""
+"""An epoch and a batch in it, both counted from 0."""
 Steps = dict[Place, list[tuple[str, int]]]
-"""By place, in order: each variable's path and digest."""
+"""The path and digest of each variable in order, by place."""
 
 
 class _EndError(Exception):
-    """Ends a training where it was to end."""
+    """Ends a training at the requested place."""
 
 
 class _Watch(Hooks):
-    """Notes the digest of every variable after every batch, and ends training after the last that is wanted.
+    """Hooks that note the digest of every variable after every batch, and end training after the last one requested.
 
-    Places tell the batches apart, and no counter of an optimizer: a model may have several, or leave one unused.
+    Places identify the batches, not an optimizer's counter: a model may have several optimizers, or leave one unused.
     """
 
     def __init__(self, count: int | None, last: Place | None) -> None:
@@ -59,25 +59,25 @@ class _Watch(Hooks):
 
 
 def verify_resume(train: Train, *, steps: int = 12, interrupt_after: int | None = None) -> None:
-    """Check that a training of yours, interrupted and started again, goes on to the last bit.
+    """Check that your training resumes exactly, to the last bit, when it is interrupted and restarted.
 
-    It is run three times: as it is; interrupted; and once more, as the restart, which goes on from the checkpoint.
+    It runs three times: without interruption; interrupted; and as the restart, which continues from the checkpoint.
 
     >>> def train(callbacks):
     ...     keras.utils.set_random_seed(0)
     ...     model = build_model()
     ...     model.fit(x, y, epochs=2, callbacks=[*callbacks, *my_own_callbacks])
     >>> lastgood.verify_resume(train)  # doctest: +SKIP
-    The training goes on exactly: 12 steps, interrupted after 6, are bit-equal.
+    The training resumes exactly: 12 steps, interrupted after 6, are bit-equal.
 
     Args:
-        train: Does what a script of yours does: makes the data, builds and compiles a model with an optimizer, and
-            calls ``fit`` with the callbacks that it is given, and its own behind them.
-        steps: How many batches to compare; take more than an epoch has, to compare over its end.
-        interrupt_after: The batch to interrupt it after; the middle by default.
+        train: A function that does what your script does: it makes the data, builds and compiles a model with an
+            optimizer, and calls ``fit`` with the callbacks that it is given, followed by its own.
+        steps: How many batches to compare; pass more than an epoch has to compare across its end.
+        interrupt_after: The batch to interrupt training after; the middle by default.
 
     Raises:
-        NotExactError: An AssertionError: it does not; names the first step and variable that differ.
+        NotExactError: An AssertionError: it does not; the message names the first step and variable that differ.
     """
     middle = steps // 2 if interrupt_after is None else interrupt_after
     before = randomness.capture()
@@ -99,7 +99,7 @@ def verify_resume(train: Train, *, steps: int = 12, interrupt_after: int | None 
         first, second = run("cut", count=middle), run("cut", last=max(whole, default=(0, 0)))
     _compare(whole, first, "in a second run, before any interruption: the training itself is not deterministic")
     _compare(whole, second, f"after the restart at step {middle}")
-    print(f"The training goes on exactly: {len(whole)} steps, interrupted after {middle}, are bit-equal.")
+    print(f"The training resumes exactly: {len(whole)} steps, interrupted after {middle}, are bit-equal.")
 
 
 def _compare(whole: Steps, other: Steps, when: str) -> None:
@@ -113,13 +113,15 @@ def _compare(whole: Steps, other: Steps, when: str) -> None:
         if place not in whole:
             epoch, batch = place
             raise NotExactError(
-                f"There is a batch {batch + 1} of epoch {epoch + 1} {when}, which the training as it is has not."
+                f"There is a batch {batch + 1} of epoch {epoch + 1} {when}, but not in the uninterrupted training."
             )
-        there, again = whole[place], other[place]  # a model that is built again has other names
+        there, again = whole[place], other[place]  # a rebuilt model has other names
         wrong = [
             path
             for (path, digest), (_, other_digest) in zip_longest(there, again, fillvalue=("nothing", 0))
             if digest != other_digest
         ]
         if wrong:
-            raise NotExactError(f"Step {numbers[place]} differs {when}. First variable of {len(wrong)}: '{wrong[0]}'.")
+            raise NotExactError(
+                f"Step {numbers[place]} differs {when}. First of {len(wrong)} differing variables: '{wrong[0]}'."
+            )

@@ -1,4 +1,4 @@
-"""What is best: the direction of a metric, and whether a value beats the best so far."""
+"""The direction in which a metric improves, and whether a value beats the best so far."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ Mode = Literal["min", "max"]
 
 @dataclass(frozen=True)
 class Direction:
-    """The way a metric improves.
+    """The direction in which a metric improves.
 
     Attributes:
         mode: ``"min"`` where less is better, ``"max"`` where more is.
-        guessed: Nothing told the mode, so that the user had better.
+        guessed: Whether ``mode`` is a guess, so that the user should pass it.
     """
 
     mode: Mode
@@ -26,12 +26,12 @@ class Direction:
 
 
 def resolve_direction(monitor: str, mode: str, known: Mapping[str, Mode]) -> Direction:
-    """Return the way in which ``monitor`` improves.
+    """Return the direction in which ``monitor`` improves.
 
     Args:
         monitor: The monitored name, as in the logs.
         mode: What the user passed: ``"min"``, ``"max"`` or ``"auto"``.
-        known: The way of each metric that knows its own, by its name in the logs, without ``val_``.
+        known: The mode of each metric that defines one, by the name in the logs without ``val_``.
     """
     if mode in ("min", "max"):
         return Direction("max" if mode == "max" else "min")
@@ -60,7 +60,7 @@ def judge(monitor: str, logs: Mapping[str, Any], best: float | None, mode: Mode)
         monitor: The monitored name.
         logs: The logs of this hook.
         best: The best value so far; None while there is none.
-        mode: The way in which the metric improves.
+        mode: The direction in which the metric improves.
 
     Returns:
         The verdict, and the value that was compared (None when it is missing).
@@ -81,7 +81,7 @@ def judge(monitor: str, logs: Mapping[str, Any], best: float | None, mode: Mode)
 
 
 def is_better(current: float, best: float | None, mode: Mode) -> bool:
-    """Tell whether ``current`` is strictly better than ``best``; NaN never is, not even as the first value."""
+    """Return True if ``current`` is strictly better than ``best``; NaN never is, not even as the first value."""
     if math.isnan(current):
         return False
     if best is None or math.isnan(best):

@@ -1,4 +1,4 @@
-"""Which path a save goes to, and which paths a template can have made."""
+"""The path that a save goes to, and the paths that a template can produce."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ import numpy as np
 from .._errors import ArgumentError, PlaceholderError
 from .._moment import as_scalar
 
-# Nearly all file systems take names of 255 bytes; a group's files have up to 20 more than the name that they share.
+# Nearly all file systems allow names of 255 bytes; the files of a group add up to 20 to the name that they share.
 _LONGEST_NAME = 255 - len(".data-00000-of-00000")
 _LONGEST_ENDING = 32
 _INTEGER_SPEC = re.compile(r"(?:.?[<>=^])?[ +-]?\d*d?")
@@ -41,7 +41,7 @@ class Template:
             parts = list(Formatter().parse(text))
         except ValueError as error:
             raise ArgumentError(
-                f"filepath {text!r} is no valid template: {error}. Write a literal brace twice."
+                f"filepath {text!r} is not a valid template: {error}. Write a literal brace twice."
             ) from error
         names = list(_looked_up(text))
         if any(not name or name.isdigit() for name in names):
@@ -53,7 +53,7 @@ class Template:
         self.suffix = (re.search(r"\.[A-Za-z][A-Za-z0-9_]*$", tail) or [""])[0]
 
     def path(self, *, epoch: int, batch: int | None, logs: Mapping[str, Any]) -> str:
-        """Fill the placeholders.
+        """Return the path with its placeholders filled in.
 
         Args:
             epoch: The epoch, counted from 1.
@@ -61,9 +61,8 @@ class Template:
             logs: Metric values by name.
 
         Raises:
-            PlaceholderError: A placeholder names nothing that there is.
-            ArgumentError: A value does not take the format that its placeholder asks for, or is one that leads to
-                another directory.
+            PlaceholderError: A placeholder names no known value.
+            ArgumentError: A value does not fit the format of its placeholder, or leads to another directory.
         """
         values = {name: value if (scalar := _number(value)) is None else scalar for name, value in logs.items()}
         if batch is not None:
@@ -86,24 +85,24 @@ class Template:
         if leads_away or self._dots(path.split("/")) != self._dots(self.skeleton.split("/")):
             raise ArgumentError(
                 f'Failed to format this callback filepath: "{self.text}". Reason: {path!r} leads elsewhere. '
-                "Log values without '/' in them, and none that is '.' or '..' or empty where it is a whole name."
+                "Logged values must not contain '/', and must not be '.', '..' or empty where they are a whole name."
             )
         return path
 
     @property
     def skeleton(self) -> str:
-        """The path with the names of its placeholders in their places."""
+        """The path with ``x`` in place of each placeholder."""
         return "".join(literal + ("x" if field is not None else "") for literal, field, _, _ in self._parts)
 
     @staticmethod
     def _dots(names: Iterable[str]) -> list[str]:
-        """Return those names that are none of a file or a directory in the directory that comes before."""
+        """Return the components that are empty, ``.`` or ``..``."""
         return [name for name in names if name in ("", ".", "..")]
 
     def components(self) -> tuple[str, list["Shape"]]:
         """Return how to find this template's files: a directory, and the shape of each path component below it.
 
-        The last shape is the file's; a template without placeholders has one, which is its own name.
+        The last shape is the file's; a template without placeholders has only this one, its own name.
         """
         found: list[list[_Piece]] = [[]]
         for piece in self._pieces():
@@ -116,14 +115,14 @@ class Template:
 
     @property
     def below(self) -> str:
-        """The template of the paths below the directory that :meth:`components` returns."""
+        """The part of the template below the directory that :meth:`components` returns."""
         text = "".join(
             literal(text) + _placeholder(field, spec, conversion) for text, field, spec, conversion in self._parts
         )
         return text.removeprefix(literal(self._inside(""))).lstrip("/")
 
     def matches(self, path: str) -> bool:
-        """Tell whether a path is one that this template can have made."""
+        """Return True if this template can produce a path."""
         return self._shape.fullmatch(path)
 
     @cached_property
@@ -131,15 +130,15 @@ class Template:
         return Shape(list(self._pieces()))
 
     def beside(self, prefix: str) -> str:
-        """Return where a save goes that is none of those that are due: beside them, and never in one's place.
+        """Return the path of a save that is not due, which goes beside the others and never replaces one.
 
         Args:
-            prefix: What it is, such as ``"interrupted"``.
+            prefix: The kind of save, such as ``"interrupted"``.
         """
         text = "".join(literal + (_name(field) if field is not None else "") for literal, field, _, _ in self._parts)
         name = f"{prefix}-{text.removeprefix(self._inside('')).lstrip('/').replace('/', '-')}"
         ending = f".weights{self.suffix}" if name.endswith(f".weights{self.suffix}") else self.suffix
-        if len(_bytes(ending)) > _LONGEST_ENDING:  # it is no format's
+        if len(_bytes(ending)) > _LONGEST_ENDING:  # it is not a format's
             ending = ""
         return self._inside(fitting(name.removesuffix(ending), ending))
 
@@ -149,7 +148,7 @@ class Template:
         return f"{directory.removesuffix('/')}/{name}"
 
     def _pieces(self) -> "Iterator[_Piece]":
-        """Yield the literal texts, and for each placeholder what it can have become."""
+        """Yield the literal texts, and for each placeholder a function that finds where its value can end."""
         for literal, field, spec, _ in self._parts:
             if literal:
                 yield literal
@@ -161,26 +160,26 @@ class Template:
 def fitting(name: str, ending: str = "") -> str:
     """Return a name with an ending, shortened if it is too long for a file system.
 
-    A name is always shortened to the same, and two to different ones: a digest takes the place of what is cut off.
+    A hash replaces what is cut off: equal names are shortened alike, and different names stay different.
     """
     whole = _bytes(name + ending)
     if len(whole) <= _LONGEST_NAME:
         return name + ending
     mark = f"~{hashlib.sha256(whole).hexdigest()[:16]}{ending}"
     begin = whole[: _LONGEST_NAME - len(_bytes(mark))]
-    return begin.decode(errors="ignore") + mark  # what is left of a character that was cut in two goes, too
+    return begin.decode(errors="ignore") + mark  # drops the rest of a character that was cut in two
 
 
 def _bytes(name: str) -> bytes:
-    """Return a name as a file system gets it."""
+    """Return a name as the bytes that a file system gets."""
     return name.encode(errors="surrogateescape")
 
 
 class Shape:
-    """What a name made of literal texts and filled placeholders can look like.
+    """The pattern of a name made of literal texts and filled placeholders.
 
-    A template may be one that a file brought along, and a name any. So this is no regular expression, which may take
-    time without end: all places are followed at once at which a piece can have ended.
+    Templates may come from a file, and names may be arbitrary. So this is not a regular expression, which may take
+    forever to match: it tracks, in one pass, all places at which a piece can end.
 
     Attributes:
         literal: The name, if it has no placeholder; None otherwise.
@@ -193,7 +192,7 @@ class Shape:
         self._pieces = pieces
 
     def fullmatch(self, name: str) -> bool:
-        """Tell whether ``name`` is of this shape."""
+        """Return True if ``name`` has this shape."""
         ends = {0}
         for piece in self._pieces:
             if isinstance(piece, str):
@@ -206,7 +205,7 @@ class Shape:
 
 
 def _after_anything(name: str, starts: set[int]) -> set[int]:
-    """Return where a placeholder can end that may have become anything but nothing, and no slash."""
+    """Return where a placeholder for any text without a slash, but not for an empty one, can end."""
     ends, inside = set(), False
     for at, character in enumerate(name):
         inside = (inside or at in starts) and character != "/"
@@ -216,7 +215,7 @@ def _after_anything(name: str, starts: set[int]) -> set[int]:
 
 
 def _after_number(name: str, starts: set[int]) -> set[int]:
-    """Return where a placeholder can end that has become a whole number, padded perhaps."""
+    """Return where a placeholder for a whole number, possibly padded, can end."""
     ends, before, digits, behind = set(), False, False, False
     for at, character in enumerate(name):
         before = before or at in starts
@@ -232,7 +231,7 @@ _Piece = str | Callable[[str, set[int]], set[int]]
 
 
 def literal(text: str) -> str:
-    """Return the template of which ``text`` itself is the only path."""
+    """Return the template whose only path is ``text``."""
     return text.replace("{", "{{").replace("}", "}}")
 
 
@@ -248,7 +247,7 @@ def _name(field: str) -> str:
 
 
 def _looked_up(text: str) -> Iterator[str]:
-    """Yield the names that filling a template looks up, those in a placeholder's format among them."""
+    """Yield the names that filling a template looks up, including those in a placeholder's format."""
     for _, field, spec, _ in Formatter().parse(text):
         if field is not None:
             yield _name(field)
@@ -256,7 +255,7 @@ def _looked_up(text: str) -> Iterator[str]:
 
 
 def _number(value: Any) -> Any:
-    """Return the number in an array or tensor of size 1; None for what formats well as it is."""
+    """Return the number in an array or tensor of size 1; None for a value to format as it is."""
     if isinstance(value, int | float | str | PurePath):
         return None
     scalar = as_scalar(value)

@@ -1,4 +1,4 @@
-"""Which checkpoints survive: a pure function of their records."""
+"""Which checkpoints to keep: a pure function of their records."""
 
 import math
 import operator
@@ -14,11 +14,11 @@ from .monitor import Mode, is_better
 
 @dataclass(frozen=True)
 class Context:
-    """What a policy has to know beside the records.
+    """What a policy needs to know besides the records.
 
     Attributes:
-        monitor: The metric that says which is best.
-        mode: The way in which it improves.
+        monitor: The metric that determines which checkpoint is best.
+        mode: The direction in which the metric improves.
         pinned: For each record, whether the user has pinned its checkpoint.
     """
 
@@ -28,21 +28,21 @@ class Context:
 
 
 class KeepPolicy(Protocol):
-    """A policy of your own: pass it as ``keep``."""
+    """A retention policy of your own; pass it as ``keep``."""
 
     def should_keep(self, records: Sequence[Record], context: Context) -> Sequence[bool]:
-        """Tell, for each record, whether its checkpoint survives; the records come in any order."""
+        """Return, for each record, whether to keep its checkpoint; the records come in any order."""
         ...
 
 
 @dataclass(frozen=True)
 class Retention:
-    """What to keep; the union of all survives, and the best, the latest and the pinned ones always do.
+    """Which checkpoints to keep: those that any rule keeps, and always the best, the latest and the pinned ones.
 
     Attributes:
-        keep_last: How many of the highest steps.
-        keep_best: How many of the best by the monitored metric.
-        keep_every: The first at or after each multiple of so many steps; or the first of each such span of time.
+        keep_last: How many checkpoints of the highest steps.
+        keep_best: How many of the best checkpoints by the monitored metric.
+        keep_every: The first at or after each multiple of this many steps, or the first in each such span of time.
         keep: The user's own policy.
     """
 
@@ -58,8 +58,8 @@ class Retention:
         """Return the policy that the arguments ask for.
 
         Raises:
-            ArgumentError: One is not a whole number above 0, nor, where it may be, a span of time above 0; or ``keep``
-                has no method ``should_keep``.
+            ArgumentError: A value is not a whole number above 0, or, for ``keep_every``, a span of time above 0; or
+                ``keep`` has no method ``should_keep``.
         """
         if isinstance(keep_every, timedelta):
             if keep_every <= timedelta():
@@ -74,15 +74,15 @@ class Retention:
 
     @property
     def prunes(self) -> bool:
-        """Whether there is anything that it does not keep."""
+        """Whether any rule is set, so that checkpoints may be deleted."""
         return any(each is not None for each in (self.keep_last, self.keep_best, self.keep_every, self.keep))
 
     def should_keep(self, records: Sequence[Record], context: Context) -> list[bool]:
-        """Tell, for each record, whether its checkpoint survives.
+        """Return, for each record, whether to keep its checkpoint.
 
         Args:
             records: The records, in any order.
-            context: What else there is to know.
+            context: The monitored metric, and what is pinned.
 
         Raises:
             ArgumentError: The user's own policy does not answer for each record.
@@ -100,10 +100,10 @@ class Retention:
 
 
 def _answer(keep: KeepPolicy, records: Sequence[Record], context: Context) -> Sequence[bool]:
-    """Return what the user's own policy says.
+    """Return the answers of the user's own policy.
 
     Raises:
-        ArgumentError: It is no list of as many answers as there are records: to guess would be to delete.
+        ArgumentError: It does not give one answer for each record: a guess could delete checkpoints.
     """
     answer = keep.should_keep(records, context)
     own = list(answer) if isinstance(answer, Iterable) else []
@@ -117,19 +117,19 @@ def _answer(keep: KeepPolicy, records: Sequence[Record], context: Context) -> Se
 
 
 def rank(records: Sequence[Record], monitor: str, mode: Mode) -> list[int]:
-    """Return the places of the records that have the metric, the best first; of equals the earlier step comes first."""
+    """Return the indices of the records with the metric, the best first; the earlier step comes first in a tie."""
     by_step = sorted(range(len(records)), key=lambda i: (records[i].step, records[i].created))
     return _ranked(by_step, records, Context(monitor, mode, ()))
 
 
 def _ranked(by_step: Sequence[int], records: Sequence[Record], context: Context) -> list[int]:
     values = {i: records[i].metrics[context.monitor] for i in by_step if context.monitor in records[i].metrics}
-    known = [i for i, value in values.items() if is_better(value, None, context.mode)]  # NaN is none
+    known = [i for i, value in values.items() if is_better(value, None, context.mode)]  # excludes NaN
     return sorted(known, key=lambda i: -values[i] if context.mode == "max" else values[i])
 
 
 def _first_of_each(by_step: Sequence[int], records: Sequence[Record], every: int | timedelta | None) -> Iterator[int]:
-    """Yield the first record of each span; which is the first does not change when others are pruned."""
+    """Yield the index of the first record in each span; pruning the others does not change which it is."""
     if every is None:
         return
     span_of = _span_of_time(every) if isinstance(every, timedelta) else _span_of_steps(every)

@@ -1,4 +1,4 @@
-"""When to save: objects that are asked at each hook whether a save is due."""
+"""Schedules: objects that decide at each hook whether a save is due."""
 
 import copy
 import operator
@@ -14,20 +14,20 @@ from .._moment import Hook, Moment
 
 
 class Schedule(ABC):
-    """Decides when to save.
+    """The base class of schedules, which decide when to save.
 
-    Pass an instance of your own as ``save_freq``; whatever has a method ``due(moment)`` will do.
+    Pass an instance of your own as ``save_freq``; any object with a method ``due(moment)`` works, too.
 
     >>> class AtPowersOfTwo(Schedule):
     ...     def due(self, moment):
     ...         return moment.hook == "batch" and moment.step & (moment.step - 1) == 0
 
     Attributes:
-        hooks: The hooks at which it wants to be asked: ``"batch"``, ``"epoch"``. One that does not ask for batches
-            costs them nothing.
-        is_the_same_everywhere: Whether it counts batches or epochs alone, so that each of several processes that train
-            together may ask its own. Else the first of them asks for all.
-        is_paced: Whether a save that is due may as well come a few batches later.
+        hooks: The hooks at which it is asked: ``"batch"``, ``"epoch"``. Without ``"batch"``, it does not slow down
+            batches.
+        is_the_same_everywhere: Whether it only counts batches or epochs, so that each of several processes that train
+            together can ask its own. Otherwise the first of them asks for all.
+        is_paced: Whether a save that is due may come a few batches later.
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("batch", "epoch")
@@ -38,28 +38,28 @@ class Schedule(ABC):
     def due(self, moment: Moment) -> bool:
         """Return True if a save is due; called once for each hook, in order."""
 
-    def begin(self, now: float) -> None:  # noqa: B027 - most need not know
-        """Note that training, or an epoch, begins; ``now`` is of the clock of :attr:`Moment.at`."""
+    def begin(self, now: float) -> None:  # noqa: B027 - most schedules need not know
+        """Note that training, or an epoch, begins; ``now`` is a time of the same clock as :attr:`Moment.at`."""
 
     def saved(self, started: float, ended: float) -> None:  # noqa: B027
         """Note a save that was due and that held up training from ``started`` until ``ended``."""
 
     def news(self) -> str | None:
-        """Return what the user should know about the schedule by now, once; None if there is nothing new."""
+        """Return a message for the user about the schedule, each only once; None if there is nothing new."""
         return None
 
     def may_come_within(self, batches: int) -> bool:
-        """Return False if no save is due within so many batches: the memory for it need not be there before them."""
+        """Return False if no save can be due within this many batches, so that its memory can be prepared later."""
         del batches
         return True
 
     @property
     def kind(self) -> str:
-        """The name of the class whose state this is: a restart may come with another schedule."""
+        """The name of the class that the state belongs to: a restart may use another schedule."""
         return _name_of(self)
 
     def get_state(self) -> Mapping[str, Any]:
-        """Return what a restart needs: plain values."""
+        """Return what a restart needs, as plain values."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027
@@ -67,23 +67,23 @@ class Schedule(ABC):
 
 
 class Epochs(Schedule):
-    """Saves at the end of every ``every``-th epoch.
+    """A schedule that saves at the end of every ``every``-th epoch.
 
     >>> ckpt = ModelCheckpoint("last.keras", save_freq=lastgood.Epochs(5))  # doctest: +SKIP
 
     Attributes:
         every: The number of epochs between saves.
-        since: Epochs that have ended since the last save that was due.
+        since: The number of epochs since a save was last due.
 
     Raises:
-        ArgumentError: A ValueError: ``every`` is no whole number above 0.
+        ArgumentError: A ValueError: ``every`` is not a whole number above 0.
     """
 
     hooks: ClassVar[tuple[Hook, ...]] = ("epoch",)
     is_the_same_everywhere = True
 
     def __init__(self, every: int = 1) -> None:
-        """Begin without having seen an epoch."""
+        """Start before the first epoch."""
         self.every = whole_number("every", every, "epochs")
         self.since = 0
 
@@ -110,9 +110,9 @@ class Epochs(Schedule):
 
 
 class Batches(Schedule):
-    """Saves after every ``every`` batches or more, counted across epochs and fits; then the count starts at zero.
+    """A schedule that saves after ``every`` batches or more, counted across epochs and fits from the last save.
 
-    With ``steps_per_execution=K`` hooks come every K batches.
+    With ``steps_per_execution=K``, hooks are called every K batches.
 
     Attributes:
         every: The number of batches between saves.
@@ -122,11 +122,11 @@ class Batches(Schedule):
     is_the_same_everywhere = True
 
     def __init__(self, every: int) -> None:
-        """Begin without having seen a batch."""
+        """Start before the first batch."""
         self.every = every
         self._since = 0
         self._epoch: int | None = None
-        self._done = 0  # batches of that epoch
+        self._done = 0  # batches in that epoch
 
     def due(self, moment: Moment) -> bool:
         """Return True if enough batches have ended."""
@@ -141,7 +141,7 @@ class Batches(Schedule):
         return True
 
     def may_come_within(self, batches: int) -> bool:
-        """Return False if more batches lie between saves."""
+        """Return False if the next save is more batches away."""
         return self.every - self._since <= batches
 
     def begin(self, now: float) -> None:
@@ -160,7 +160,7 @@ class Batches(Schedule):
 
 
 class Interval(Schedule):
-    """Saves at the first batch that ends after a span of time.
+    """A schedule that saves at the first batch that ends after a span of time.
 
     Attributes:
         seconds: The time between saves.
@@ -170,17 +170,17 @@ class Interval(Schedule):
     is_paced = True
 
     def __init__(self, span: timedelta) -> None:
-        """Begin before training has begun."""
+        """Start before training begins."""
         self.seconds = span.total_seconds()
         self._last: float | None = None
 
     def may_come_within(self, batches: int) -> bool:
-        """Return False: batches are not what it counts."""
+        """Return False: it does not count batches."""
         del batches
         return False
 
     def begin(self, now: float) -> None:
-        """Count from here, if there was no save before."""
+        """Measure the time from here, unless there was a save before."""
         if self._last is None:
             self._last = now
 
@@ -189,7 +189,7 @@ class Interval(Schedule):
         return moment.hook == "batch" and moment.at - (self._last or 0.0) >= self.seconds
 
     def saved(self, started: float, ended: float) -> None:
-        """Count from the end of a save."""
+        """Measure the time from the end of a save."""
         del started
         self._last = ended
 
@@ -199,7 +199,7 @@ _REMEMBERED = 100
 
 
 class Budget(Schedule):
-    """Has checkpoints cost at most a share of training time: it measures what saves cost, and chooses the interval.
+    """A schedule that limits saves to a share of training time: it measures their cost, and chooses the interval.
 
     >>> ckpt = ModelCheckpoint("last.keras", save_freq=lastgood.Budget(overhead=0.01))  # doctest: +SKIP
 
@@ -214,11 +214,11 @@ class Budget(Schedule):
     is_paced = True
 
     def __init__(self, overhead: float = 0.01) -> None:
-        """Begin without having seen a batch."""
+        """Start before the first batch."""
         if isinstance(overhead, bool) or not 0 < overhead < 1:
             raise ArgumentError(f"Unrecognized overhead: {overhead!r}. Expected a share such as 0.01.")
         self.overhead = overhead
-        self._batches: deque[float] = deque(maxlen=_REMEMBERED)  # how long those took beside which nothing was saved
+        self._batches: deque[float] = deque(maxlen=_REMEMBERED)  # durations of batches during which nothing was saved
         self._costs: deque[float] = deque(maxlen=_REMEMBERED)
         self._seen = 0
         self._before: float | None = None
@@ -229,11 +229,11 @@ class Budget(Schedule):
         return f"Budget(overhead={self.overhead!r})"
 
     def may_come_within(self, batches: int) -> bool:
-        """Return False for fewer batches than it measures first."""
+        """Return False for fewer batches than are measured before the first save."""
         return batches >= _TO_BEGIN_WITH
 
     def begin(self, now: float) -> None:
-        """Note that training, or an epoch, begins: the time until its first batch says nothing about batches."""
+        """Note that training, or an epoch, begins: the time until its first batch ends says nothing about batches."""
         self._before = None
         if self._last_save is None:
             self._last_save = now
@@ -249,7 +249,7 @@ class Budget(Schedule):
         return moment.at - (self._last_save or 0.0) >= interval
 
     def _note(self, now: float, *, saving: bool) -> None:
-        """Note a batch; what it took longer beside a save that is being written is part of that save's cost."""
+        """Note a batch; if a save is being written, the additional time of the batch counts as a cost of that save."""
         self._seen += 1
         if self._before is not None:
             took = now - self._before
@@ -271,28 +271,28 @@ class Budget(Schedule):
 
     @property
     def interval(self) -> float | None:
-        """Seconds between saves; None while nothing is known to choose them by."""
+        """Seconds between saves; None until the cost of a save is known."""
         return None if self.cost is None else self.cost / self.overhead
 
     def news(self) -> str | None:
-        """Return the interval in words, when it has changed by a factor of two."""
+        """Return a message about the interval, if it is new or has changed by a factor of two."""
         interval, cost = self.interval, self.cost
         if interval is None or cost is None or (self._said is not None and 0.5 < interval / self._said < 2):
             return None
         self._said = interval
         return (
             f"a save costs training {cost:.3f} s, so saves are {interval:.1f} s apart, to cost "
-            f"{100 * self.overhead:g} % of it; a crash loses that much training at most"
+            f"{100 * self.overhead:g} % of training time; a crash loses at most one interval of training"
         )
 
 
 class _Foreign(Schedule):
-    """An object that is no :class:`Schedule`, but has a method ``due``."""
+    """An adapter for an object that is not a :class:`Schedule` but has a method ``due``."""
 
     def __init__(self, schedule: Any) -> None:
         self._schedule = schedule
         if hasattr(schedule, "hooks"):
-            self.hooks = schedule.hooks  # type: ignore[misc] # one of its own
+            self.hooks = schedule.hooks  # type: ignore[misc] # the object's own hooks
 
     @property
     def kind(self) -> str:
@@ -318,27 +318,27 @@ class _Foreign(Schedule):
         self._call("set_state", state)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        """Call a method, if there is one."""
+        """Call a method, if the object has it."""
         method = getattr(self._schedule, name, None)
         return None if method is None else method(*arguments)
 
 
 def parse_schedule(value: Any, period: int = 1) -> Schedule:
-    """Return when to save, as the user said it.
+    """Return the schedule that ``save_freq`` stands for.
 
     Args:
         value: What the user passed as ``save_freq``; an integer of any kind (NumPy's too) counts batches.
-        period: Epochs between saves, where ``value`` is ``"epoch"``.
+        period: Epochs between saves, if ``value`` is ``"epoch"``.
 
     Raises:
-        ArgumentError: It is nothing that says when to save.
+        ArgumentError: It does not say when to save.
     """
     if isinstance(value, str) and value == "epoch":
         return Epochs(period)
     if isinstance(value, Schedule):
         try:
-            return copy.deepcopy(value)  # two callbacks may get the same one, and each counts for itself
-        except TypeError:  # one of the user's that holds a lock or the like
+            return copy.deepcopy(value)  # two callbacks may share one, and each counts for itself
+        except TypeError:  # a user's schedule that holds a lock or the like
             return value
     if callable(getattr(value, "due", None)) and not isinstance(value, type):
         return _Foreign(value)
@@ -358,10 +358,10 @@ def _name_of(schedule: Any) -> str:
 
 
 def whole_number(name: str, value: Any, unit: str) -> int:
-    """Return a number of things.
+    """Return an argument that is a whole number above 0.
 
     Raises:
-        ArgumentError: It is no whole number above zero.
+        ArgumentError: It is not a whole number above 0.
     """
     number = _positive_integer(value)
     if number is None:
