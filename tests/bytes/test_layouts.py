@@ -151,7 +151,7 @@ def test_an_array_that_claims_more_than_there_is_of_it_is_refused(tmp_path):
     """No memory is taken for it, here or by whoever would read it next."""
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("vars/0", shape=(2**40,), dtype="float32")
-    with pytest.raises(CorruptCheckpointError, match="the array 'vars/0' is longer than what there is of it"):
+    with pytest.raises(CorruptCheckpointError, match="the array 'vars/0' is longer than its stored bytes"):
         _check(tmp_path / "bomb.h5")
 
 
@@ -222,5 +222,5 @@ def test_what_is_no_archive_is_damaged(tmp_path):
         zip_layout.place_of_weights(locate(tmp_path / "f.keras"))
     with zipfile.ZipFile(tmp_path / "g.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", random.Random(0).randbytes(1000))
-    with pytest.raises(CorruptCheckpointError, match="does not lie in it as it is"):
+    with pytest.raises(CorruptCheckpointError, match="is compressed, or ends outside the file"):
         zip_layout.place_of_weights(locate(tmp_path / "g.keras"))

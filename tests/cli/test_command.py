@@ -191,7 +191,7 @@ def test_what_was_written_is_told_as_json(run, command, tmp_path):
 
 
 def test_export_to_something_else_is_refused(run, command):
-    assert "ends in none of" in command("export", "digits/06.keras", "--to", "w.onnx", status=2)
+    assert "must end in" in command("export", "digits/06.keras", "--to", "w.onnx", status=2)
     assert "There is no checkpoint" in command("export", "digits/77.keras", "--to", "w.safetensors", status=2)
 
 

@@ -265,7 +265,7 @@ def test_damage_in_a_new_format_is_found_and_what_it_must_not_replace_is_left(tm
     assert (problem.path, problem.region) == (path, "its arrays")
     assert [each.format for each in run.checkpoints] == ["demo", "demo"]
     (tmp_path / "taken.demo").mkdir()
-    with pytest.raises(TargetIsDirectoryError, match="no checkpoint of the format 'demo'"):
+    with pytest.raises(TargetIsDirectoryError, match="not a checkpoint of the format 'demo'"):
         save(tmp_path / "taken.demo", 1)
 
 

@@ -1,1 +1,1 @@
-"""Where each byte of a checkpoint goes, and back: plans of files, their records and digests, and how they are read."""
+"""The bytes of a checkpoint: the layouts of files, their records and digests, and how they are read."""

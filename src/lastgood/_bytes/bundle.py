@@ -1,10 +1,10 @@
-"""The part of a checkpoint of TensorFlow that is ours: its second one, which TensorFlow never reads behind its tensor.
+"""lastgood's part of a TensorFlow checkpoint: the second one, of which TensorFlow reads nothing after its tensor.
 
     what TensorFlow wrote | the training state | digests of the other files, as JSON
     | length of the training state, 8 bytes | length of the digests, 8 bytes, both little-endian | the record
 
-The record is as at the end of an HDF5 file, and holds the digest of all before it; so every byte of every file is
-covered. Parts of an older checkpoint may lie beside: those are the ones whose digest of the index is not the index's.
+The record is as at the end of an HDF5 file, and holds the digest of everything before it, so every byte of every file
+is covered. Parts of an older checkpoint may be in the same place: their digest of the index does not match the index.
 """
 
 import json
@@ -19,7 +19,7 @@ from .._storage import Extent, Location, Stage
 from .._storage.groups import INDEX
 from . import digests, trailing_record
 
-# What the names of the tensors begin with that are in our parts: so the index says that there are some.
+# The prefix of the tensor names in lastgood's parts, by which the index shows that there are such parts.
 MARK = "~lastgood"
 _LENGTHS = 16
 _ENDING = re.compile(r"\.index|\.data-\d{5}-of-\d{5}")
@@ -27,7 +27,7 @@ _OURS = re.compile(r"\.data-00001-of-\d{5}")
 
 
 class _Ours(NamedTuple):
-    """Our part of a checkpoint, as it was found: where in the file what is, and what it says of the other files."""
+    """lastgood's part of a checkpoint: the places of its contents, and its digests of the other files."""
 
     name: str
     at: int
@@ -37,7 +37,7 @@ class _Ours(NamedTuple):
 
 
 def append(stage: Stage, count: int, record: Record, training: bytes) -> None:
-    """Add what is ours to the second of ``count`` parts of a checkpoint that is complete otherwise.
+    """Add lastgood's data to the second of ``count`` parts of a checkpoint that is otherwise complete.
 
     Raises:
         OSError: The storage failed.
@@ -54,7 +54,7 @@ def append(stage: Stage, count: int, record: Record, training: bytes) -> None:
 
 
 def read_record(at: Location) -> Record | None:
-    """Return the record of the checkpoint at ``at``; None if it has none that can be read."""
+    """Return the record of the checkpoint at ``at``; None if it has no readable record."""
     try:
         ours = _find(at)
     except (OSError, CorruptCheckpointError):
@@ -75,7 +75,7 @@ def verify(at: Location) -> None:
     """Check every file of a checkpoint with a record against its digest.
 
     Raises:
-        CorruptCheckpointError: One is damaged; says which.
+        CorruptCheckpointError: A file is damaged; the message says which.
     """
     ours = _find(at)
     if ours is None:
@@ -88,10 +88,10 @@ def verify(at: Location) -> None:
 
 
 def _find(at: Location) -> _Ours | None:
-    """Return our part of the checkpoint at ``at``; None if there is none: stock tf_keras wrote it.
+    """Return lastgood's part of the checkpoint at ``at``; None if there is none, because stock tf_keras wrote it.
 
     Raises:
-        CorruptCheckpointError: There is one, and it, or the index, is damaged.
+        CorruptCheckpointError: There is one, and that part or the index is damaged.
         FileNotFoundError: There is no checkpoint.
     """
     index = _digest(at, INDEX)
@@ -99,7 +99,7 @@ def _find(at: Location) -> _Ours | None:
     read = [ours for name in found if (ours := _read(at, name)) is not None]
     match = next((ours for ours in read if ours.files.get(INDEX) == index), None)
     if match is None and read:
-        raise CorruptCheckpointError(at, "its index, or the digest of it")
+        raise CorruptCheckpointError(at, "its index, or the digest of its index")
     if match is None:
         with at.open(INDEX) as file:
             if MARK.encode() in file.read(0, file.size):
@@ -108,10 +108,10 @@ def _find(at: Location) -> _Ours | None:
 
 
 def _read(at: Location, name: str) -> _Ours | None:
-    """Return what a part says, if it is one of ours and can be read.
+    """Return the contents of a part; None if lastgood did not write it.
 
     Raises:
-        CorruptCheckpointError: It is ours, and damaged.
+        CorruptCheckpointError: lastgood wrote it, and it is damaged.
     """
     with at.open(name) as file:
         found = trailing_record.find(file)
@@ -136,5 +136,5 @@ def _read(at: Location, name: str) -> _Ours | None:
 
 
 def _digest(at: Location, name: str) -> list[Any]:
-    """Return a file's length and CRC-32, as JSON has them."""
+    """Return a file's length and CRC-32 as a list, as in the JSON."""
     return list(digests.of_files([partial(at.open, name)])[0])

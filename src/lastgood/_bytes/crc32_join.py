@@ -1,7 +1,7 @@
-"""The CRC-32 of two texts joined, from those of the two: so no byte of a file has to be read twice.
+"""The CRC-32 of two concatenated byte strings, from the CRC-32 of each, so that no byte has to be read twice.
 
-A CRC is a remainder of polynomials over GF(2): to append n bytes is to multiply it by x^8n and to add theirs. Bits are
-in reverse order, as in zip: the highest is the coefficient of x^0. Source: M. Adler, ``crc32_combine`` of zlib.
+A CRC is a remainder of polynomials over GF(2): appending n bytes multiplies it by x^8n and adds theirs. Bits are in
+reverse order, as in zip: the highest is the coefficient of x^0. Source: M. Adler, ``crc32_combine`` of zlib.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ _X = 1 << 30
 
 
 def join(first: int, second: int, length: int) -> int:
-    """Return the CRC-32 of a text that is followed by another.
+    """Return the CRC-32 of a byte string followed by another.
 
     Args:
         first: The CRC-32 of the first.
@@ -23,7 +23,7 @@ def join(first: int, second: int, length: int) -> int:
 
 
 def _times(a: int, b: int) -> int:
-    """Multiply two polynomials, modulo that of CRC-32."""
+    """Return the product of two polynomials, modulo that of CRC-32."""
     product = 0
     while a:
         if a & _ONE:
@@ -33,9 +33,9 @@ def _times(a: int, b: int) -> int:
     return product
 
 
-@cache  # a model has tensors of a few lengths
+@cache  # the tensors of a model have few different lengths
 def _power_of_x(exponent: int) -> int:
-    """Return x to the ``exponent``, modulo the polynomial of CRC-32."""
+    """Return x to the power ``exponent``, modulo the polynomial of CRC-32."""
     power, square = _ONE, _X
     while exponent:
         if exponent & 1:

@@ -1,8 +1,8 @@
-"""CRC-32 of every tensor, and one of all else, kept in the file itself: so damage is found, and has a name.
+"""CRC-32 digests of every tensor and of all other bytes, stored in the file itself, to find and name damage.
 
-A file has a table of its tensors: where each is, and its digest. The record, which ends every file, has the place of
-the table and the digest of all bytes that belong to no tensor in it, its own eight digits taken as zeros. So a file is
-checked before anything but its record is read: one changed byte can make HDF5 hang.
+A file has a table with the place and the digest of each tensor. The record, which ends every file, has the place of the
+table, and the digest of all bytes that belong to no tensor in it; for that digest, its own eight digits count as zeros.
+A file is checked before anything but its record is parsed, since one changed byte can make HDF5 hang.
 """
 
 import struct
@@ -23,22 +23,22 @@ from .._threads import cores, spread
 from .crc32_join import join
 
 VERSION = 1
-AROUND = "its structure or its record: what lies around the tensors"
+AROUND = "its structure or its record (the bytes outside the tensors)"
 COLUMNS = 3  # offset, length and digest of a tensor, 8 bytes each
-MOST_ROWS = 80_000  # a file of more tensors is for stock Keras to write, and has no table
+MOST_ROWS = 80_000  # stock Keras writes files with more tensors, and they have no table
 _ROW = 8 * COLUMNS
 _WORTH_THREADS = 16 * 1024 * 1024
-_WORTH_JOINING = 256 * 1024  # bytes of a tensor that are read as fast as two digests are joined
+_WORTH_JOINING = 256 * 1024  # the size of a tensor that takes as long to read as two digests to join
 
 Extents = Sequence[tuple[int, int]]
-"""Places in a file: (offset, length in bytes), in the order of their offsets, none empty."""
+"""Extents in a file: (offset, length in bytes), sorted by offset, none empty."""
 
 Parts = Callable[[int, int], Iterator[memoryview]]
-"""Gives the bytes of a file from an offset to another, in parts; each is valid until the next is asked for."""
+"""Yields the bytes of a file between two offsets, in parts; each is valid until the next is requested."""
 
 
 def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
-    """Return the table of the tensors that lie in ``memory`` at the extents."""
+    """Return the table of the tensors at the given extents of ``memory``."""
     table = np.empty((len(extents), COLUMNS), np.dtype("<u8"))
     if extents:
         table[:, :2] = extents
@@ -47,7 +47,7 @@ def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
 
 
 def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes) -> int:
-    """Return the CRC-32 of all of ``memory``, in which the tensors of the table lie at the extents."""
+    """Return the CRC-32 of all of ``memory``, using the digests in the table of the tensors at the extents."""
     if sum(length for _, length in extents) < len(extents) * _WORTH_JOINING:
         return isal_zlib.crc32(memory)
     crc, at = 0, 0
@@ -58,12 +58,12 @@ def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes) -> i
 
 
 def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record: RecordText) -> None:
-    """Put the digest of all but the extents into the record.
+    """Write the digest of everything outside the extents into the record.
 
     Args:
         memory: The whole file.
         extents: The tensors that are in the table.
-        record_at: Where the record begins.
+        record_at: The offset of the record.
         record: The record.
     """
     at = record_at + record.digest_at
@@ -72,15 +72,15 @@ def seal(memory: npt.NDArray[np.uint8], extents: Extents, record_at: int, record
 
 
 def seal_file(path: Path, record_at: int, record: RecordText) -> None:
-    """Put the digest of a finished file into its record, before the file is committed.
+    """Write the digest of a finished file into its record, before the file is committed.
 
     Args:
         path: The file, in a stage.
-        record_at: Where its record begins.
+        record_at: The offset of its record.
         record: Its record.
 
     Raises:
-        OSError: The storage refused.
+        OSError: The storage failed.
     """
     with LocalFile(path, writable=True) as file:
         at = record_at + record.digest_at
@@ -88,16 +88,16 @@ def seal_file(path: Path, record_at: int, record: RecordText) -> None:
 
 
 def find_damage(file: StoredFile, start: int, record_at: int, record: RecordText) -> tuple[int, int] | None:
-    """Check every byte of a file against its digests; return the place of the first tensor that is damaged.
+    """Check every byte of a file against its digests; return the extent of the first damaged tensor, None if none is.
 
     Args:
         file: The file.
-        start: Where the HDF5 file that has the table begins in it.
-        record_at: Where its record begins.
+        start: The offset in it of the HDF5 file that has the table.
+        record_at: The offset of its record.
         record: Its record.
 
     Raises:
-        CorruptCheckpointError: Something other than a tensor is damaged, so that not even places can be believed.
+        CorruptCheckpointError: Something other than a tensor is damaged, so that not even extents can be trusted.
     """
     if not record.digest:
         raise CorruptCheckpointError(file.path, "its record")
@@ -110,7 +110,7 @@ def find_damage(file: StoredFile, start: int, record_at: int, record: RecordText
 
 
 def _read_table(file: StoredFile, start: int, record: RecordText) -> npt.NDArray[np.uint64]:
-    """Return the table, if it is one that can be: tensors one after another, within the file."""
+    """Return the table, and check that its tensors follow one another within the file."""
     offset, length = record.table or (0, 0)
     at = start + offset
     if offset < 0 or not 0 <= length <= MOST_ROWS * _ROW or length % _ROW or at + length > file.size:
@@ -140,7 +140,7 @@ def _of_extents(parts: Parts, extents: Extents) -> npt.NDArray[np.uint32]:
 
 
 def _of_rest(parts: Parts, length: int, extents: Extents, digest_at: int) -> str:
-    """Return the digest of all bytes outside the extents, those at ``digest_at`` taken as zeros."""
+    """Return the digest of all bytes outside the extents; the digits at ``digest_at`` count as zeros."""
     crc, zeros = 0, RecordText.NO_DIGEST.encode()
     for start, stop in _gaps(length, extents):
         if start <= digest_at < stop:
@@ -152,15 +152,15 @@ def _of_rest(parts: Parts, length: int, extents: Extents, digest_at: int) -> str
 
 
 def crc32(parts: Parts, start: int, stop: int, crc: int = 0) -> int:
-    """Return the CRC-32 of the bytes from ``start`` to ``stop``, going on from that of what comes before them."""
+    """Return the CRC-32 of the bytes from ``start`` to ``stop``, continuing from ``crc``, that of the bytes before."""
     return reduce(lambda so_far, part: isal_zlib.crc32(part, so_far), parts(start, stop), crc)
 
 
 def of_files(openers: Sequence[Callable[[], StoredFile]]) -> list[tuple[int, int]]:
-    """Return the length and the CRC-32 of each of some files.
+    """Return the length and the CRC-32 of each file.
 
     Args:
-        openers: One function a file, which opens it.
+        openers: For each file, a function that opens it.
 
     Raises:
         OSError: The storage failed.
@@ -177,14 +177,14 @@ def of_files(openers: Sequence[Callable[[], StoredFile]]) -> list[tuple[int, int
 
 
 def of_bytes(content: bytes, record_at: int, record: RecordText) -> bytes:
-    """Return a small file with the digest of all of it put into its record."""
+    """Return the bytes of a small file with their digest written into its record."""
     memory = np.frombuffer(bytearray(content), np.uint8)
     seal(memory, (), record_at, record)
     return memory.tobytes()
 
 
 def _in_memory(memory: npt.NDArray[np.uint8]) -> Parts:
-    """Return the parts of a file that lies in memory: each is all that was asked for."""
+    """Return a function that yields any range of a file in memory as one part."""
     return lambda start, stop: iter((memory[start:stop].data,))
 
 

@@ -1,7 +1,7 @@
 """The record and the training state of a checkpoint that is a directory: files in it that stock Keras never reads.
 
-The record, `lastgood.json`, has the length and the digest of every other file, and a digest of itself. It is made when
-the directory is finished. What is added later by other tools is not looked at: all that was saved is still there.
+The record, `lastgood.json`, has the length and the digest of every other file, and a digest of itself. It is written
+last. Files that other tools add later are ignored: everything that was saved is still there.
 """
 
 from functools import partial
@@ -18,7 +18,7 @@ _TRAINING = "lastgood.training"
 
 
 def write_record(stage: Stage, record: Record, training: bytes) -> None:
-    """Add ``record``, with digests, and the training state to a directory that is complete otherwise.
+    """Add ``record``, with digests, and the training state to a directory that is otherwise complete.
 
     Raises:
         OSError: The storage failed.
@@ -49,19 +49,19 @@ def read_record(at: Location) -> Record | None:
 
 
 def verify(at: Location) -> None:
-    """Check every file of a directory against its digest; one without a record, or with an older one, has none.
+    """Check every file of a directory against its digest; without a record, or with an older one, there are none.
 
     Raises:
-        CorruptCheckpointError: A file is damaged or missing; says which.
+        CorruptCheckpointError: A file is damaged or missing; the message says which.
         OSError: The storage failed.
     """
     files = _files(at)
     for name, (length, _) in files.items():
         if not at.storage.is_inside(at.path, name):
-            raise CorruptCheckpointError(at, f"the file {name!r}", "it is not there")
+            raise CorruptCheckpointError(at, f"the file {name!r}", "it is missing")
         size = (at / name).info().size
         if size != length:
-            raise CorruptCheckpointError(at, f"the file {name!r}", f"it has {size} bytes of {length}")
+            raise CorruptCheckpointError(at, f"the file {name!r}", f"it has {size} bytes instead of {length}")
     found = digests.of_files([partial(at.open, name) for name in files])
     wrong = [name for name, is_now in zip(files, found, strict=True) if is_now != files[name]]
     if wrong:
@@ -77,7 +77,7 @@ def is_ours(at: Location) -> bool:
 
 
 def is_checkpoint(at: Location, markers: set[str]) -> bool:
-    """Return True if ``at`` is a checkpoint's directory that holds all of ``markers``, or an empty one."""
+    """Return True if ``at`` is a directory, not a link, that contains all of ``markers`` or is empty."""
     if at.kind != "directory" or at.is_link():
         return False
     names = {entry.name for entry in at.entries()}
@@ -85,7 +85,7 @@ def is_checkpoint(at: Location, markers: set[str]) -> bool:
 
 
 def _files(at: Location) -> dict[str, tuple[int, int]]:
-    """Return what the record says of the files of a directory: nothing where there is none, or an older one.
+    """Return the length and the digest of each file from the record; empty without a record or with an older one.
 
     Raises:
         CorruptCheckpointError: The record is damaged, or missing beside a training state.
@@ -101,19 +101,19 @@ def _files(at: Location) -> dict[str, tuple[int, int]]:
     except (FileNotFoundError, CorruptCheckpointError) as error:
         raise CorruptCheckpointError(at, f"its record, the file {_NAME!r}") from error
     if text.files is None or not all(map(_is_relative, text.files)):
-        raise CorruptCheckpointError(at, f"its record, the file {_NAME!r}", "what it says of files cannot be")
+        raise CorruptCheckpointError(at, f"its record, the file {_NAME!r}", "its list of files is invalid")
     return text.files
 
 
 def _text(file: StoredFile) -> RecordText:
-    """Return what stands in a record's file."""
+    """Return the contents of a record's file."""
     if file.size > _json.DIRECTORY:
-        raise CorruptCheckpointError(file.path, "its record", f"it has {file.size} bytes")
+        raise CorruptCheckpointError(file.path, "its record", f"it is too long, with {file.size} bytes")
     content = file.read(0, file.size)
     return RecordText(content.decode(errors="replace"), _json.DIRECTORY)  # with a line for each file
 
 
 def _is_relative(name: str) -> bool:
-    """Return True if a path is one in the directory."""
+    """Return True if a path stays within the directory."""
     pure = PurePosixPath(name)
     return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and "\0" not in name

@@ -1,7 +1,7 @@
-"""Where each byte of an HDF5 weights file goes, planned once: metadata in place, each data set at its offset.
+"""The layout of an HDF5 weights file, planned once: the metadata, and the offset of each dataset.
 
-The file is written by HDF5 itself, without its data: as a sparse file in which every data set has its place and no
-contents. What is not data is kept as it stands there; a save copies it, and the data, into one buffer.
+HDF5 itself writes the file without its data: a sparse file in which every dataset has its place but no contents. All
+other bytes are kept as they are in that file; a save copies them and the data to one buffer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ import numpy.typing as npt
 from .._storage import Extent, scratch_directory
 from . import digests
 
-# Names that HDF5 gives no type to; its files hold them as opaque bytes with the name beside.
+# Types that HDF5 does not have; its files hold them as opaque bytes, with the name in an attribute.
 _OPAQUE = {"bfloat16": np.dtype("V2")}
-# What is ours in the file: an attribute of the root that says so, and a group that no layer's name can be.
+# What lastgood adds to the file: an attribute of the root as a mark, and a group whose name no layer can have.
 MARK = "lastgood"
 GROUP = "_lastgood"
 DIGESTS = "digests"
@@ -47,10 +47,10 @@ class Hdf5Layout:
 
     Attributes:
         size: Length of the file in bytes.
-        metadata: What is not data: (offset, bytes), in order.
-        extents: Place of each data set; the length is 0 for an empty one.
-        digests: Place of the table of digests, of the data sets that are not empty and of the training state.
-        training: Place of the training state; as long as it may get.
+        metadata: Everything but the data: (offset, bytes), in order.
+        extents: The extent of each dataset; the length is 0 for an empty one.
+        digests: The extent of the table of digests of the training state and of the datasets that are not empty.
+        training: The extent of the training state at its maximum length.
     """
 
     size: int
@@ -61,16 +61,16 @@ class Hdf5Layout:
 
     @property
     def tensors(self) -> Sequence[Extent]:
-        """The extents that are not empty, the training state among them, in the order of their offsets."""
+        """The extents that are not empty, including that of the training state, sorted by offset."""
         return sorted([self.training, *(extent for extent in self.extents if extent[1])])
 
     def put_metadata(self, memory: npt.NDArray[np.uint8]) -> None:
-        """Copy what is not data to its places."""
+        """Copy everything but the data to its place."""
         for offset, content in self.metadata:
             memory[offset : offset + len(content)] = np.frombuffer(content, np.uint8)
 
     def put_digests(self, memory: npt.NDArray[np.uint8]) -> bytes:
-        """Compute the data sets' digests, put their table where the file has it, and return it."""
+        """Compute the datasets' digests, write their table to its place, and return it."""
         offset, length = self.digests
         table = digests.make_table(memory, self.tensors)
         memory[offset : offset + length] = np.frombuffer(table, np.uint8)
@@ -83,7 +83,7 @@ def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], t
     Args:
         groups: Attributes of each group, by path.
         datasets: The arrays, each in a group.
-        training: The most bytes that the training state may have; at least 1.
+        training: The maximum length of the training state in bytes; at least 1.
     """
     with scratch_directory() as directory:
         path = directory / "layout.h5"
@@ -102,7 +102,7 @@ def plan(groups: Mapping[str, Mapping[str, str]], datasets: Sequence[Dataset], t
 
 
 def _create(group: h5py.Group, dataset: Dataset) -> Extent:
-    """Make a data set that has its place and no contents; return its place."""
+    """Create a dataset that has a place but no contents; return its extent."""
     opaque = _OPAQUE.get(dataset.dtype)
     kind = opaque or np.dtype(dataset.dtype)
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -117,7 +117,7 @@ def _create(group: h5py.Group, dataset: Dataset) -> Extent:
 
 
 def _all_but(path: Path, extents: Sequence[Extent], size: int) -> list[tuple[int, bytes]]:
-    """Read what lies between the extents."""
+    """Return the bytes between the extents."""
     found, at = [], 0
     with path.open("rb") as file:
         for offset, length in [*sorted(extent for extent in extents if extent[1]), (size, 0)]:

@@ -1,8 +1,8 @@
-"""The tensors of an HDF5 weights file: where they are. HDF5 is asked for places only; the bytes are read past it.
+"""The places of the tensors in an HDF5 weights file. HDF5 only finds the places; the bytes are read without it.
 
-HDF5 can do more than hold arrays: an array may be a link to another one or to another file, may keep its numbers in
-another file, may claim a size that it has no bytes for, or be compressed to a thousandth of it. Keras writes none of
-that, so a file with any of it is refused before somebody follows it.
+HDF5 can do more than hold arrays: an array may be a link to another one or to another file, keep its data in another
+file, claim a size for which it has no bytes, or be compressed to a thousandth of its size. Keras writes none of that,
+so a file with any of it is refused before anything follows it.
 """
 
 import math
@@ -18,11 +18,11 @@ from .._storage import StoredFile
 from .hdf5_layout import GROUP, MARK, TRAINING
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# By the version of a superblock: where it says how many bytes an offset has, and where the file ends.
+# For each version of a superblock: the positions of the size of offsets, and of the end of the file.
 _SUPERBLOCKS = {0: (13, 40), 1: (13, 44), 2: (9, 28), 3: (9, 28)}
 _SUPERBLOCK = 52
 _DEEPEST = 100
-_UNNAMED = {"bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1, "int4": 1}  # bytes a number
+_UNNAMED = {"bfloat16": 2, "float8_e4m3fn": 1, "float8_e5m2": 1, "int4": 1}  # bytes per number
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class StoredArray:
     Attributes:
         dtype: Its type's name, such as ``float32`` or ``bfloat16``.
         shape: Its shape.
-        offset: Where its bytes begin in the file.
-        length: How many there are; 0 for an empty array.
+        offset: The offset of its bytes in the file.
+        length: The number of bytes; 0 for an empty array.
     """
 
     dtype: str
@@ -44,12 +44,12 @@ class StoredArray:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a weights file holds.
+    """The contents of a weights file.
 
     Attributes:
-        arrays: The arrays by path, such as ``layers/dense/vars/0``; None for one whose bytes do not lie in one piece,
-            or not as memory has them.
-        marked: Whether it says that there is a record of ours.
+        arrays: The arrays by path, such as ``layers/dense/vars/0``; None for one whose bytes are not contiguous, or not
+            stored as in memory.
+        marked: Whether it has the mark of a file that has a record.
         training: The training state; None if there is none.
     """
 
@@ -59,26 +59,26 @@ class Contents:
 
     @property
     def extents(self) -> list[tuple[int, int]]:
-        """Places of all that are in one piece and not empty, the training state among them, by their offsets."""
+        """The extents of all contiguous arrays that are not empty, including the training state, sorted by offset."""
         found = [*self.arrays.values(), self.training]
         return sorted((array.offset, array.length) for array in found if array and array.length)
 
 
 class _RefusedError(Exception):
-    """The file has something that is not followed."""
+    """The file holds something that is refused, such as a link."""
 
 
 def read_contents(file: StoredFile, start: int, size: int, *, legacy: bool = False) -> Contents:
-    """Return what the HDF5 file holds that lies in ``file``, without reading the arrays.
+    """Return the contents of the HDF5 file in ``file``, without reading the arrays.
 
     Args:
-        file: The checkpoint's file, checked if it has digests.
-        start: Where the HDF5 file begins in it.
-        size: The HDF5 file's length; what comes behind its end may be counted in.
-        legacy: Whether it is of the legacy layout, in which attributes say which arrays are to be read.
+        file: The checkpoint's file; if it has digests, they were checked.
+        start: The offset of the HDF5 file in it.
+        size: The HDF5 file's length; may include bytes after its end.
+        legacy: Whether it has the legacy layout, in which attributes say which arrays to read.
 
     Raises:
-        CorruptCheckpointError: It is no HDF5 file, one that is damaged, or one that holds more than arrays.
+        CorruptCheckpointError: It is not an HDF5 file, is damaged, or holds more than arrays.
     """
     try:
         with file.window(start, size) as window, h5py.File(window, "r") as hdf5:
@@ -88,17 +88,17 @@ def read_contents(file: StoredFile, start: int, size: int, *, legacy: bool = Fal
                 _check_names(hdf5, arrays)
     except _RefusedError as error:
         raise CorruptCheckpointError(file.path, "its structure", str(error)) from None
-    except Exception as error:  # HDF5 has an exception of its own for each thing that can be wrong with its bytes
-        raise CorruptCheckpointError(file.path, "its structure", f"HDF5 says: {error}") from error
+    except Exception as error:  # h5py raises many kinds of exceptions for damaged bytes
+        raise CorruptCheckpointError(file.path, "its structure", f"HDF5 reports: {error}") from error
     found = [*arrays.values(), *own.values()]
     spans = sorted((array.offset, array.offset + array.length) for array in found if array and array.length)
     if any(a[1] > b[0] for a, b in pairwise([*spans, (start + size, start + size)])):
-        raise CorruptCheckpointError(file.path, "its structure", "an array lies outside of its place")
+        raise CorruptCheckpointError(file.path, "its structure", "an array overlaps another or ends outside the file")
     return Contents(arrays, marked, own.get(f"{GROUP}/{TRAINING}"))
 
 
 def arrays_of(hdf5: h5py.File, start: int = 0) -> tuple[dict[str, StoredArray | None], dict[str, StoredArray | None]]:
-    """Return the arrays of an open HDF5 file by path, and those that are ours; the file begins at ``start``."""
+    """Return the arrays of an open HDF5 file by path, and those of lastgood; the file begins at ``start``."""
     arrays: dict[str, StoredArray | None] = {}
     own: dict[str, StoredArray | None] = {}
     size = hdf5.id.get_filesize()
@@ -109,7 +109,7 @@ def arrays_of(hdf5: h5py.File, start: int = 0) -> tuple[dict[str, StoredArray | 
 
 
 def stated_end(file: StoredFile, start: int, size: int) -> int | None:
-    """Return how long the HDF5 file says that it is, which lies in ``file``; None if that is for HDF5 to find out."""
+    """Return the length that the HDF5 file in ``file`` states; None if only HDF5 can find it."""
     head = bytearray(_SUPERBLOCK)
     if size < len(head):
         return None
@@ -121,7 +121,7 @@ def stated_end(file: StoredFile, start: int, size: int) -> int | None:
 
 
 def _walk(hdf5: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
-    """Yield the groups and arrays in the order of their paths, each of which has one name, in this file."""
+    """Yield the groups and arrays in the order of their paths; refuse links and items with more than one name."""
     waiting: list[tuple[str, Any]] = [("", hdf5)]
     while waiting:
         path, item = waiting.pop()
@@ -130,7 +130,7 @@ def _walk(hdf5: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
         if not isinstance(item, h5py.Group):
             continue
         if path.count("/") > _DEEPEST:
-            raise _RefusedError(f"its groups are nested more than {_DEEPEST} deep")
+            raise _RefusedError(f"its groups are nested more than {_DEEPEST} levels deep")
         children = []
         for name in item:
             place = f"{path}/{name}".lstrip("/")
@@ -144,10 +144,10 @@ def _walk(hdf5: h5py.File) -> Iterator[tuple[str, h5py.Group | h5py.Dataset]]:
 
 
 def _describe(path: str, item: h5py.Dataset, start: int, size: int) -> StoredArray | None:
-    """Return where an array is; None if its bytes do not lie there as they are in memory."""
+    """Return the place of an array; None if its bytes are not contiguous, or not stored as in memory."""
     properties = item.id.get_create_plist()
     if properties.get_external_count() or properties.get_layout() == h5py.h5d.VIRTUAL:
-        raise _RefusedError(f"the array '{path}' is kept in another file")
+        raise _RefusedError(f"the array '{path}' is stored in another file")
     length = math.prod(item.shape) * item.id.get_type().get_size()
     offset = item.id.get_offset()
     dtype = _dtype(item)
@@ -155,15 +155,15 @@ def _describe(path: str, item: h5py.Dataset, start: int, size: int) -> StoredArr
     plain = item.dtype.kind in "biufc" or dtype in _UNNAMED or opaque
     if length and (offset is None or item.chunks is not None or item.dtype.byteorder == ">" or not plain):
         if length > min(size, item.id.get_storage_size()):
-            raise _RefusedError(f"the array '{path}' is longer than what there is of it: compressed, or never written")
+            raise _RefusedError(f"the array '{path}' is longer than its stored bytes: compressed, or never written")
         return None
     return StoredArray(dtype, tuple(item.shape), start + (offset or 0), length)
 
 
 def _dtype(item: h5py.Dataset) -> str:
-    """Return the name of an array's type; for one that HDF5 has no name for, that is beside it.
+    """Return the name of an array's type; for a type that HDF5 does not have, an attribute gives the name.
 
-    Keras writes it for ``bfloat16`` alone: the numbers of another such type, as of ``float8``, are bytes (``V1``).
+    Keras writes it only for ``bfloat16``; numbers of other such types, such as ``float8``, are bytes (``V1``).
     """
     if item.dtype.kind != "V" or item.dtype.names is not None:
         return str(item.dtype.name)
@@ -172,7 +172,7 @@ def _dtype(item: h5py.Dataset) -> str:
 
 
 def _check_names(hdf5: h5py.File, arrays: Mapping[str, StoredArray | None]) -> None:
-    """Check that the arrays that each layer is to be read from are in its group, and each is read once."""
+    """Check that the arrays that each layer reads are in its group, and that it reads each only once."""
     for path, group in _walk(hdf5):
         if isinstance(group, h5py.Dataset):
             continue

@@ -1,8 +1,8 @@
-"""The record at the end of an HDF5 file, behind what HDF5 takes for the file's end: stock Keras does not look there.
+"""The record after the end of an HDF5 file: neither HDF5 nor stock Keras reads beyond that end.
 
     the HDF5 file | the record, as UTF-8 | its length in bytes, 8 bytes, little-endian | the 8 bytes b"lastgood"
 
-So it is found without HDF5, in two reads, however large the file is. An attribute of the root says that it is there.
+It is found without HDF5, in two reads, however large the file is. An attribute of the root marks a file that has one.
 """
 
 import h5py
@@ -21,19 +21,19 @@ _TAIL = 8 + len(_MAGIC)
 
 
 def encode(record: RecordText) -> bytes:
-    """Return what comes behind the HDF5 file."""
+    """Return the bytes that follow the HDF5 file."""
     text = record.text.encode()
     return text + len(text).to_bytes(8, "little") + _MAGIC
 
 
 def add_training(file: h5py.File, training: bytes) -> None:
-    """Add the training state to an HDF5 file, and the mark that says that there is a record."""
+    """Add the training state to an HDF5 file, and the mark of a file that has a record."""
     file.attrs[MARK] = digests.VERSION
     file.create_group(GROUP)[TRAINING] = np.frombuffer(training, np.uint8)
 
 
 def add_empty_table(file: h5py.File) -> tuple[digests.Extents, tuple[int, int]]:
-    """Make room in an HDF5 file for digests of all arrays that are in one piece; return their places, and its own."""
+    """Add an empty table of digests for all contiguous arrays; return their extents, and that of the table."""
     file.flush()
     arrays, own = arrays_of(file)
     found = [*arrays.values(), *own.values()]
@@ -44,10 +44,10 @@ def add_empty_table(file: h5py.File) -> tuple[digests.Extents, tuple[int, int]]:
 
 
 def find(file: StoredFile) -> tuple[int, RecordText] | None:
-    """Return where the record begins, and the record; None if the file does not end in one.
+    """Return the offset of the record, and the record; None if the file does not end in one.
 
     Raises:
-        CorruptCheckpointError: It does, and the record is damaged.
+        CorruptCheckpointError: The record is damaged.
     """
     if file.size < _TAIL:
         return None
@@ -65,7 +65,7 @@ def find(file: StoredFile) -> tuple[int, RecordText] | None:
 
 
 def read(at: Location) -> Record | None:
-    """Return the record of the file at ``at``; None if it has none that can be read."""
+    """Return the record of the file at ``at``; None if it has no readable record."""
     try:
         with at.open() as file:
             found = find(file)

@@ -1,9 +1,9 @@
-"""What a run holds besides weights, in one block of bytes: strict JSON, and the arrays that it names. No pickle.
+"""The training state as one block of bytes: strict JSON, and the arrays that the JSON refers to. No pickle.
 
-    the JSON's length, 8 bytes, little-endian | the JSON, as UTF-8 | zeros | arrays, each from a multiple of 64 bytes on
+    the JSON's length, 8 bytes, little-endian | the JSON, as UTF-8 | zeros | arrays, each at a multiple of 64 bytes
 
-It is one block, whatever is in it, so that a file's plan depends on nothing but the block's size. What JSON has no word
-for is an object with the key ``$``: ``{"$": "array", "index": 3}`` is the fourth of the arrays that the JSON lists.
+Whatever it holds, it is one block, so that the layout of a file depends only on the block's size. A value that JSON
+cannot express is an object with the key ``$``: ``{"$": "array", "index": 3}`` is the fourth array in the JSON's list.
 """
 
 import json
@@ -26,7 +26,7 @@ _WORTH_COMPARING = 64 * 1024
 _DEEPEST = 100
 _KINDS = "biufc"
 _LONGEST_NAME = 16  # of a type
-# Types that NumPy has no name for: integers as wide as they are.
+# Types that NumPy does not have, and the integers of the same width that stand for them.
 _UNNAMED = {"bfloat16": "uint16", "float8_e4m3fn": "uint8", "float8_e5m2": "uint8"}
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -35,12 +35,12 @@ Copy = Callable[[Sequence[Any], Sequence[npt.NDArray[Any]]], None]
 
 @dataclass(frozen=True)
 class Tensor:
-    """An array that a backend still holds: it is copied when the block is filled.
+    """A tensor of a backend; it is copied when the block is written.
 
     Attributes:
-        value: The backend's tensor.
+        value: The tensor.
         shape: Its shape.
-        dtype: Its type's name, as Keras has it.
+        dtype: The name of its type in Keras.
     """
 
     value: Any
@@ -53,18 +53,18 @@ _Where = tuple[object, ...]
 
 
 class UnpackableError(TypeError):
-    """A value is none that a block can hold; the message says where it was found."""
+    """A block cannot hold a value; the message says where the value is."""
 
 
 class TrainingBlock:
     """A tree of values that is ready to be written.
 
     Attributes:
-        size: How many bytes it takes.
+        size: Its size in bytes.
     """
 
     def __init__(self, tree: Any) -> None:
-        """Take a tree of None, booleans, integers, floats, texts, bytes, lists, tuples, dicts, arrays and tensors.
+        """Lay out a tree of None, booleans, integers, floats, strings, bytes, lists, tuples, dicts, arrays and tensors.
 
         Raises:
             UnpackableError: It holds something else.
@@ -81,7 +81,7 @@ class TrainingBlock:
         try:
             _json.check_extent(text, _json.LONGEST)
         except ValueError as error:
-            raise UnpackableError(f"it could not be read again: {error}") from error
+            raise UnpackableError(f"it could not be read back: {error}") from error
         self._start = _aligned(_HEAD + len(text))
         self._head = len(text).to_bytes(_HEAD, "little") + text
         self._offsets = [self._start + at for at in places]
@@ -89,14 +89,14 @@ class TrainingBlock:
 
     @property
     def capacity(self) -> int:
-        """Bytes to reserve, so that the block may grow from save to save without a new plan."""
+        """The number of bytes to reserve, so that the block can grow from save to save without a new layout."""
         return max(_SMALLEST, 1 << math.ceil(math.log2(self.size * 5 / 4)))
 
     def write_into(self, memory: npt.NDArray[np.uint8], copy: Copy) -> None:
-        """Fill ``memory``, which is at least as long as the block, and put zeros behind it.
+        """Write the block to ``memory``, which is at least as long, and fill the rest with zeros.
 
         Args:
-            memory: Where to.
+            memory: The destination.
             copy: Copies tensors of a backend into arrays.
         """
         memory[: len(self._head)] = np.frombuffer(self._head, np.uint8)
@@ -123,9 +123,9 @@ class TrainingBlock:
             at = _aligned(at + _nbytes(array))
 
     def _plain(self, value: Any, where: _Where) -> Any:
-        """Return ``value`` as JSON can hold it, and note its arrays."""
+        """Return ``value`` in a form that JSON can express, and collect its arrays."""
         kind = type(value)
-        if value is None or kind is str or kind is int or kind is bool:  # which most are
+        if value is None or kind is str or kind is int or kind is bool:  # the most common types
             return value
         if len(where) > _DEEPEST:
             raise UnpackableError(f"{_text(where)} is nested too deep")
@@ -151,7 +151,7 @@ class TrainingBlock:
         raise UnpackableError(f"{_text(where)} is of type {kind.__qualname__}")
 
     def _index(self, array: Any, where: _Where = ()) -> int:
-        """Return the array's place in the list; a second one of the same contents is the first."""
+        """Return the array's index in the list; small arrays with the same contents share one index."""
         if isinstance(array, np.ndarray):
             if array.dtype.kind not in _KINDS and array.dtype.name not in _UNNAMED:
                 raise UnpackableError(f"{_text(where)} is an array of type {array.dtype}")
@@ -166,7 +166,7 @@ class TrainingBlock:
 
 
 def _text(where: _Where) -> str:
-    """Return where something stands, for errors."""
+    """Return the path of a value, for error messages."""
     return "".join(f"/{key}" for key in where) or "it"
 
 
@@ -178,14 +178,14 @@ def read_block(content: bytes | memoryview) -> Any:
     """Return the tree that a block holds.
 
     Raises:
-        ValueError: It is damaged, or of a version that is not known here.
+        ValueError: It is damaged, or this version of lastgood does not know its version.
     """
     content = memoryview(content)
     length = int.from_bytes(content[:_HEAD], "little")
     if _HEAD + length > len(content):
-        raise ValueError("the training state is cut short")
+        raise ValueError("the training state is truncated")
     if length > _json.LONGEST:
-        raise ValueError("the training state is longer than any of ours")
+        raise ValueError("the training state is too long")
     start = _aligned(_HEAD + length)
     try:
         values = _json.read(bytes(content[_HEAD : _HEAD + length]), _json.LONGEST)
@@ -193,18 +193,18 @@ def read_block(content: bytes | memoryview) -> Any:
             return _Reader(content[start:], values["arrays"]).value(values["tree"])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"the training state is damaged: {error}") from error
-    raise ValueError("the training state is of a version that this lastgood does not know")
+    raise ValueError("the training state has a version that this lastgood does not know; upgrade lastgood")
 
 
 class _Reader:
-    """Makes a tree of plain JSON and the arrays that it names."""
+    """A reader that makes the tree from plain JSON and the arrays that it refers to."""
 
     def __init__(self, content: memoryview, entries: Sequence[dict[str, Any]]) -> None:
-        """Check the arrays' places, before memory is taken for any of them, and read them."""
+        """Check the extents of all arrays before allocating memory for any of them, and read the arrays."""
         described = [_describe(entry) for entry in entries]
         spans = sorted((offset, offset + size) for _, _, offset, size in described if size)
         if any(a[1] > b[0] for a, b in pairwise([(0, 0), *spans, (len(content), len(content))])):
-            raise ValueError("an array of the training state lies outside of its place")
+            raise ValueError("an array of the training state overlaps another or ends outside the block")
         self._arrays = [
             np.frombuffer(content[offset : offset + size], dtype).reshape(shape).copy()
             for dtype, shape, offset, size in described
@@ -212,7 +212,7 @@ class _Reader:
         self._bytes: dict[int, bytes] = {}
 
     def value(self, plain: Any) -> Any:
-        """Return what a part of the tree stands for."""
+        """Return the value that a part of the tree represents."""
         if isinstance(plain, list):
             return [self.value(item) for item in plain]
         if not isinstance(plain, dict):
@@ -229,26 +229,26 @@ class _Reader:
         return self._of_array(kind, plain["index"])
 
     def _of_array(self, kind: Any, index: Any) -> Any:
-        """Return what is kept as an array; bytes that are named twice are made once."""
+        """Return a value that is stored as an array; references to the same bytes return the same object."""
         array = self._arrays[index]
         if kind == "array":
             return array
         if kind == "scalar":
             return array[()]
         if kind != "bytes":
-            raise ValueError(f"it has a {kind!r}, which is not known")
+            raise ValueError(f"it has an object of the unknown kind {kind!r}")
         if index not in self._bytes:
             self._bytes[index] = array.tobytes()
         return self._bytes[index]
 
 
 def _describe(entry: dict[str, Any]) -> tuple[np.dtype[Any], tuple[int, ...], int, int]:
-    """Return an array's type, shape, offset and length in bytes, as far as they are ones that an array can have."""
+    """Return an array's type, shape, offset and length in bytes; raise ValueError if an array cannot have them."""
     dtype, shape, offset = np.dtype(entry["dtype"][:_LONGEST_NAME]), tuple(entry["shape"]), entry["offset"]
     if dtype.kind not in _KINDS and dtype.name not in _UNNAMED:
         raise ValueError(f"an array of the training state is of type {dtype}")
     if any(type(number) is not int or number < 0 for number in (*shape, offset)):
-        raise ValueError("an array of the training state has no place")
+        raise ValueError("an array of the training state has an invalid shape or offset")
     return dtype, shape, offset, math.prod(shape) * dtype.itemsize
 
 
@@ -265,7 +265,7 @@ def _dtype(array: Any) -> str:
 
 
 def _memory_dtype(array: Any) -> np.dtype[Any]:
-    """Return the type that an array's bytes have in memory; one that NumPy has no name for is integers there."""
+    """Return the NumPy type of an array in memory; integers stand for a type that NumPy does not have."""
     return np.dtype(_UNNAMED.get(_dtype(array), _dtype(array)))
 
 

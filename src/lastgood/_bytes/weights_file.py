@@ -1,4 +1,4 @@
-"""What a file of weights holds, and whether it is intact: no Keras, since one may only want to look at it."""
+"""The contents of a weights file, and whether it is intact: without Keras, which inspecting does not need."""
 
 from collections.abc import Mapping
 
@@ -16,9 +16,9 @@ def verify(file: StoredFile, place: Extent, record: FoundRecord, *, legacy: bool
 
     Args:
         file: The checkpoint.
-        place: Where the HDF5 file lies in it.
-        record: Where its record begins, and the record; None if it has none.
-        legacy: Whether it is of the legacy layout.
+        place: The extent of the HDF5 file in it.
+        record: The offset of its record, and the record; None if it has none.
+        legacy: Whether it has the legacy layout.
 
     Raises:
         CorruptCheckpointError: The file is damaged.
@@ -38,18 +38,18 @@ def read_training(file: StoredFile, place: Extent) -> bytes | None:
 
 
 def contents(file: StoredFile, place: Extent, record: FoundRecord, *, legacy: bool = False) -> Contents:
-    """Return what an HDF5 file, or one of the legacy layout, holds, and where.
+    """Return the contents of an HDF5 file, which may have the legacy layout.
 
-    One without a record has nothing behind its end: so no file passes for one of stock Keras whose record, and what
-    said so, were overwritten together. HDF5 is not asked first, since damage can make it hang.
+    A file without a record must end where HDF5 says, so that a file whose record and mark were both overwritten does
+    not pass for one of stock Keras. This is checked before HDF5 opens it, since damage can make HDF5 hang.
 
     Raises:
-        CorruptCheckpointError: It is damaged, or says that it has a record, and none was found.
+        CorruptCheckpointError: It is damaged, or has the mark of a record but no record.
     """
     end = None if record else stated_end(file, *place)
     if end is not None and end != place[1]:
         where = "its structure" if end > place[1] else "its record"
-        raise CorruptCheckpointError(file.path, where, f"it should end at byte {end}, and has {place[1]}")
+        raise CorruptCheckpointError(file.path, where, f"it should have {end} bytes, but has {place[1]}")
     found = read_contents(file, *place, legacy=legacy)
     if found.marked and not record:
         raise CorruptCheckpointError(file.path, "its record")
@@ -59,7 +59,7 @@ def contents(file: StoredFile, place: Extent, record: FoundRecord, *, legacy: bo
 def damage_error(
     path: str, damaged: tuple[int, int], contents: Contents, paths: Mapping[str, str]
 ) -> CorruptCheckpointError:
-    """Return the error about a damaged tensor, with the name of the variable that it is of."""
+    """Return the error about a damaged tensor, which names its variable."""
     places = {(array.offset, array.length): name for name, array in contents.arrays.items() if array}
     if contents.training and damaged == (contents.training.offset, contents.training.length):
         return CorruptCheckpointError(path, "its training state")

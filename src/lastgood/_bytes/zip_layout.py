@@ -1,4 +1,4 @@
-"""A ``.keras`` archive around weights that already lie in memory: members, headers and directory, written in place."""
+"""A ``.keras`` archive around weights that are already in memory: members, headers and directory, written in place."""
 
 import io
 import struct
@@ -14,24 +14,24 @@ from .._storage import Extent, Location, StoredFile
 from .._storage.base import BLOCK
 
 WEIGHTS = "model.weights.h5"
-# A header's share of the bytes before the weights, and of those after them, for a member.
+# Bytes to reserve for each header, before the weights and after them.
 _HEADER = 1024
-_PADDING_FIELD = 0xD935  # the extra field that other tools use for alignment, too
+_PADDING_FIELD = 0xD935  # the extra field that other tools also use for alignment
 _MAX_EXTRA = 0xFFFF
 _END = b"PK\5\6"
-_END_LENGTH = 22  # of the record that ends an archive, whose last two bytes are the length of the comment behind it
-_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, then what the directory says too, then two lengths
+_END_LENGTH = 22  # of the record that ends an archive; its last two bytes are the length of the comment after it
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, fields that the directory repeats, two lengths
 _LONGEST_LIST = 1 << 20  # bytes: more than ten thousand members
 
 
 def start_of_weights(before: Mapping[str, bytes]) -> int:
-    """Return where the weights begin: at a block's start behind the members ``before`` and all headers."""
+    """Return the offset of the weights: a multiple of a block, after the members ``before`` and all headers."""
     length = sum(len(content) + len(name.encode()) + _HEADER for name, content in before.items()) + 2 * _HEADER
     return -(-length // BLOCK) * BLOCK
 
 
 def length_with(start: int, size: int, after: Mapping[str, bytes], comment: str) -> int:
-    """Return a length that the whole archive fits into."""
+    """Return an upper bound for the length of the archive."""
     tail = sum(len(content) + 2 * len(name.encode()) + 2 * _HEADER for name, content in after.items())
     return start + size + tail + len(comment.encode()) + 8 * _HEADER + BLOCK
 
@@ -45,7 +45,7 @@ def finish(
     after: Mapping[str, bytes],
     comment: str,
 ) -> int:
-    """Write all of the archive but the weights, which lie in ``memory`` from ``start`` on; return its length.
+    """Write everything in the archive except the weights, which are already in ``memory``; return its length.
 
     Args:
         memory: The archive's bytes.
@@ -68,14 +68,14 @@ def finish(
 
 
 def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int, crc: int) -> None:
-    """Enter a member whose bytes are in place, behind a header that is padded to end where they begin."""
+    """Add a member whose bytes are in place, after a header that is padded to end where they begin."""
     info = zipfile.ZipInfo(WEIGHTS)
     info.compress_size = info.file_size = size
     info.CRC = crc
     info.header_offset = sink.tell()
     zip64 = size > zipfile.ZIP64_LIMIT
     padding = start - sink.tell() - len(info.FileHeader(zip64))
-    while padding:  # fields of at most 64 KiB, of which 4 bytes are its head
+    while padding:  # fields of at most 64 KiB, including a head of 4 bytes
         field = padding if padding <= _MAX_EXTRA - 64 else padding // 2
         info.extra += _PADDING_FIELD.to_bytes(2, "little") + (field - 4).to_bytes(2, "little") + bytes(field - 4)
         padding -= field
@@ -88,7 +88,7 @@ def _add_weights(archive: zipfile.ZipFile, sink: "_Sink", start: int, size: int,
 
 
 def find_comment(file: StoredFile) -> tuple[int, bytes]:
-    """Return where an archive's comment begins, which ends the file, and the comment.
+    """Return the offset of an archive's comment, which ends the file, and the comment.
 
     Raises:
         CorruptCheckpointError: The file does not end as an archive does.
@@ -102,21 +102,21 @@ def find_comment(file: StoredFile) -> tuple[int, bytes]:
 
 
 def damaged_member(at: Location) -> str | None:
-    """Return the name of a member whose bytes are not those that zip has a digest of; None if there is none."""
+    """Return the name of a member whose bytes do not match the zip's own digest; None if there is none."""
     try:
         with opened(at) as (archive, _):
             stored = all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
-            return archive.testzip() if stored else None  # what is compressed may be of any length
-    except Exception:  # noqa: BLE001 - the archive is damaged, and zip has many ways to say so
+            return archive.testzip() if stored else None  # compressed members can expand to any length
+    except Exception:  # noqa: BLE001 - zipfile raises many kinds of exceptions for a damaged archive
         return None
 
 
 def place_of_weights(at: Location) -> tuple[Extent, bytes]:
-    """Return where the weights lie in an archive, and the archive's comment.
+    """Return the extent of the weights in an archive, and the archive's comment.
 
     Raises:
-        CorruptCheckpointError: It is no archive of a model, or one that is damaged.
-        OSError: The system refused.
+        CorruptCheckpointError: It is not an archive of a model, or it is damaged.
+        OSError: The storage failed.
     """
     with opened(at) as (archive, file):
         _, comment = find_comment(file)
@@ -124,30 +124,30 @@ def place_of_weights(at: Location) -> tuple[Extent, bytes]:
 
 
 def place_of(archive: zipfile.ZipFile, file: StoredFile, name: str) -> Extent:
-    """Return where a member lies in an archive of :func:`opened`.
+    """Return the extent of a member in an archive from :func:`opened`.
 
     Raises:
-        CorruptCheckpointError: It is not there, or not as it is.
+        CorruptCheckpointError: It is outside the file, or compressed.
     """
     info = archive.getinfo(name)
     header = bytearray(_LOCAL_HEADER.size)
     if not 0 <= info.header_offset <= file.size - len(header):
-        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' does not lie in it")
+        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' begins outside the file")
     file.read_into(header, info.header_offset)
     _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
     start = info.header_offset + len(header) + name_length + extra_length
     if info.compress_type != zipfile.ZIP_STORED or start + info.file_size > file.size:
-        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' does not lie in it as it is")
+        raise CorruptCheckpointError(file.path, "its structure", f"'{name}' is compressed, or ends outside the file")
     return Extent(start, info.file_size)
 
 
 @contextmanager
 def opened_weights(at: Location) -> Iterator[tuple[StoredFile, Extent]]:
-    """Give an archive's file, and where the weights lie in it.
+    """Open an archive; yield its file, and the extent of the weights in it.
 
     Raises:
-        CorruptCheckpointError: It is no archive of a model, or one that is damaged.
-        OSError: The system refused.
+        CorruptCheckpointError: It is not an archive of a model, or it is damaged.
+        OSError: The storage failed.
     """
     place, _ = place_of_weights(at)
     with at.open() as file:
@@ -156,14 +156,14 @@ def opened_weights(at: Location) -> Iterator[tuple[StoredFile, Extent]]:
 
 @contextmanager
 def opened(at: Location) -> Iterator[tuple[zipfile.ZipFile, StoredFile]]:
-    """Give an archive to read from, and the file that it is.
+    """Open an archive; yield it, and its file.
 
-    All members together are no longer than the file, and their names lead nowhere else: whoever unpacks it gets no
-    more than is there.
+    The members together are no longer than the file, and their names do not lead out of the archive, so that unpacking
+    it yields no more than the file holds.
 
     Raises:
-        CorruptCheckpointError: It is no archive, or one that is damaged.
-        OSError: The system refused.
+        CorruptCheckpointError: It is not an archive, or it is damaged.
+        OSError: The storage failed.
     """
     with at.open() as file, _Source(file) as source:
         try:
@@ -173,15 +173,15 @@ def opened(at: Location) -> Iterator[tuple[zipfile.ZipFile, StoredFile]]:
                 yield archive, file
         except (CorruptCheckpointError, OSError):
             raise
-        except Exception as error:  # zip has an exception of its own for each thing that can be wrong with its bytes
-            raise CorruptCheckpointError(at, "its structure", f"zip says: {error}") from error
+        except Exception as error:  # zipfile raises many kinds of exceptions for damaged bytes
+            raise CorruptCheckpointError(at, "its structure", f"zipfile reports: {error}") from error
 
 
 def _check_members(path: str, archive: zipfile.ZipFile, longest: int) -> None:
     if sum(info.file_size for info in archive.infolist()) > longest:
-        raise CorruptCheckpointError(path, "its structure", "its members claim to be longer than it is")
+        raise CorruptCheckpointError(path, "its structure", "its members claim to be longer than the file")
     if any(_leads_away(name) for name in archive.namelist()):
-        raise CorruptCheckpointError(path, "its structure", "the name of a member leads out of it")
+        raise CorruptCheckpointError(path, "its structure", "the name of a member leads out of the archive")
 
 
 def _leads_away(name: str) -> bool:
@@ -189,10 +189,10 @@ def _leads_away(name: str) -> bool:
 
 
 class _Source(io.BufferedReader):
-    """An archive whose list of members, which ``zipfile`` reads at once, may not be longer than any of ours is.
+    """A reader of an archive that refuses a longer list of members than lastgood writes: ``zipfile`` reads it at once.
 
     Attributes:
-        most: How many bytes may be read at once.
+        most: The maximum number of bytes for one read.
     """
 
     def __init__(self, file: StoredFile) -> None:
@@ -206,7 +206,7 @@ class _Source(io.BufferedReader):
 
 
 class _Sink(io.RawIOBase):
-    """A file whose bytes are an array."""
+    """A file object that writes to an array."""
 
     def __init__(self, memory: npt.NDArray[np.uint8]) -> None:
         self._memory = memory

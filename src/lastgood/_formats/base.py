@@ -1,4 +1,4 @@
-"""What every file format can do, and what it passes from the first half of a save to the second."""
+"""The base classes of the file formats, and the snapshot that a format returns for the writer."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ from .._snapshot.state_copy import StateCopy
 from .._storage import Extent, Location, Report, Stage, StoredFile
 from .._storage.base import Kind
 
-BY_STOCK = "this model holds what only stock Keras can lay out, so training waits while that writes it"
-# Bytes to have ready for a record whose length is not known yet.
+BY_STOCK = "only stock Keras can lay out this model's file, so training waits while Keras writes it"
+# Bytes to reserve for a record whose length is not known yet.
 USUAL_RECORD = 4096
 
 Fill = Callable[[], None]
-"""Overwrites the model's variables with those of a checkpoint that fits it."""
+"""Overwrites the model's variables with those of a checkpoint that fits the model."""
 
 
 Places = Callable[[Sequence[Any]], list[npt.NDArray[Any]]]
-"""Returns, for some variables, the memory that their values are written from."""
+"""Returns, for the given variables, the arrays that their values are written from."""
 
 
 def _nothing(stage: Stage) -> None:
@@ -35,7 +35,7 @@ def _nothing(stage: Stage) -> None:
 
 
 def _no_places(variables: Sequence[Any]) -> list[npt.NDArray[Any]]:
-    raise ArgumentError(f"What stock Keras writes has no places for parts of {len(variables)} variables.")
+    raise ArgumentError(f"Stock Keras writes this file, so parts of {len(variables)} variables have no place in it.")
 
 
 def _nothing_more(at: Location) -> None:
@@ -44,18 +44,18 @@ def _nothing_more(at: Location) -> None:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A save that is still to be written, and part of whose state may still have to be copied.
+    """A checkpoint that is still to be written; some of its state may still have to be copied.
 
     Attributes:
-        write: Writes the checkpoint to a stage that is empty; raises OSError if the storage fails.
-        seal: Completes what was written: it gets its record.
-        size: Bytes to be written; 0 if only the writing will tell.
-        live: Whether the writing reads the model itself, so that training must wait for it. For the rest it need not.
-        after: Called with the place where the checkpoint has appeared.
-        note: What the user should know about this way of saving, once; empty if nothing.
-        copy: Copies what is not copied yet; the writing waits for it where it must.
-        places: Returns, for some variables, where in memory their values are written from. What other processes have
-            of them is put there before the writing begins.
+        write: Writes the checkpoint to an empty stage; raises OSError if the storage fails.
+        seal: Completes what was written by adding its record.
+        size: The number of bytes to write; 0 if it is not known before they are written.
+        live: Whether writing reads the model itself. Only then must training wait for it.
+        after: Called with the location at which the checkpoint has appeared.
+        note: What the user should know about this way of saving, said once; may be empty.
+        copy: Copies the rest of the state; the writer waits for it where necessary.
+        places: Returns, for the given variables, the arrays that their values are written from. Parts that other
+            processes hold are put there before writing begins.
     """
 
     write: Callable[[Stage, Report], None]
@@ -69,17 +69,17 @@ class Snapshot:
 
 
 def to_bytes(adapter: ModelAdapter, training: TrainingBlock) -> bytes:
-    """Return the training state of a model as it is now."""
+    """Return the current training state of a model."""
     return training.to_bytes(copier(adapter.backend()))
 
 
 def live(write: Callable[[Path], None], seal: Callable[[Stage], None] = _nothing, *, note: str = "") -> Snapshot:
-    """Return the snapshot of what stock Keras writes from the model itself: nothing is copied beforehand.
+    """Return a snapshot that stock Keras writes from the model itself: nothing is copied beforehand.
 
     Args:
-        write: Has stock Keras write to a path.
-        seal: Completes what it wrote.
-        note: What the user should know about it.
+        write: Calls stock Keras to write to a path.
+        seal: Completes what Keras wrote.
+        note: What the user should know about this way of saving.
     """
 
     def write_and_report(stage: Stage, report: Report) -> None:
@@ -90,18 +90,18 @@ def live(write: Callable[[Path], None], seal: Callable[[Stage], None] = _nothing
 
 
 class Format(ABC):
-    """Where each byte of a checkpoint goes. A format writes to a stage that the storage gave it and commits nothing.
+    """The layout of a checkpoint. A format writes to a stage that the storage provides, and commits nothing.
 
     Attributes:
-        name: The format's name, as records have it.
-        endings: By generation of Keras that writes it, the endings of a path that ask for it; the empty one stands for
-            a path without an ending.
+        name: The format's name, as in records.
+        endings: For each generation of Keras that writes it, the path endings that select it; the empty string stands
+            for a path without an ending.
         weights_only: Whether it holds weights rather than a whole model.
-        describes: A few words for people, such as ``"whole model"``.
-        only_reader: The tool that alone reads its arrays; None if they can be read here.
+        describes: A short description for messages, such as ``"whole model"``.
+        only_reader: The only tool that can read its arrays; None if lastgood can read them.
         exports: Whether its weights can be exported to other files.
-        suffix: The ending that its writer insists on; empty for a directory or a group.
-        takes_options: Whether stock Keras hands ``options`` to its writer.
+        suffix: The ending that its writer requires; empty for a directory or a group.
+        takes_options: Whether stock Keras passes ``options`` to its writer.
     """
 
     name: ClassVar[str]
@@ -114,12 +114,12 @@ class Format(ABC):
     takes_options: bool = False
 
     def __init__(self, ending: str = "", generation: Generation = "keras", options: Any = None) -> None:
-        """Take what chose the format.
+        """Store what selected the format.
 
         Args:
             ending: The path's ending.
-            generation: The Keras that writes.
-            options: What TensorFlow's own formats are written with; None for their defaults.
+            generation: The generation of Keras that writes.
+            options: The options for writing TensorFlow's own formats; None for the defaults.
         """
         self._ending = ending
         self._generation = generation
@@ -128,55 +128,55 @@ class Format(ABC):
     @classmethod
     @abstractmethod
     def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
-        """Return True if a checkpoint is of this format; those before this one in the table are not.
+        """Return True if a checkpoint has this format, given that no earlier format in the table recognizes it.
 
         Args:
             at: The checkpoint.
-            kind: What is there.
-            names: What lies in it, if it is a directory.
+            kind: The kind of the checkpoint; None if nothing is there.
+            names: The names in it, if it is a directory.
         """
 
     def check_model(self, adapter: ModelAdapter) -> None:
-        """Raise before anything is written if this format cannot hold the model.
+        """Check that this format can hold the model, before anything is written.
 
         Raises:
             ArgumentError: It cannot; the message says which format can.
         """
         if adapter.generation not in self.endings:
             raise ArgumentError(
-                f"The format '{self.name}' is not one of {adapter.generation}, which this model is of. End the path in "
-                "'.keras' or '.weights.h5'."
+                f"The format '{self.name}' cannot hold a model of {adapter.generation}. End the path in '.keras' or "
+                "'.weights.h5'."
             )
 
     def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
-        """Check that one of several processes that train a model can save it for all.
+        """Check that one of several processes that train a model can save it for all of them.
 
         Args:
             adapter: The model.
-            split: The variables of which each process has parts.
+            split: The variables of which each process holds only parts.
 
         Raises:
             ArgumentError: It cannot.
         """
         if split:
             raise ArgumentError(
-                f"The variable '{adapter.path_of(split[0])}' is split over the devices of several processes, and "
-                f"{len(split) - 1} more are. The format '{self.name}' cannot be written from parts. End the path in "
+                f"The variable '{adapter.path_of(split[0])}' (and {len(split) - 1} more) is split over the devices of "
+                f"several processes, and the format '{self.name}' cannot be written from parts. End the path in "
                 "'.keras' or '.weights.h5'."
             )
 
     def own_save(self, adapter: ModelAdapter) -> Callable[[str], object] | None:
-        """Return the model's own method for what this format holds; None if it has none. It is called as stock does."""
+        """Return the model's own save method, to be called as stock Keras calls it; None if the model has none."""
         options = {"options": self._options} if self.takes_options else {}
         return adapter.own_save(weights_only=self.weights_only, **options)
 
     @abstractmethod
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Get ready for saves of a model; return about how many bytes of staging buffer they take, 0 for none."""
+        """Prepare to save a model; return the approximate size of the staging buffer in bytes, 0 if none is used."""
 
     @abstractmethod
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Copy the state of a model as it is now, or say how; the staging buffer must be free."""
+        """Return a snapshot of the model's current state, copied or ready to be copied to the free staging buffer."""
 
     @abstractmethod
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
@@ -203,7 +203,7 @@ class Format(ABC):
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> AbstractContextManager[Fill]:
-        """Open a checkpoint to load its weights into a built model; give the function that overwrites the model's.
+        """Open a checkpoint to load its weights into a built model; yield the function that overwrites the variables.
 
         Args:
             adapter: The model.
@@ -213,16 +213,16 @@ class Format(ABC):
 
         Raises:
             CorruptCheckpointError: It is damaged; nothing was overwritten.
-            RestoreError: It is not one of this model; nothing was overwritten.
-            Exception: Whatever stock Keras raises for a file that does not fit, where the loading is Keras's.
+            RestoreError: It does not match the model; nothing was overwritten.
+            Exception: Whatever stock Keras raises for a file that does not fit, if Keras loads it.
         """
 
     def load_model(self, at: Location, loader: ModelLoader) -> Any:
-        """Check a checkpoint, and return its model: by stock Keras, where a format does not know better.
+        """Check a checkpoint, and return its model; stock Keras loads it unless a format overrides this method.
 
         Raises:
             CorruptCheckpointError: It is damaged; no model was made.
-            RestoreError: It holds weights and no model.
+            RestoreError: It holds weights but no model.
             Exception: Whatever stock Keras raises.
         """
         if self.weights_only:
@@ -233,21 +233,21 @@ class Format(ABC):
 
     @abstractmethod
     def may_replace(self, at: Location) -> bool:
-        """Return True if a new checkpoint may take the place of what is at ``at``, if anything is."""
+        """Return True if a new checkpoint may replace what is at ``at``, or if nothing is there."""
 
     def check_replaceable(self, at: Location) -> None:
-        """Check that a checkpoint may take the place of what is at ``at``.
+        """Check that a new checkpoint may replace what is at ``at``.
 
         Raises:
             TargetIsDirectoryError: It is a directory that is not a checkpoint of this format.
-            SaveError: It is a file, where a directory is to be written.
+            SaveError: It is a file, but this format writes a directory.
         """
         if self.may_replace(at):
             return
         if at.kind == "directory":
             raise TargetIsDirectoryError(
                 "Please specify a non-directory filepath for ModelCheckpoint. Filepath used is an existing directory: "
-                f"{at} (and it is no checkpoint of the format '{self.name}', so it is not replaced)"
+                f"{at} (it is not a checkpoint of the format '{self.name}', so it is not replaced)"
             )
         raise SaveError(
             f"Could not save the checkpoint {str(at)!r}: a file is there, and the format '{self.name}' writes a "
@@ -255,14 +255,14 @@ class Format(ABC):
         )
 
     def arrays(self, at: Location) -> AbstractContextManager[tuple[StoredFile, Extent]]:
-        """Open the HDF5 file that holds a checkpoint's arrays; give the file that it lies in, and where.
+        """Open the HDF5 file that holds a checkpoint's arrays; yield the file that contains it, and its extent there.
 
         Raises:
-            ArgumentError: Only another tool reads the arrays of this format.
+            ArgumentError: Only another tool can read the arrays of this format.
         """
         raise ArgumentError(
             f"Only {self.only_reader} reads the arrays of {str(at)!r}. "
-            "Load them into their model with lastgood.load_weights, and save that as .weights.h5."
+            "Load them into their model with lastgood.load_weights, and save the model as .weights.h5."
         )
 
     def config(self, at: Location) -> bytes | None:
@@ -271,17 +271,17 @@ class Format(ABC):
         return None
 
     def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
-        """Write a copy of a checkpoint that has other weights; ``weights`` is a ``.weights.h5`` file.
+        """Copy a checkpoint to ``target``, with its weights replaced by those in ``weights``, a ``.weights.h5`` file.
 
         Raises:
-            ArgumentError: This format cannot.
+            ArgumentError: This format does not support it.
         """
         del at, weights, target
         raise ArgumentError(f"A checkpoint of the format '{self.name}' cannot be copied with other weights.")
 
 
 def holds_no_model(at: Location) -> RestoreError:
-    """Return the error for a checkpoint of weights from which a model was to be made."""
+    """Return the error for loading a whole model from a checkpoint that holds only weights."""
     return RestoreError(
         f"Error loading a model from {at}. Reason: it holds weights and no model. Build the model, and load them into "
         "it with lastgood.load_weights()."

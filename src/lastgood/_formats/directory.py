@@ -1,4 +1,4 @@
-"""Checkpoints that are directories, whose record is a file in them."""
+"""Checkpoints that are directories; their record is a file in the directory."""
 
 from collections.abc import Collection
 from typing import ClassVar
@@ -11,25 +11,25 @@ from .base import Format
 
 
 class DirectoryFormat(Format):
-    """A directory that holds certain files, and ``lastgood.json`` and ``lastgood.training`` beside them.
+    """A directory that contains certain files, ``lastgood.json`` and ``lastgood.training``.
 
     Attributes:
-        markers: Names that every such directory holds.
+        markers: Names that every such directory contains.
     """
 
     markers: ClassVar[set[str]]
 
     @classmethod
     def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
-        """Return True if the directory holds the markers, or nothing."""
+        """Return True if the directory contains the markers, or is empty."""
         return kind == "directory" and not at.is_link() and (not names or cls.markers <= set(names))
 
     def read_record(self, at: Location) -> Record | None:
-        """Return the record in the directory's own file."""
+        """Return the record in ``lastgood.json``."""
         return directory_record.read_record(at)
 
     def read_training(self, at: Location) -> bytes | None:
-        """Return the training state in the directory's own file."""
+        """Return the training state in ``lastgood.training``."""
         return directory_record.read_training(at)
 
     def verify(self, at: Location) -> None:

@@ -1,4 +1,4 @@
-"""An HDF5 file that stock Keras lays out, in the staging buffer: HDF5 never comes to the disk."""
+"""An HDF5 file that stock Keras lays out in the staging buffer, so that HDF5 never accesses the disk."""
 
 import io
 from collections.abc import Callable
@@ -13,25 +13,25 @@ from .._storage import Extent, Image, Report, Span, Stage, direct
 from .base import Snapshot
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-_ROOM = 2 * 1024 * 1024  # for all that is no tensor
+_ROOM = 2 * 1024 * 1024  # for everything except tensors
 
 
 def about(state: int) -> int:
-    """Return about the length of a file that holds ``state`` bytes of tensors."""
+    """Return the approximate length of a file that holds ``state`` bytes of tensors."""
     return state * 21 // 20 + _ROOM
 
 
 def snapshot(
     write: Callable[[h5py.File], None], size: int, record: Record, training: bytes, *, note: str = ""
 ) -> Snapshot:
-    """Have stock Keras write into the staging buffer.
+    """Let stock Keras write to the staging buffer, and return the snapshot.
 
     Args:
-        write: Has it fill a file.
-        size: About the file's length.
-        record: The record that the file gets.
-        training: The training state that it gets.
-        note: What the user should know of it.
+        write: Calls stock Keras to fill a file.
+        size: The file's approximate length.
+        record: The record to add.
+        training: The training state to add.
+        note: What the user should know about this way of saving.
     """
     staged = StagedFile(size)
     with h5py.File(staged, "w") as file:
@@ -71,5 +71,5 @@ def complete(stage: Stage, record: Record, training: bytes) -> None:
 
 
 def _is_there(stop: int) -> None:
-    """Wait for nothing: stock Keras has written all by now."""
+    """Return at once: stock Keras has already written everything."""
     del stop

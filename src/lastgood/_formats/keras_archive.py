@@ -30,10 +30,10 @@ _TRAINING = "lastgood.training"
 
 
 class KerasArchive(PlannedFormat, FileFormat):
-    """The whole model; the record is the zip's comment.
+    """A whole model; the record is the zip's comment.
 
-    It is no further member: stock Keras unpacks an archive of more than three members to a temporary directory before
-    it loads it, which would double what loading costs.
+    The record is not a member of its own: before loading, stock Keras unpacks an archive of more than three members to
+    a temporary directory, which would double the cost of loading.
     """
 
     name = "keras"
@@ -45,19 +45,19 @@ class KerasArchive(PlannedFormat, FileFormat):
 
     @classmethod
     def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
-        """Return True if the path has the ending, unless it is an HDF5 file: tf_keras writes weights alone so."""
+        """Return True if the path has the ending, unless it is an HDF5 file: tf_keras writes only weights that way."""
         return super().is_at(at, kind, names) and not _is_hdf5(at)
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Plan the layout, and return about the length of the archive."""
+        """Plan the layout, and return the approximate length of the archive."""
         found = self.plans.get(adapter, training)
-        texts = adapter.serialized() if found else None  # the first time, it imports what it needs
+        texts = adapter.serialized() if found else None  # the first call imports what it needs
         if found is None or texts is None:
             return 0
         return _archive(found.plan.layout, texts, found.state.assets, RecordText(" " * USUAL_RECORD)).longest
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Copy the tensors to their places in the staging buffer, or leave all to stock Keras if they have none."""
+        """Copy the tensors to the staging buffer, or let stock Keras write everything if the layout is not known."""
         found = self.plans.get(adapter, training)
         texts = adapter.serialized() if found else None
         if found is None or texts is None:
@@ -76,7 +76,7 @@ class KerasArchive(PlannedFormat, FileFormat):
         return Snapshot(write, size=archive.longest, copy=state, places=places)
 
     def read_record(self, at: Location) -> Record | None:
-        """Return the record in the zip's comment, whatever else of the archive is damaged."""
+        """Return the record in the zip's comment, even if other parts of the archive are damaged."""
         try:
             with at.open() as file:
                 _, comment = zip_layout.find_comment(file)
@@ -85,7 +85,7 @@ class KerasArchive(PlannedFormat, FileFormat):
         return Record.from_text(RecordText(comment.decode(errors="replace")))
 
     def read_training(self, at: Location) -> bytes | None:
-        """Read the data set in the weights file, or the member of the archive where stock Keras wrote that."""
+        """Return the training state from the weights file, or from a member if stock Keras wrote the archive."""
         with zip_layout.opened(at) as (archive, file):
             if _TRAINING not in archive.namelist():
                 return weights_file.read_training(file, zip_layout.place_of(archive, file, zip_layout.WEIGHTS))
@@ -101,8 +101,8 @@ class KerasArchive(PlannedFormat, FileFormat):
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> Iterator[Fill]:
-        """Check the archive, and read the tensors straight into the model."""
-        from . import weights_load  # here, because looking at checkpoints loads no weights
+        """Check the archive, and read the tensors directly into the model."""
+        from . import weights_load  # here, because inspecting checkpoints loads no weights
 
         place, comment = zip_layout.place_of_weights(at)
         with _naming_members(at), at.open() as file:
@@ -111,8 +111,8 @@ class KerasArchive(PlannedFormat, FileFormat):
             yield loader.fill
 
     def load_model(self, at: Location, loader: ModelLoader) -> Any:
-        """Check the archive, have stock Keras make the model, and read the tensors straight into it."""
-        from . import weights_load  # here, because looking at checkpoints loads no weights
+        """Check the archive, let stock Keras build the model, and read the tensors directly into it."""
+        from . import weights_load  # here, because inspecting checkpoints loads no weights
 
         self.verify(at)
         with zip_layout.opened(at) as (archive, _):
@@ -132,7 +132,7 @@ class KerasArchive(PlannedFormat, FileFormat):
             return archive.read(_CONFIG)
 
     def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
-        """Write an archive with the members of another, and other weights."""
+        """Copy an archive to ``target``, with other weights."""
         with zip_layout.opened(at) as (source, _), zipfile.ZipFile(target, "w") as archive:
             for info in source.infolist():
                 if info.filename in (_METADATA, _CONFIG) or info.filename.startswith("assets/"):
@@ -150,7 +150,7 @@ def _is_hdf5(at: Location) -> bool:
 
 @contextmanager
 def _naming_members(at: Location) -> Iterator[None]:
-    """Have errors about damage around the tensors name the member of the archive that it is in, if it is in one."""
+    """Make errors about damage outside the tensors name the damaged member of the archive, if there is one."""
     try:
         yield
     except CorruptCheckpointError as error:
@@ -165,7 +165,7 @@ def _record_of(file: StoredFile, comment: bytes) -> tuple[int, RecordText] | Non
 
 
 def complete(stage: Stage, record: Record, training: bytes) -> None:
-    """Add the record to what stock Keras wrote, and the training state as a member: the weights are in it by then."""
+    """Add the record and the training state, as a member, to an archive whose weights stock Keras has written."""
     text = _comment(record, None)
     with zipfile.ZipFile(stage.path, "a") as archive:
         archive.writestr(_TRAINING, training)
@@ -174,7 +174,7 @@ def complete(stage: Stage, record: Record, training: bytes) -> None:
 
 
 def _comment(record: Record, table: Extent | None) -> RecordText:
-    """Return the record's text, without its metrics if it would be longer than a zip's comment can be."""
+    """Return the record's text, without its metrics if it would otherwise be too long for a zip's comment."""
     text = record.to_text(table)
     return text if len(text.text.encode()) <= zipfile.ZIP_MAX_COMMENT else replace(record, metrics={}).to_text(table)
 
@@ -189,7 +189,7 @@ def _archive(
 
 @dataclass(frozen=True)
 class _StagedArchive:
-    """An archive whose tensors are copied to the staging buffer, and what is to be written around them."""
+    """An archive whose tensors are copied to the staging buffer, and the data to write around them."""
 
     layout: "Hdf5Layout"
     before: Mapping[str, bytes]

@@ -1,4 +1,4 @@
-"""No ending, whole model: Keras 3's model archive as a directory."""
+"""A path without an ending, whole model: Keras 3's model archive as a directory."""
 
 import zipfile
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
     markers = {"config.json", "metadata.json", _WEIGHTS}
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Plan the layout of the weights file, and return about its length."""
+        """Plan the layout of the weights file, and return its approximate length."""
         found = self.plans.get(adapter, training)
-        texts = adapter.serialized() if found else None  # the first time, it imports what it needs
+        texts = adapter.serialized() if found else None  # the first call imports what it needs
         return found.plan.layout.size + USUAL_RECORD if found and texts else 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
+        """Copy the tensors to the staging buffer, or let stock Keras write everything if the layout is not known."""
         found = self.plans.get(adapter, training)
         texts = adapter.serialized() if found else None
         if found is None or texts is None:
@@ -76,8 +76,8 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> Iterator[Fill]:
-        """Check the files, and load the weights file; stock Keras takes no directory of this kind here."""
-        from . import weights_load  # here, because looking at checkpoints loads no weights
+        """Check the files, and load the weights file, since stock Keras cannot load weights from such a directory."""
+        from . import weights_load  # here, because inspecting checkpoints loads no weights
 
         if not verified:
             directory_record.verify(at)
@@ -88,8 +88,8 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
             yield loader.fill
 
     def load_model(self, at: Location, loader: ModelLoader) -> Any:
-        """Check the files, have stock Keras make the model, and read the tensors straight into it."""
-        from . import weights_load  # here, because looking at checkpoints loads no weights
+        """Check the files, let stock Keras build the model, and read the tensors directly into it."""
+        from . import weights_load  # here, because inspecting checkpoints loads no weights
 
         self.verify(at)
         config = (at / "config.json").read(LONGEST)
@@ -103,7 +103,7 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
     def arrays(self, at: Location) -> Iterator[tuple[StoredFile, Extent]]:
         """Open the directory's weights file."""
         if (at / _WEIGHTS).kind is None:
-            raise CorruptCheckpointError(at, f"the file {_WEIGHTS!r}", "it is gone")
+            raise CorruptCheckpointError(at, f"the file {_WEIGHTS!r}", "it is missing")
         with at.open(_WEIGHTS) as file:
             yield file, Extent(0, file.size)
 
@@ -113,9 +113,9 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
 
 
 def _save_and_unpack(model: Any, path: Path) -> None:
-    """Have stock Keras write an archive, and unpack it.
+    """Let stock Keras write an archive, and unpack it.
 
-    To a directory it writes by HDF5, which can end the process on a full disk.
+    Keras uses HDF5 to write to a directory, and HDF5 can end the process on a full disk.
     """
     path.mkdir(exist_ok=True)
     packed = path / "model.keras"

@@ -30,13 +30,13 @@ class LegacyModel(FileFormat):
     _has_optimizer: ClassVar[bool] = True
 
     def __init__(self, ending: str = "", generation: Generation = "keras", options: Any = None) -> None:
-        """Take what chose the format; stock tf_keras hands ``options`` on, and its writer ignores them."""
+        """Store what selected the format; stock tf_keras passes ``options`` to its writer, which ignores them."""
         super().__init__(ending, generation, options)
         self.suffix = ending if ending == ".keras" else ".h5"
         self.takes_options = generation == "tf_keras" and ending != ".keras"
 
     def check_model(self, adapter: ModelAdapter) -> None:
-        """Check that HDF5 has every variable's type: others are written, and cannot be read."""
+        """Check that HDF5 has every variable's type: Keras writes others, but cannot read them."""
         super().check_model(adapter)
         for variable in adapter.weights():
             dtype = adapter.dtype_of(variable)
@@ -47,12 +47,12 @@ class LegacyModel(FileFormat):
                 )
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Return about the length of the file: nothing is planned, since stock Keras lays it out each time."""
+        """Return the approximate length of the file; there is no plan, since stock Keras lays it out at each save."""
         del training
         return about(adapter.state_bytes(optimizer=self._has_optimizer))
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Have stock Keras write into the staging buffer."""
+        """Let stock Keras write to the staging buffer."""
         content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
         return snapshot(lambda file: self._write(adapter, file), self.prepare(adapter, training), record, content)
 
@@ -69,12 +69,12 @@ class LegacyModel(FileFormat):
         return trailing_record.read(at)
 
     def read_training(self, at: Location) -> bytes | None:
-        """Read the data set that it is."""
+        """Return the training state from its dataset."""
         with at.open() as file:
             return weights_file.read_training(file, Extent(0, file.size))
 
     def verify(self, at: Location) -> None:
-        """Check the file against its digests, and that it holds arrays and nothing that leads elsewhere."""
+        """Check the file against its digests, and check that it holds only arrays, without links elsewhere."""
         with at.open() as file:
             weights_file.verify(file, Extent(0, file.size), trailing_record.find(file), legacy=True)
 
@@ -90,7 +90,7 @@ class LegacyModel(FileFormat):
             yield lambda: adapter.model.load_weights(path)
 
     def load_model(self, at: Location, loader: ModelLoader) -> Any:
-        """Check the file, and have stock Keras load it, or a directory that is of none of our formats."""
+        """Check the file, and load it with stock Keras; also load a directory that no format recognizes."""
         if at.kind == "directory":
             with at.local() as path:
                 return loader.whole(str(path))
@@ -102,14 +102,14 @@ class LegacyModel(FileFormat):
 
 
 def _has_model(path: Path) -> bool:
-    import h5py  # here, because looking at checkpoints does not need it
+    import h5py  # here, because inspecting checkpoints does not need it
 
     with h5py.File(path) as file:
         return "model_config" in file.attrs
 
 
 class LegacyWeights(LegacyModel):
-    """Weights alone, by layer name; the legacy layout has no place for the optimizer."""
+    """Weights only, keyed by layer name; the legacy layout has no place for the optimizer."""
 
     name = "h5 weights"
     endings = {"keras": (".h5", ".hdf5"), "tf_keras": (".h5", ".hdf5", ".keras")}

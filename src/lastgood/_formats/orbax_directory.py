@@ -1,4 +1,4 @@
-"""No ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
+"""A path without an ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
 
 import math
 from collections import Counter
@@ -24,7 +24,7 @@ from .directory import DirectoryFormat
 if TYPE_CHECKING:
     from .._keras.keras3 import Keras3Model
 
-# An optimizer keeps three values a weight at most; what else may lie in a directory is small.
+# An optimizer keeps at most three values per weight; anything else in a directory is small.
 _MOST_TIMES = 8
 _SLACK = 1 << 20
 _MOST_NAMED = 3
@@ -34,7 +34,7 @@ _Array = tuple[tuple[int, ...], str]  # its shape and its type
 
 
 class OrbaxDirectory(DirectoryFormat):
-    """Weights and optimizer as an Orbax directory of arrays, by variable path."""
+    """Weights and optimizer state as an Orbax directory of arrays, keyed by variable path."""
 
     name = "orbax directory"
     endings = {"keras": ("",)}
@@ -45,12 +45,12 @@ class OrbaxDirectory(DirectoryFormat):
 
     @classmethod
     def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
-        """Return True for any directory: Keras writes none but this that the formats before it do not recognize."""
+        """Return True for any directory: earlier formats in the table recognize all others that Keras writes."""
         del at, names
         return kind == "directory"
 
     def check_model(self, adapter: ModelAdapter) -> None:
-        """Check that stock Keras can read it, and that no two variables have the one path that tells them apart."""
+        """Check that stock Keras can read the directory, that variable paths are unique, and no variable is empty."""
         super().check_model(adapter)
         if not _keras3(adapter).reads_orbax():
             raise ArgumentError(
@@ -73,15 +73,15 @@ class OrbaxDirectory(DirectoryFormat):
             )
 
     def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
-        """Refuse: Orbax has all processes of jax talk to one another, over what training uses, in the middle of it."""
+        """Refuse: Orbax would synchronize all JAX processes over the channels that training is using at that time."""
         del adapter, split
         raise ArgumentError(
-            "Several processes train this model, and Orbax, which writes weights to a path without an ending, would "
-            "have them wait for one another beside training. End the path in '.weights.h5' or '.keras'."
+            "Several processes train this model. Orbax, which writes weights to a path without an ending, would "
+            "synchronize them while they train. End the path in '.weights.h5' or '.keras'."
         )
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Import Orbax, which takes seconds; it takes arrays of its own.
+        """Import Orbax, which takes seconds; it needs no staging buffer.
 
         Raises:
             MissingExtraError: Orbax is not installed.
@@ -91,7 +91,7 @@ class OrbaxDirectory(DirectoryFormat):
         return 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Copy all variables into arrays, which Orbax writes as stock ``load_weights`` expects them.
+        """Copy all variables to arrays, which Orbax writes as stock ``load_weights`` expects them.
 
         Raises:
             MissingExtraError: Orbax is not installed.
@@ -108,16 +108,17 @@ class OrbaxDirectory(DirectoryFormat):
         return Snapshot(write)
 
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return what Keras does not list: the directory has all other variables of the model and the optimizer."""
+        """Return the variables that Keras does not list; the directory holds all others of model and optimizer."""
         return list(adapter.unlisted_variables().values())
 
     @contextmanager
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> Iterator[Fill]:
-        """Check the files, and load them with stock Keras, which skips what does not have the path in the file.
+        """Check the files, and load them with stock Keras if all paths match, or else from their counterparts.
 
-        It reads all arrays that there are, so their sizes are looked at first.
+        Stock Keras skips variables whose path is not in the directory, and reads every array, so paths and sizes are
+        checked first.
         """
         if not verified:
             self.verify(at)
@@ -148,27 +149,27 @@ def _orbax() -> Any:
 
 
 def _keras3(adapter: ModelAdapter) -> "Keras3Model":
-    """Return the adapter as that of Keras 3, which alone writes and reads these directories.
+    """Return the adapter as one of Keras 3, the only generation that reads and writes these directories.
 
     Raises:
-        RestoreError: The model is of tf_keras.
+        RestoreError: It is a tf_keras model.
     """
     if adapter.generation != "keras":
-        raise RestoreError("Keras 3 alone reads a directory of Orbax, and this model is one of tf_keras.")
+        raise RestoreError("Only Keras 3 can read an Orbax directory, and this is a tf_keras model.")
     return cast("Keras3Model", adapter)
 
 
 def _likes(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> dict[str, str]:
-    """Return the path in the directory of each of the arrays that the model is to get, by that in the model.
+    """Map the path of each array to load in the model to the path of its counterpart in the directory.
 
     Args:
         adapter: The model.
         path: The directory, where Orbax finds it.
-        at: The checkpoint, as users know it.
-        exact: Whether the directory must have all of the model's state and no more, rather than its weights.
+        at: The checkpoint, for messages.
+        exact: Whether the directory must hold all of the model's state and no more, rather than at least its weights.
 
     Raises:
-        RestoreError: It has not: stock Keras would load what is left, if anything, and not say so.
+        RestoreError: It does not: stock Keras would silently load only what matches.
     """
     from orbax.checkpoint import v1 as ocp
 
@@ -189,18 +190,17 @@ def _likes(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> 
     if wrong:
         more = f"; {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
-            f"Error loading file from {at}. Reason: it is not of this model: {'; '.join(wrong[:_MOST_NAMED])}{more}. "
-            "Nothing was loaded. A directory tells variables apart by path: build the model that was saved, with the "
-            "names that you gave to its layers and its optimizer."
+            f"Error loading file from {at}. Reason: it does not match the model: "
+            f"{'; '.join(wrong[:_MOST_NAMED])}{more}. Nothing was loaded. A directory tells variables apart by path: "
+            "build the model that was saved, with the same names for its layers and its optimizer."
         )
     return fitting
 
 
 def _paired(names: AutomaticNames, there: Iterable[str], saved: Iterable[str]) -> dict[str, str]:
-    """Return the path in a directory of the like of each of a model's arrays, where there is one.
+    """Map the paths of a model's arrays to the paths of their counterparts in a directory, where there are any.
 
-    Numbers that Keras gave to layers do not count, nor where an optimizer names its arrays by the weights that they are
-    for.
+    Numbers that Keras gave to layers are ignored, also in the names of optimizer arrays, which contain weight names.
     """
     mine, theirs = _by_owner(there), _by_owner(saved)
     pairs = names.pair(mine[False], theirs[False])
@@ -211,7 +211,7 @@ def _paired(names: AutomaticNames, there: Iterable[str], saved: Iterable[str]) -
 
 
 def _by_owner(paths: Iterable[str]) -> dict[bool, list[str]]:
-    """Return the paths that are not the optimizer's, and those that are."""
+    """Return the paths, grouped by whether they are the optimizer's."""
     found: dict[bool, list[str]] = {False: [], True: []}
     for path in paths:
         found[path.startswith(_OPTIMIZER)].append(path)
@@ -219,12 +219,12 @@ def _by_owner(paths: Iterable[str]) -> dict[bool, list[str]]:
 
 
 def _flat(path: str) -> str:
-    """Return a weight's path as an optimizer has it in the names of its own arrays."""
+    """Return a weight's path in the form that an optimizer uses in the names of its arrays."""
     return path.partition("/")[2].replace("/", "_")
 
 
 def _with_weights_of(path: str, flat: Mapping[str, str]) -> str:
-    """Return the path of an optimizer's array with the name that its weight has in the directory."""
+    """Return the path of an optimizer's array, with the weight's name replaced by its name in the directory."""
     owner, _, name = path.rpartition("/")
     ends = [end for end in range(len(name), 0, -1) if name[end : end + 1] in ("", "_") and name[:end] in flat]
     return f"{owner}/{flat[name[: ends[0]]]}{name[ends[0] :]}" if ends else path
@@ -239,7 +239,7 @@ def _in_words(array: _Array | None) -> str:
 
 
 def _fill(adapter: "Keras3Model", path: Path, likes: Mapping[str, str]) -> None:
-    """Give the model's variables the arrays of their likes."""
+    """Assign to the model's variables the arrays of their counterparts."""
     from orbax.checkpoint import v1 as ocp
 
     arrays = dict(_leaves(ocp.load_checkpointables(path)["pytree"]))
@@ -268,14 +268,14 @@ def _check_size(model: Any, path: Path, at: Location) -> None:
     Args:
         model: The model.
         path: The arrays, where Orbax finds them.
-        at: The checkpoint, as users know it.
+        at: The checkpoint, for messages.
 
     Raises:
         RestoreError: They claim more.
     """
     from orbax.checkpoint import v1 as ocp
 
-    describe = getattr(ocp, "metadata", None) or ocp.pytree_metadata  # the name that older ones have
+    describe = getattr(ocp, "metadata", None) or ocp.pytree_metadata  # the name in older versions
     waiting, claimed = [describe(path, "pytree").metadata], 0
     while waiting:
         each = waiting.pop()
@@ -286,6 +286,6 @@ def _check_size(model: Any, path: Path, at: Location) -> None:
     own = sum(math.prod(variable.shape) * 8 for variable in model.variables)
     if claimed > _MOST_TIMES * own + _SLACK:
         raise RestoreError(
-            f"Error loading file from {at}. Reason: it is not of this model: its arrays claim {claimed} bytes. "
+            f"Error loading file from {at}. Reason: it does not match the model: its arrays claim {claimed} bytes. "
             "Nothing was loaded. Build the model that was saved, or load another checkpoint."
         )

@@ -1,4 +1,4 @@
-"""A model with a ``save()`` or ``save_weights()`` of its own, which stock Keras calls: it says what is saved."""
+"""Saves of a model that overrides ``save()`` or ``save_weights()``: its method decides what is saved."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,21 +9,21 @@ from .._storage import Location, Report, Stage, adopt, scratch_directory
 from . import hdf5_by_stock, keras_archive
 from .base import Snapshot
 
-_NOTE = "this model has a method of its own that saves it, so training waits while that writes"
+_NOTE = "this model overrides the method that saves it, so training waits while that method writes"
 _LONGEST_MAGIC = 8
 
 
 def snapshot(save: Callable[[str], object], at: Location, record: Record, training: bytes) -> Snapshot:
-    """Have the model save itself.
+    """Return a snapshot that the model's own method writes.
 
-    It gets a path in a scratch directory, whose last part is the one that the user asked for, and what it leaves there
-    is committed: also files that it adds beside the checkpoint.
+    The method gets a path in a scratch directory; the last component is the name that the user asked for. Everything
+    that it leaves there is committed, including files that it adds next to the checkpoint.
 
     Args:
         save: The model's method, which takes a path.
-        at: Where the checkpoint is to appear.
-        record: The record that it gets, where what was written has a place for one.
-        training: The training state that it gets there.
+        at: Where the checkpoint will appear.
+        record: The record to add, if what was written has a place for one.
+        training: The training state to add with the record.
     """
 
     def write(stage: Stage, report: Report) -> None:
@@ -36,7 +36,7 @@ def snapshot(save: Callable[[str], object], at: Location, record: Record, traini
 
 
 def _complete(stage: Stage, record: Record, training: bytes) -> None:
-    """Add the record to a file of a kind that is known; to any other, nothing can be added."""
+    """Add the record to an HDF5 file, a zip archive or a directory; nothing can be added to anything else."""
     files = stage.files()
     if not stage.withdrawn and files == [""]:
         magic = b""

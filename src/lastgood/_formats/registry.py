@@ -1,4 +1,4 @@
-"""The table of formats, and every question that depends on which there are."""
+"""The table of formats, and the functions that depend on which formats there are."""
 
 import re
 from difflib import get_close_matches
@@ -32,25 +32,25 @@ FORMATS: list[type[Format]] = [
 ]
 """Every format. The first that recognizes a checkpoint reads it."""
 
-# The endings of other tools' files. A path that ends so is a mistake, not a directory's name.
+# The endings of other tools' files. A path with such an ending is a mistake, not the name of a directory.
 _FOREIGN = re.compile(r"\.(pt|pth|safetensors|npz|npy|pkl|pickle|onnx|tflite|pb|zip|json)", re.IGNORECASE)
 
 
 def choose_format(
     text: str, suffix: str, *, weights_only: bool | None, generation: Generation = "keras", options: Any = None
 ) -> Format:
-    """Return the format that a path asks for.
+    """Return the format that a path selects.
 
     Args:
         text: The path, or a template of one.
         suffix: Its literal ending from the last dot on; empty if there is none.
-        weights_only: Whether only the weights are to be saved; if None, whatever the ending is there for, and the whole
-            model where it is there for both.
-        generation: The Keras that writes.
-        options: What TensorFlow's own formats are written with; None for their defaults.
+        weights_only: Whether to save only the weights; if None, what the ending implies, and the whole model if the
+            ending allows both.
+        generation: The generation of Keras that writes.
+        options: The options for writing TensorFlow's own formats; None for the defaults.
 
     Raises:
-        ArgumentError: The ending contradicts ``weights_only``, or is one that Keras has no format for.
+        ArgumentError: The ending contradicts ``weights_only``, or Keras has no format for it.
     """
     known = {
         ending for each in FORMATS for ending in each.endings.get(generation, ()) if ending and text.endswith(ending)
@@ -68,7 +68,7 @@ def choose_format(
 
 
 def _contradiction(text: str, ending: str, generation: Generation, *, weights_only: bool) -> str:
-    """Return what is wrong with a path whose ending contradicts ``weights_only``, and what to do."""
+    """Return the error message for a path whose ending contradicts ``weights_only``."""
     others = [
         end
         for each in FORMATS
@@ -88,10 +88,11 @@ def _contradiction(text: str, ending: str, generation: Generation, *, weights_on
 
 
 def _check_ending(text: str, suffix: str, generation: Generation) -> None:
-    """Check that a path whose ending is no format's is not a mistake.
+    """Check that a path whose ending matches no format is not a mistake.
 
     Raises:
-        ArgumentError: It is one for sure: Keras 3 knows no other endings; tf_keras writes TensorFlow's to any.
+        ArgumentError: The ending resembles a known one or, with Keras 3, belongs to another tool. (tf_keras writes
+            TensorFlow's formats to paths with any ending.)
     """
     likely = get_close_matches(suffix.lower(), file_suffixes(), n=1) if suffix else []
     hint = f" Did you mean '{likely[0]}'?" if likely else ""
@@ -102,12 +103,12 @@ def _check_ending(text: str, suffix: str, generation: Generation) -> None:
     if generation == "keras" and (likely or _FOREIGN.fullmatch(suffix)):
         raise ArgumentError(
             f"filepath {text!r} ends in '{suffix}', for which Keras has no format.{hint} End it in "
-            f"{_described(generation)}, or in nothing for a directory."
+            f"{_described(generation)}, or use no ending for a directory."
         )
 
 
 def _described(generation: Generation) -> str:
-    """Return the endings of files with what they hold, in words."""
+    """Return the file endings and what each holds, as text for messages."""
     words: dict[str, str] = {}
     for each in FORMATS:
         for ending in each.endings.get(generation, ()):
@@ -123,11 +124,11 @@ def file_suffixes() -> list[str]:
 
 
 def format_at(at: Location, kind: Kind | None = None) -> Format:
-    """Return the format of the checkpoint at ``at``, as far as reading it is concerned.
+    """Return the format that reads the checkpoint at ``at``.
 
     Args:
         at: The checkpoint.
-        kind: What is there, if that is known.
+        kind: The kind of the checkpoint, if known.
     """
     kind = kind or at.kind
     names = {entry.name for entry in at.entries()} if kind == "directory" else set()
@@ -136,7 +137,7 @@ def format_at(at: Location, kind: Kind | None = None) -> Format:
 
 
 def holds_checkpoint(at: Location) -> bool:
-    """Return True if a directory is a checkpoint itself, whole or not, rather than one that contains checkpoints."""
+    """Return True if a directory is itself a checkpoint, complete or not, rather than a directory of checkpoints."""
     names = {entry.name for entry in at.entries()}
     directories = [each for each in FORMATS if issubclass(each, DirectoryFormat)]
     return directory_record.is_ours(at) or any(each.markers <= names for each in directories)

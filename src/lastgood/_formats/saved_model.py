@@ -1,4 +1,4 @@
-"""No ending of a file, whole model, tf_keras: a SavedModel directory, which stock tf_keras writes."""
+"""A path without a file ending, whole model, tf_keras: a SavedModel directory, which stock tf_keras writes."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -27,17 +27,17 @@ class SavedModel(DirectoryFormat):
 
     @classmethod
     def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
-        """Return True if the directory holds ``saved_model.pb``."""
+        """Return True if the directory contains ``saved_model.pb``."""
         del at
         return kind == "directory" and "saved_model.pb" in names
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Do nothing: stock tf_keras writes this format, from the model itself."""
+        """Do nothing: stock tf_keras writes this format directly from the model."""
         del adapter, training
         return 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Leave all to the writing, for which training has to wait."""
+        """Copy only the training state; tf_keras writes the rest from the model, so training has to wait."""
         content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
         return live(
             lambda path: adapter.model.save(str(path), options=self._options),
@@ -52,7 +52,7 @@ class SavedModel(DirectoryFormat):
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> Iterator[Fill]:
-        """Check the files, and load them with stock tf_keras from its variables alone: no function in it is called."""
+        """Check the files, and load only the variables with stock tf_keras: no function of the SavedModel is called."""
         del exact  # stock Keras compares layers and shapes
         if not verified:
             self.verify(at)

@@ -1,7 +1,7 @@
-"""No HDF5 ending, weights only, tf_keras: a checkpoint of TensorFlow, a group of files.
+"""A path without an HDF5 ending, weights only, tf_keras: a TensorFlow checkpoint, which is a group of files.
 
-Stock tf_keras writes it, in one part. Ours gets a second part, in which no tensor of the model is: the training state,
-the digests of the other files and the record.
+Stock tf_keras writes it in one part. lastgood adds a second part without tensors of the model: it holds the training
+state, the digests of the other files and the record.
 """
 
 import shutil
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class TFCheckpoint(Format):
-    """Weights and optimizer state as TensorFlow's own files."""
+    """Weights and optimizer state in TensorFlow's own files."""
 
     name = "tf checkpoint"
     endings = {"tf_keras": ("",)}
@@ -36,7 +36,7 @@ class TFCheckpoint(Format):
     takes_options = True
 
     def __init__(self, ending: str = "", generation: Generation = "tf_keras", options: Any = None) -> None:
-        """Take what chose the format."""
+        """Store what selected the format."""
         super().__init__(ending, generation, options)
         self._copies: CopiedCheckpoint | None = None
 
@@ -47,16 +47,16 @@ class TFCheckpoint(Format):
         return kind == "group"
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Do nothing: TensorFlow takes copies of its own."""
+        """Do nothing: TensorFlow makes its own copies."""
         del adapter, training
         return 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Have TensorFlow copy the variables, and write the copies while training goes on."""
-        from .._keras import tf_checkpoints  # here, because looking at checkpoints must not import TensorFlow
+        """Copy the variables with TensorFlow; the copies are written while training continues."""
+        from .._keras import tf_checkpoints  # here, because inspecting checkpoints must not import TensorFlow
 
         content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
-        copied = self._take_copies(cast("TFKeras2Model", adapter))  # by `check_model`
+        copied = self._take_copies(cast("TFKeras2Model", adapter))  # ensured by `check_model`
 
         def write_weights(path: Path) -> None:
             if copied is not None:
@@ -80,8 +80,8 @@ class TFCheckpoint(Format):
         return Snapshot(write, live=copied is None, after=_make_latest)
 
     def _take_copies(self, adapter: "TFKeras2Model") -> "CopiedCheckpoint | None":
-        """Copy the variables of a model; None where that cannot be done: then training waits for the writing."""
-        from .._keras import tf_checkpoints  # here, because looking at checkpoints must not import TensorFlow
+        """Copy the variables of a model; return None if they cannot be copied, so that training has to wait."""
+        from .._keras import tf_checkpoints  # here, because inspecting checkpoints must not import TensorFlow
 
         try:
             if self._copies is None or not self._copies.is_of(adapter):
@@ -92,15 +92,15 @@ class TFCheckpoint(Format):
         return self._copies
 
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return all but the weights and the optimizer: what else TensorFlow finds it may not find at a restart."""
+        """Return all but the weights and the optimizer: TensorFlow may not find other variables again at a restart."""
         return adapter.left_out(optimizer=True)
 
     def read_record(self, at: Location) -> Record | None:
-        """Return the record in our part."""
+        """Return the record in lastgood's part."""
         return bundle.read_record(at)
 
     def read_training(self, at: Location) -> bytes | None:
-        """Return the training state in our part."""
+        """Return the training state in lastgood's part."""
         return bundle.read_training(at)
 
     def verify(self, at: Location) -> None:
@@ -113,7 +113,8 @@ class TFCheckpoint(Format):
     ) -> Iterator[Fill]:
         """Check the files, and load them with stock tf_keras.
 
-        TensorFlow reads what the model has not built yet when it is built, so a local copy stays as long as the model.
+        TensorFlow reads variables that are not built yet when they are built, so a local copy is kept as long as the
+        model.
         """
         if not verified:
             self.verify(at)
@@ -129,18 +130,18 @@ class TFCheckpoint(Format):
                     status.assert_existing_objects_matched()
                 except AssertionError as error:
                     raise RestoreError(
-                        f"Error loading file from {at}. Reason: it is not of this model: {error}"
+                        f"Error loading file from {at}. Reason: it does not match the model: {error}"
                     ) from error
 
             yield fill
 
     def may_replace(self, at: Location) -> bool:
-        """Return True unless a directory has the index's name: a group lies beside a directory of its own name."""
+        """Return True unless a directory has the index's name; one with the checkpoint's own name is no obstacle."""
         return at.with_name(at.name + groups.INDEX).kind != "directory"
 
 
 def _make_latest(at: Location) -> None:
-    """Have ``tf.train.latest_checkpoint`` find a checkpoint, as stock saving does."""
-    from .._keras import tf_checkpoints  # here, because looking at checkpoints must not import TensorFlow
+    """Let ``tf.train.latest_checkpoint`` find a checkpoint, as after stock saving."""
+    from .._keras import tf_checkpoints  # here, because inspecting checkpoints must not import TensorFlow
 
     at.storage.put(at.parent.path / "checkpoint", tf_checkpoints.latest_state(at.name))

@@ -34,12 +34,12 @@ class WeightsH5(PlannedFormat, FileFormat):
     suffix = ".weights.h5"
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Plan the layout, and return about the length of the file."""
+        """Plan the layout, and return the approximate length of the file."""
         found = self.plans.get(adapter, training)
         return found.plan.layout.size + USUAL_RECORD if found else 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Copy the tensors into the staging buffer, or leave all to stock Keras where the layout is not known."""
+        """Copy the tensors to the staging buffer, or let stock Keras write everything if the layout is not known."""
         found = self.plans.get(adapter, training)
         if found is None:
             content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
@@ -57,7 +57,7 @@ class WeightsH5(PlannedFormat, FileFormat):
         return trailing_record.read(at)
 
     def read_training(self, at: Location) -> bytes | None:
-        """Read the data set that it is."""
+        """Return the training state from its dataset."""
         with at.open() as file:
             return weights_file.read_training(file, Extent(0, file.size))
 
@@ -70,8 +70,8 @@ class WeightsH5(PlannedFormat, FileFormat):
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
     ) -> Iterator[Fill]:
-        """Check the file, and read the tensors straight into the model."""
-        from . import weights_load  # here, because looking at checkpoints loads no weights
+        """Check the file, and read the tensors directly into the model."""
+        from . import weights_load  # here, because inspecting checkpoints loads no weights
 
         with at.open() as file:
             loader = weights_load.Loader(adapter, at, file, Extent(0, file.size), trailing_record.find(file))
@@ -80,7 +80,7 @@ class WeightsH5(PlannedFormat, FileFormat):
 
 
 def staged(adapter: ModelAdapter, filled: FilledPlan, record: Record) -> "StagedWeights":
-    """Have a model's tensors copied to their places in the staging buffer."""
+    """Return a weights file whose tensors are copied, or ready to be copied, to the staging buffer."""
     plan = filled.plan
     text = record.to_text(plan.layout.digests)
     size = plan.layout.size + len(trailing_record.encode(text))
@@ -95,11 +95,11 @@ class StagedWeights:
 
     Attributes:
         memory: The buffer.
-        layout: Where all else of the file goes in it.
-        record: The record that it gets.
-        size: Its length in bytes.
-        copy: Copies the tensors there.
-        places: Returns where in it the values of some variables go.
+        layout: The layout of the file in it.
+        record: The record to add.
+        size: The file's length in bytes.
+        copy: Copies the tensors to the buffer.
+        places: Returns the places of the values of some variables in the buffer.
     """
 
     memory: staging.Memory
@@ -110,7 +110,7 @@ class StagedWeights:
     places: Places
 
     def image(self) -> Image:
-        """Return the file as a storage writes it, with its record and digests."""
+        """Return the file for a storage to write, with its record and digests."""
         self.layout.put_metadata(self.memory)
 
         def seal() -> tuple[int, list[Extent]]:

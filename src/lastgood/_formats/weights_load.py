@@ -1,7 +1,7 @@
-"""Weights from a file into a model: checked first, then read straight to where they belong.
+"""Loading weights from a file into a model: they are checked first, then read directly into the variables.
 
-The fast way serves a model whose every saved array is a variable of the file's shape and type. Anything else (a layer
-that loads its own variables, a type to be converted, a file of another layout) is for stock Keras, after the check.
+The fast path is for a model whose every saved array is a variable with the shape and type in the file. Stock Keras
+loads anything else after the check: a layer that loads its own variables, a type to convert, a file of another layout.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,19 +21,19 @@ _MOST_NAMED = 3
 
 
 class Loader:
-    """Loads the weights of an open checkpoint, and its optimizer state as far as the model has room for one."""
+    """A loader of an open checkpoint's weights, and of its optimizer state if the model has a place for it."""
 
     def __init__(
         self, adapter: ModelAdapter, at: Location, file: StoredFile, place: Extent, record: FoundRecord
     ) -> None:
-        """Take a checkpoint.
+        """Store the model and the checkpoint.
 
         Args:
             adapter: A built model.
-            at: Where the file is.
-            file: The file, open.
-            place: Where the HDF5 file lies in it.
-            record: Where its record begins, and the record; None if it has none.
+            at: The location of the file.
+            file: The open file.
+            place: The extent of the HDF5 file in it.
+            record: The offset of its record, and the record; None if it has none.
         """
         self._adapter = adapter
         self._at = at
@@ -45,15 +45,15 @@ class Loader:
         self._is_plain = False
 
     def check(self, *, verified: bool, exact: bool) -> None:
-        """Check the file, and that it fits the model.
+        """Check the file, and check that it matches the model.
 
         Args:
-            verified: Whether its digests have been checked.
-            exact: Whether it must have the model's variables, all of them and no others.
+            verified: Whether its digests have already been checked.
+            exact: Whether it must hold exactly the model's variables.
 
         Raises:
             CorruptCheckpointError: The file is damaged.
-            RestoreError: It is not one of this model.
+            RestoreError: It does not match the model.
         """
         adapter, record = self._adapter, self._record
         damaged = digests.find_damage(self._file, self._place.offset, *record) if record and not verified else None
@@ -72,7 +72,7 @@ class Loader:
         self._is_plain = plainly and variables is not None and _is_complete(adapter, variables, self._contents)
 
     def can_read_all(self) -> bool:
-        """Check a file that was verified; return True if :meth:`fill` leaves nothing to stock Keras.
+        """Check a file that was verified; return True if :meth:`fill` does not need stock Keras.
 
         Raises:
             CorruptCheckpointError: The file is damaged.
@@ -81,7 +81,7 @@ class Loader:
             self.check(verified=True, exact=False)
         except CorruptCheckpointError:
             raise
-        except RestoreError:  # stock Keras may skip what is of another shape, such as the state of an optimizer
+        except RestoreError:  # stock Keras may skip arrays of another shape, such as those of an optimizer
             return False
         return self._is_plain
 
@@ -89,7 +89,7 @@ class Loader:
         """Overwrite the model's variables.
 
         Raises:
-            Exception: Whatever stock Keras raises, where the loading is Keras's.
+            Exception: Whatever stock Keras raises, if Keras loads the file.
         """
         if self._variables is not None and self._is_plain:
             _read(self._adapter, self._file, self._variables, self._contents.arrays)
@@ -107,8 +107,8 @@ def load_model(
         loader: Stock Keras's ``load_model``.
         at: The checkpoint.
         config: The model's configuration.
-        weights: Loads the weights of the open checkpoint into a model.
-        by_stock: Whether the checkpoint has more than its configuration and weights, which only stock Keras can load.
+        weights: Returns a loader of the open checkpoint's weights for a model.
+        by_stock: Whether the checkpoint holds more than its configuration and weights, which only stock Keras can load.
 
     Raises:
         Exception: Whatever stock Keras raises.
@@ -124,16 +124,16 @@ def load_model(
 
 
 def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:
-    """Make room for the optimizer's state, where the file has more of it than an optimizer that was never used."""
+    """Build the optimizer's variables if the file holds more of them than an unused optimizer has."""
     saved = sum(name.startswith("optimizer/vars/") for name in contents.arrays)
     if saved > len(adapter.optimizer_variables()):
         adapter.build_optimizer()
 
 
 def _variables_by_path(adapter: ModelAdapter) -> tuple[dict[str, Any] | None, bool]:
-    """Return the variables that stock loading would fill, by path in the file; None where that is for stock to say.
+    """Return the variables that stock loading would fill, by path in the file, and whether it would do only that.
 
-    And return whether that is all that it would do.
+    The variables are None if only stock Keras can determine them.
     """
     state = adapter.saved_state(assets=False) if adapter.model.built else None
     if state is None or not all(adapter.is_variable(array.value) for array in state.arrays):
@@ -144,7 +144,7 @@ def _variables_by_path(adapter: ModelAdapter) -> tuple[dict[str, Any] | None, bo
 def _check_shapes(
     adapter: ModelAdapter, path: str, variables: Mapping[str, Any], contents: Contents, *, exact: bool
 ) -> None:
-    """Check, before anything is overwritten, that the file is of a model of these shapes, and these variables."""
+    """Check, before anything is overwritten, that the arrays in the file match the variables."""
 
     def in_model(name: str, variable: Any) -> str:
         of = f"{tuple(variable.shape)} ({adapter.dtype_of(variable)})"
@@ -174,8 +174,9 @@ def _check_shapes(
     if wrong:
         more = f", and {len(wrong) - _MOST_NAMED} more differ" if len(wrong) > _MOST_NAMED else ""
         raise RestoreError(
-            f"Error loading file from {path}. Reason: it is not of this model: {'; '.join(wrong[:_MOST_NAMED])}{more}. "
-            "Nothing was loaded. Build the model that was saved, or load another checkpoint."
+            f"Error loading file from {path}. Reason: it does not match the model: "
+            f"{'; '.join(wrong[:_MOST_NAMED])}{more}. Nothing was loaded. Build the model that was saved, or load "
+            "another checkpoint."
         )
 
 
@@ -184,7 +185,7 @@ def _in_words(stored: StoredArray | None) -> str:
 
 
 def _is_complete(adapter: ModelAdapter, variables: Mapping[str, Any], contents: Contents) -> bool:
-    """Return True if the file has each of the variables, and nothing more in the same groups, as they are in memory."""
+    """Return True if the variables' groups in the file hold exactly these variables, stored as in memory."""
     groups = {name.rpartition("/")[0] for name in variables}
     stored = {name for name in contents.arrays if name.rpartition("/")[0] in groups}
     return stored == variables.keys() and all(
@@ -194,7 +195,7 @@ def _is_complete(adapter: ModelAdapter, variables: Mapping[str, Any], contents: 
 
 
 def _is_as_in_memory(stored: str, dtype: str) -> bool:
-    """Return True if numbers of a type lie in the file as in memory; HDF5 has no name for eight bits of a float."""
+    """Return True if a type is stored as in memory; HDF5 has no 8-bit floats, and stores them as bytes (``V1``)."""
     return stored == dtype or (stored == "V1" and dtype.startswith("float8"))
 
 

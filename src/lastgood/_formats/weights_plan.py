@@ -1,4 +1,4 @@
-"""The weights of one model, laid out: which variable's bytes go where in a file. Made once, kept from save to save."""
+"""The layout of a model's weights file: where each variable's bytes go. It is made once and reused by each save."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,11 +19,11 @@ from .base import Format
 
 
 class WeightsPlan:
-    """A weights file without its data, and where the data come from.
+    """The layout of a weights file, and the variables that fill it.
 
     Attributes:
-        layout: The file.
-        unsaved: The variables whose values it has no place for.
+        layout: The file without its data.
+        unsaved: The variables that have no place in it.
     """
 
     def __init__(
@@ -37,21 +37,21 @@ class WeightsPlan:
         self._assets = assets
         self._variables = adapter.planned_variables()
         self.unsaved = state.lacks(adapter.state_variables())
-        # A layer that computes what it saves, and one with assets, has to be asked at each save.
+        # A layer that computes what it saves, or that has assets, must be queried at each save.
         settled = not state.assets and all(adapter.is_variable(array.value) for array in state.arrays)
         self._state = state if settled else None
 
     @classmethod
     def of(cls, adapter: ModelAdapter, training: Training, *, assets: bool) -> "FilledPlan | None":
-        """Lay out a model's weights; return the plan, and what to fill it with now.
+        """Lay out a model's weights; return the plan, and the current values to fill it with.
 
         Args:
             adapter: A built model.
             training: Returns the training state.
-            assets: Whether the asset files are to be saved, too.
+            assets: Whether to save the asset files, too.
 
         Returns:
-            None where stock Keras has to write.
+            None if stock Keras has to write the file.
         """
         state = adapter.saved_state(assets=assets)
         if state is None:
@@ -67,7 +67,7 @@ class WeightsPlan:
         return FilledPlan(made, state, block)
 
     def current(self, adapter: ModelAdapter) -> SavedState | None:
-        """Return what is to be saved of a model now; None where it is not what this plan was made for."""
+        """Return the model's current state to save; None if the model no longer fits this plan."""
         if not are_the_same(adapter.planned_variables(), self._variables):
             return None
         if self._state is not None:
@@ -76,19 +76,19 @@ class WeightsPlan:
         return state if state and [_describe(adapter, array) for array in state.arrays] == self._datasets else None
 
     def places(self, memory: Memory, state: SavedState, variables: Sequence[Any]) -> list[npt.NDArray[Any]]:
-        """Return where the values of some variables go in the file that lies in memory."""
+        """Return the places of the values of some variables in the file in memory."""
         numbers = {id(state.arrays[i].value): i for i in self._order}
         found = [numbers[id(variable)] for variable in variables]
         return [_place(memory, self._datasets[i], self.layout.extents[i][0]) for i in found]
 
     def copy_into(self, memory: Memory, filled: "FilledPlan", adapter: ModelAdapter, reached: Reached) -> None:
-        """Copy a model's data and its training state to their places, one after the other.
+        """Copy a model's values and its training state to their places, in the order of the file.
 
         Args:
             memory: The file.
-            filled: What this plan is filled with.
+            filled: The values to fill this plan with.
             adapter: The model.
-            reached: Told up to which byte all is in its place.
+            reached: Called with the offset up to which the file is complete.
         """
         copy = copier(adapter.backend())
         values = [filled.state.arrays[i].value for i in self._order]
@@ -103,7 +103,7 @@ class WeightsPlan:
 
 
 class FilledPlan(NamedTuple):
-    """A plan, and what to fill it with.
+    """A plan, and the values to fill it with.
 
     Attributes:
         plan: The plan.
@@ -120,27 +120,27 @@ class PlanCache:
     """The plan of one callback's model."""
 
     def __init__(self, *, assets: bool) -> None:
-        """Make no plan yet.
+        """Start without a plan.
 
         Args:
-            assets: Whether the asset files are to be saved, too.
+            assets: Whether to save the asset files, too.
         """
         self._assets = assets
         self._plan: WeightsPlan | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "PlanCache":
-        """Return one without a plan: a copy of a callback is for another model."""
+        """Return a cache without a plan: a copied callback is for another model."""
         return PlanCache(assets=self._assets)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process can use: its model has variables of its own."""
+        """Return the state without the plan: in another process, the model has other variables."""
         return {"_assets": self._assets, "_plan": None}
 
     def get(self, adapter: ModelAdapter, training: Training) -> FilledPlan | None:
-        """Return a plan, and what to fill it with; None where stock Keras has to write.
+        """Return a plan, and the values to fill it with; None if stock Keras has to write the file.
 
         Args:
-            adapter: The model to be saved; one that is not built has no plan.
+            adapter: The model to save; an unbuilt model has no plan.
             training: Returns the training state.
         """
         if self._plan is not None:
@@ -154,43 +154,43 @@ class PlanCache:
 
 
 class PlannedFormat(Format):
-    """A format whose weights are laid out here, and copied to their places."""
+    """A format in which lastgood lays out the weights itself, and copies them to their places."""
 
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
-        """Return what stock saving leaves out."""
+        """Return the variables that stock saving leaves out."""
         return adapter.unsaved_variables(optimizer=True)
 
     def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
-        """Check that each has a place in the file."""
+        """Check that each of the split variables has a place in the file."""
         known = not split or adapter.saved_state(assets=False) is not None
         without = set(map(id, self.unsaved_variables(adapter) if known else split))
         for variable in split:
             if id(variable) in without:
                 raise ArgumentError(
                     f"The variable '{adapter.path_of(variable)}' is split over the devices of several processes, and "
-                    "stock Keras saves no such variable of this model. Leave it out of the layout map, so that each "
-                    "process has it whole."
+                    "stock Keras does not save this variable. Leave it out of the layout map, so that each process "
+                    "holds all of it."
                 )
 
     @cached_property
     def plans(self) -> PlanCache:
-        """The layout that the last save had; a whole model has assets, too."""
+        """The plan of the last save; it includes the assets of a whole model."""
         return PlanCache(assets=not self.weights_only)
 
 
 def _place(memory: Memory, dataset: Dataset, offset: int) -> npt.NDArray[Any]:
-    """Return the part of ``memory`` that is a data set's; a type that NumPy has no name for is integers there."""
+    """Return a dataset's part of ``memory``; integers stand for a type that NumPy does not have."""
     dtype = np.dtype("uint16" if dataset.dtype == "bfloat16" else dataset.dtype)
     return np.ndarray(dataset.shape, dtype, memory.data, offset)
 
 
 def _tensor(adapter: ModelAdapter, value: Any) -> Any:
-    """Return what the backend holds for a variable; what a layer has computed comes as an array."""
+    """Return the backend's tensor of a variable, or an array for a value that a layer computed."""
     return adapter.tensor_of(value) if adapter.is_variable(value) else adapter.to_numpy(value)
 
 
 def _describe(adapter: ModelAdapter, array: SavedArray) -> Dataset | None:
-    """Return the data set that stock saving would make of ``array``; None for a type that is not known here."""
+    """Return the dataset that stock saving would make of ``array``; None if its type is not supported."""
     try:
         shape = tuple(int(length) for length in array.value.shape)
         dtype = adapter.dtype_of(array.value)

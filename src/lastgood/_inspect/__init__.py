@@ -1,1 +1,1 @@
-"""The weights in a checkpoint as arrays, without Keras: to look at, to compare, and to make other files of."""
+"""The weights of a checkpoint as arrays, without Keras: to inspect, to compare, to export and to average."""

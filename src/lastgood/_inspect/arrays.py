@@ -25,7 +25,7 @@ class Entry:
 
     Attributes:
         name: Its path in the file, such as ``layers/dense/vars/0``.
-        dtype: Its type's name, as Keras has it.
+        dtype: The name of its type in Keras.
         shape: Its shape.
     """
 
@@ -35,17 +35,17 @@ class Entry:
 
 
 class Weights:
-    """The arrays of a checkpoint that is open."""
+    """The arrays of an open checkpoint."""
 
     def __init__(self, file: StoredFile, place: Extent) -> None:
-        """Find the arrays; none is read.
+        """Find the arrays, without reading them.
 
         Args:
-            file: The file that they are in.
-            place: Where the HDF5 file lies in it.
+            file: The file that contains them.
+            place: The extent of the HDF5 file in it.
 
         Raises:
-            CorruptCheckpointError: It is no HDF5 file, or one that is damaged.
+            CorruptCheckpointError: It is not an HDF5 file, or it is damaged.
         """
         self._file = file
         self._place = place
@@ -53,7 +53,7 @@ class Weights:
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """All arrays, in the file's order."""
+        """All arrays, in the order of the file."""
         return [self._entry(name) for name in self._contents.arrays]
 
     def _entry(self, name: str) -> Entry:
@@ -64,7 +64,7 @@ class Weights:
             return Entry(name, str(file[name].dtype.name), tuple(file[name].shape))
 
     def raw(self, name: str) -> npt.NDArray[Any]:
-        """Return an array as it lies in the file; one of a type that NumPy has no name for, as integers."""
+        """Return an array as it is stored; integers stand for a type that NumPy does not have."""
         stored = self._contents.arrays[name]
         if stored is None:
             with self._hdf5() as file:
@@ -75,7 +75,7 @@ class Weights:
         return array
 
     def numbers(self, name: str) -> npt.NDArray[Any] | None:
-        """Return an array as numbers that NumPy can count with; None if it can not with any of them."""
+        """Return an array as numbers that NumPy can compute with; None if NumPy does not support its type."""
         dtype, array = self._entry(name).dtype, self.raw(name)
         if dtype == "bfloat16":
             return (array.astype(np.uint32) << 16).view(np.float32)
@@ -90,8 +90,8 @@ class Weights:
         """Copy groups, attributes and arrays into another HDF5 file.
 
         Args:
-            group: Where to.
-            leave_out: Names at the top that are not copied.
+            group: The destination.
+            leave_out: The names at the top level that are not copied.
         """
         with self._hdf5() as file:
             for name in file:
@@ -104,17 +104,17 @@ def open_weights(at: Location) -> Iterator[Weights]:
     """Open a checkpoint's arrays.
 
     Raises:
-        ArgumentError: There is none, or its format has no arrays that can be read without its own tool.
+        ArgumentError: There is no checkpoint, or only another tool can read the arrays of its format.
         CorruptCheckpointError: It is damaged.
     """
     if at.kind is None:
-        raise ArgumentError(f"There is no checkpoint {str(at)!r}.")
+        raise ArgumentError(f"There is no checkpoint at {str(at)!r}. Check the path.")
     with format_at(at).arrays(at) as (file, place):
         yield Weights(file, place)
 
 
 def config(at: Location) -> Mapping[str, Any]:
-    """Return the model's configuration in a checkpoint; nothing if it holds none."""
+    """Return the model's configuration in a checkpoint; empty if it holds none."""
     try:
         text = format_at(at).config(at)
         found = {} if text is None else _json.read(text, _json.LONGEST)

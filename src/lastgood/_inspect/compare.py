@@ -1,4 +1,4 @@
-"""What the numbers in a checkpoint are like, and how those of two differ."""
+"""Statistics of the arrays in a checkpoint, and the differences between two checkpoints."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,15 +13,15 @@ from .arrays import Entry, Weights
 
 @dataclass(frozen=True)
 class Statistics:
-    """What the numbers of an array are like; those that are NaN or infinite are counted, and left out of the rest.
+    """Statistics of an array; values that are NaN or infinite are counted, and left out of the rest.
 
     Attributes:
-        mean: Their mean.
-        std: Their standard deviation.
-        low: The least of them.
-        high: The greatest of them.
-        nan: How many are NaN.
-        inf: How many are infinite.
+        mean: The mean.
+        std: The standard deviation.
+        low: The minimum.
+        high: The maximum.
+        nan: The number of NaN values.
+        inf: The number of infinite values.
     """
 
     mean: float
@@ -33,7 +33,7 @@ class Statistics:
 
 
 def statistics(array: npt.NDArray[Any]) -> Statistics:
-    """Return what the numbers of an array are like; NaN where there are none."""
+    """Return the statistics of an array; they are NaN if it has no finite values."""
     nan = inf = 0
     if array.dtype.kind == "f":
         nan, inf = int(np.isnan(array).sum()), int(np.isinf(array).sum())
@@ -51,8 +51,8 @@ class Change:
     Attributes:
         name: The array's path in the files.
         what: ``"same"``, ``"changed"``, ``"only in A"``, ``"only in B"``, or ``"other shape or type"``.
-        norm: The length of the change as a vector, where it has changed.
-        relative: The same as a share of the length of what was there before.
+        norm: The norm of the change as a vector; None if nothing changed or NumPy cannot compute with the type.
+        relative: The norm of the change, divided by that of the array in A.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Change:
 
 
 def changes(a: Weights, b: Weights) -> Iterator[Change]:
-    """Yield how each array differs, in the order of A and then of B."""
+    """Yield the change of each array, in the order of A and then of B."""
     ours = {entry.name: entry for entry in a.entries}
     theirs = {entry.name: entry for entry in b.entries}
     for name, entry in ours.items():
@@ -84,7 +84,7 @@ def _change(a: Weights, b: Weights, ours: Entry, theirs: Entry) -> Change:
 
 
 def config_changes(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return (place, in A, in B) for each value of two configurations that differs; None stands for one that lacks."""
+    """Return (place, in A, in B) for each value that differs in two configurations; None stands for a missing one."""
     ours, theirs = dict(_leaves(a, "")), dict(_leaves(b, ""))
     places = [*ours, *(place for place in theirs if place not in ours)]
     return [(place, ours.get(place), theirs.get(place)) for place in places if ours.get(place) != theirs.get(place)]

@@ -1,4 +1,4 @@
-"""Other files of a checkpoint's weights, and of those of several; each appears whole or not at all."""
+"""Exports of a checkpoint's weights, and means of those of several; each file appears complete or not at all."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-from ml_dtypes import bfloat16  # which Keras needs, too
+from ml_dtypes import bfloat16  # Keras needs it, too
 
 from .._bytes.hdf5_layout import GROUP
 from .._errors import ArgumentError, MissingExtraError, SaveError
@@ -25,13 +25,13 @@ def export(source: Location, target: Location, *, optimizer: bool = False, half:
 
     Args:
         source: A checkpoint whose format can be exported.
-        target: Where to; its ending chooses the format.
-        optimizer: Whether to take the optimizer's state along. Stock Keras loads a file without it into a model that
-            is not compiled, or whose optimizer has not been used yet.
+        target: The file to write; its ending selects the format.
+        optimizer: Whether to include the optimizer's state. Stock Keras loads a file without it into a model that is
+            not compiled, or whose optimizer has not been used yet.
         half: Whether to write floating-point numbers in half precision.
 
     Raises:
-        ArgumentError: The source has no weights that can be read, or the target's ending is none of the two.
+        ArgumentError: The source has no readable weights, or the target has neither ending.
         CorruptCheckpointError: The source is damaged.
         MissingExtraError: The package ``safetensors`` is not installed.
         SaveError: The target cannot be written.
@@ -49,18 +49,18 @@ def export(source: Location, target: Location, *, optimizer: bool = False, half:
         elif _suffix(target) == ".safetensors":
             _write(target, lambda path: _write_safetensors(path, weights, half=half, optimizer=optimizer))
         else:
-            raise ArgumentError(f"{str(target)!r} ends in none of '.weights.h5' and '.safetensors'.")
+            raise ArgumentError(f"{str(target)!r} must end in '.weights.h5' or '.safetensors'.")
 
 
 def average(sources: Sequence[Location], target: Location) -> None:
-    """Write the mean of the weights of checkpoints of one model; integers, such as seeds, are those of the last.
+    """Write the mean of the weights of several checkpoints of a model; integers, such as seeds, are those of the last.
 
     Args:
         sources: The checkpoints.
-        target: Where to: a ``.weights.h5`` file, or a ``.keras`` file if the last checkpoint is one.
+        target: The file to write: a ``.weights.h5`` file, or a ``.keras`` file if the last checkpoint is one.
 
     Raises:
-        ArgumentError: The checkpoints are of different models, or the target's ending does not go with them.
+        ArgumentError: The checkpoints are of different models, or the target has another ending.
         CorruptCheckpointError: One of them is damaged.
         SaveError: The target cannot be written.
     """
@@ -101,7 +101,7 @@ def average(sources: Sequence[Location], target: Location) -> None:
 def _check_format(at: Location) -> None:
     if at.kind == "file" and not format_at(at).exports:
         raise ArgumentError(
-            f"{str(at)!r} is no '.keras' or '.weights.h5' file. Load it with Keras, and save it as one."
+            f"{str(at)!r} is not a '.keras' or '.weights.h5' file. Load it with Keras, and save it as one."
         )
 
 
@@ -121,7 +121,7 @@ def _check_alike(sources: Sequence[Location], opened: Sequence[Weights]) -> None
             )
     odd = [name for name, (dtype, _) in described[0].items() if dtype == "bfloat16"]
     if odd:
-        raise ArgumentError(f"'{odd[0]}' is of type bfloat16, of which no mean is taken. Average float32 weights.")
+        raise ArgumentError(f"'{odd[0]}' is of type bfloat16, which cannot be averaged. Average float32 weights.")
 
 
 def _write(target: Location, write: Callable[[Path], None]) -> None:
@@ -142,7 +142,7 @@ def _write_hdf5(path: Path, weights: Weights, leave_out: Sequence[str], change: 
         file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
         for name in names:
             dataset = file[name]
-            if "dtype" in dataset.attrs:  # a type that HDF5 has no name for
+            if "dtype" in dataset.attrs:  # a type that HDF5 does not have
                 continue
             changed = change(name, dataset[()])
             if changed.dtype == dataset.dtype:
