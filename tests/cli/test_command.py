@@ -132,7 +132,7 @@ def test_prune(run, command):
     assert (run / "04.keras").exists()
     assert found["would_delete"] == []
     assert not any((run / name).exists() for name in found["deleted"])
-    assert "Nothing says what to keep" in command("prune", "digits", status=2)
+    assert "No retention rule is given" in command("prune", "digits", status=2)
     assert "Unrecognized --keep-every: 'often'" in command("prune", "digits", "--keep-every", "often", status=2)
 
 
