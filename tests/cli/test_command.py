@@ -111,7 +111,7 @@ def test_verify(run, command):
 
 def test_diff(run, command, tmp_path):
     told = lines(command("diff", "digits/05.keras", "digits/06.keras"))
-    assert told[-1].endswith(" arrays differ, and 0 settings")
+    assert told[-1].endswith(" arrays and 0 settings differ")
     (kernel,) = [line for line in told if line.startswith("layers/dense/vars/0 changed ")]
     a, b = (keras.models.load_model(run / name).get_weights()[0] for name in ("05.keras", "06.keras"))
     assert float(kernel.split()[2]) == pytest.approx(np.linalg.norm(b - a), rel=1e-3)
@@ -126,7 +126,7 @@ def test_diff(run, command, tmp_path):
 def test_prune(run, command):
     told = command("prune", "digits", "--keep-last", 1, "--dry-run")
     size = f"{(run / '05.keras').stat().st_size / 1000:.1f} kB"
-    assert told == f"would delete 05.keras\n1 checkpoints, {size}; 3 stay\n"
+    assert told == f"would delete 05.keras\n1 checkpoints, {size}; 3 kept\n"
     assert (run / "05.keras").exists()
     found = json.loads(command("prune", "digits", "--keep-every", "1000d", "--json"))
     assert (run / "04.keras").exists()
@@ -284,7 +284,7 @@ def test_demo(tmp_path):
     line = [sys.executable, "-m", "lastgood", "demo", "d", "--epochs", "3"]
     done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=200)
     assert "03.keras" in done.stdout
-    assert done.stdout.endswith("Now: lastgood show d/03.keras, or: lastgood report d\n")
+    assert done.stdout.endswith("Try: lastgood show d/03.keras, or: lastgood report d\n")
     done = subprocess.run(
         [*line, "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=200
     )
