@@ -48,7 +48,7 @@ def report(
 
 
 def _stories(runs: list[str], monitor: str | None, mode: str | None) -> dict[str, Story]:
-    """Return the contents of the report by run label; the first run's metric ranks the checkpoints of all runs.
+    """Return the contents of the report for each run, by label; the first run's metric ranks all of them.
 
     Raises:
         ArgumentError: A directory does not exist, or is given twice.

@@ -34,7 +34,7 @@ class StateInMemory:
         self._filling = threading.Lock()
 
     def image(self) -> Image:
-        """Return the file as a storage writes it."""
+        """Return the image from which a storage writes the file."""
         return Image(self._memory, Span(0, len(self._state) - len(SEAL)), self._seal, self._fill)
 
     def expected(self) -> bytes:
