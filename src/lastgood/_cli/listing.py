@@ -15,7 +15,7 @@ from . import output
 
 Directory = Annotated[str, typer.Argument(metavar="RUN", help="Directory or URL that checkpoints are saved in.")]
 Monitor = Annotated[str, typer.Option(help="Metric that decides which checkpoint is best.")]
-Mode = Annotated[str, typer.Option(help="Better values: min, max, or auto (by the metric's name).")]
+Mode = Annotated[str, typer.Option(help="Which values are better: min, max, or auto (by its name).")]
 
 
 def ls(run: Directory, monitor: Monitor = "val_loss", mode: Mode = "auto", json: output.AsJson = False) -> None:

@@ -26,7 +26,7 @@ def report(
     ] = None,
     mode: Annotated[
         str | None,
-        typer.Option(help="Better values: min, max, or auto (by the metric's name).", show_default="the run's own"),
+        typer.Option(help="Which values are better: min, max, or auto (by its name).", show_default="the run's own"),
     ] = None,
     json: output.AsJson = False,
 ) -> None:
