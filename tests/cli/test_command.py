@@ -111,7 +111,7 @@ def test_verify(run, command):
 
 def test_diff(run, command, tmp_path):
     told = lines(command("diff", "digits/05.keras", "digits/06.keras"))
-    assert told[-1].endswith(" arrays differ, and 0 settings")
+    assert told[-1].endswith(" arrays and 0 settings differ")
     (kernel,) = [line for line in told if line.startswith("layers/dense/vars/0 changed ")]
     a, b = (keras.models.load_model(run / name).get_weights()[0] for name in ("05.keras", "06.keras"))
     assert float(kernel.split()[2]) == pytest.approx(np.linalg.norm(b - a), rel=1e-3)
@@ -126,13 +126,13 @@ def test_diff(run, command, tmp_path):
 def test_prune(run, command):
     told = command("prune", "digits", "--keep-last", 1, "--dry-run")
     size = f"{(run / '05.keras').stat().st_size / 1000:.1f} kB"
-    assert told == f"would delete 05.keras\n1 checkpoints, {size}; 3 stay\n"
+    assert told == f"would delete 05.keras\n1 checkpoints, {size}; 3 kept\n"
     assert (run / "05.keras").exists()
     found = json.loads(command("prune", "digits", "--keep-every", "1000d", "--json"))
     assert (run / "04.keras").exists()
     assert found["would_delete"] == []
     assert not any((run / name).exists() for name in found["deleted"])
-    assert "Nothing says what to keep" in command("prune", "digits", status=2)
+    assert "No retention rule is given" in command("prune", "digits", status=2)
     assert "Unrecognized --keep-every: 'often'" in command("prune", "digits", "--keep-every", "often", status=2)
 
 
@@ -283,6 +283,6 @@ def test_demo(tmp_path):
     line = ["-m", "lastgood", "demo", "d", "--epochs", "3"]
     done = children.run(line, cwd=tmp_path)
     assert "03.keras" in done.stdout
-    assert done.stdout.endswith("Now: lastgood show d/03.keras, or: lastgood report d\n")
+    assert done.stdout.endswith("Try: lastgood show d/03.keras, or: lastgood report d\n")
     done = children.run([*line, "--json"], cwd=tmp_path)
     assert [each["path"] for each in json.loads(done.stdout[done.stdout.index("[") :])][-1] == "03.keras"

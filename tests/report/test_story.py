@@ -29,9 +29,9 @@ def test_crashes_restarts_and_signals_are_on_the_time_line(tmp_path):
     assert [(each.at, each.what) for each in story.happenings] == [
         (1.0, "training began"),
         (2.0, "training began"),
-        (3.0, "training was found to have ended without notice"),
+        (3.0, "the previous start had ended without notice"),
         (3.0, "resumed from t/1.keras"),
-        (4.0, "SIGTERM came; the state was saved"),
+        (4.0, "SIGTERM received; the state was saved"),
         (5.0, "training ended"),
         (6.0, "resumed from t/2.keras"),
         (7.0, "training was stopped by a callback"),
@@ -39,7 +39,7 @@ def test_crashes_restarts_and_signals_are_on_the_time_line(tmp_path):
     assert [(each.began, each.last, each.resumed, each.ending) for each in story.starts.all] == [
         (1.0, 1.0, "", "ended without notice"),
         (2.0, 2.0, "", ""),
-        (3.0, 5.0, "1.keras", "ended at SIGTERM"),
+        (3.0, 5.0, "1.keras", "ended by SIGTERM"),
         (6.0, 7.0, "2.keras", "stopped by a callback"),
     ]
     assert story.environment == {"keras": "3.16.0"}
@@ -135,7 +135,7 @@ def test_sizes_say_that_what_is_shared_counts_more_than_once(tmp_path):
     costs = {"size": 20, "shared": 15, "wait": 0, "snapshot": 0, "write": 0, "fsync": 0}
     story = write(tmp_path, ("save", {"path": "a", "step": 1, "metrics": {}, "costs": costs}))
     assert [cost.shared for cost in story.costs] == [15]
-    assert "What they share on the disk is counted in each of them." in render(story)
+    assert "Bytes that they share on the disk are counted in each of them." in render(story)
 
 
 def test_a_start_says_what_has_changed_since_the_one_before(tmp_path):

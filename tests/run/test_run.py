@@ -172,7 +172,7 @@ def test_prune_by_hand_says_first_what_it_would_do(tmp_path):
     assert steps(run) == [10, 20, 30, 40]
     assert [each.step for each in run.prune(keep_last=1)] == [10, 30]
     assert steps(run) == [20, 40]
-    with pytest.raises(ArgumentError, match="Nothing says what to keep"):
+    with pytest.raises(ArgumentError, match="No retention rule is given"):
         run.prune()
     assert run.prune(keep_every=timedelta(days=1)) == []
 

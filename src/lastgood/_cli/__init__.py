@@ -1,1 +1,1 @@
-"""``lastgood``, the command: what there is in a run, whether it is intact, and what to keep of it."""
+"""The ``lastgood`` command: list, inspect, verify, prune and report on checkpoints."""

@@ -13,7 +13,7 @@ _DAMAGED, _REFUSED = 1, 2
 
 app = typer.Typer(
     name="lastgood",
-    help="Checkpoints of Keras: look at a run, verify it, tidy it up.",
+    help="List, inspect, verify and prune Keras checkpoints.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -36,7 +36,7 @@ for command in (
 
 
 def main() -> None:
-    """Run the command; end with 1 where something is damaged, and with 2 where it cannot be done."""
+    """Run the command; exit with status 1 if a checkpoint is damaged, and 2 if the command fails."""
     try:
         app()
     except CorruptCheckpointError as error:

@@ -1,4 +1,4 @@
-"""``demo``: a run to try the other commands on."""
+"""``demo``: train a small model to try the other commands on."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +11,11 @@ from .listing import print_table
 
 
 def demo(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Where to save.")] = Path("lastgood-demo"),
-    epochs: Annotated[int, typer.Option(help="How many epochs to train; with more a run goes on.")] = 8,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory to save to.")] = Path("lastgood-demo"),
+    epochs: Annotated[int, typer.Option(help="Number of epochs; a higher number resumes an earlier demo.")] = 8,
     json: output.AsJson = False,
 ) -> None:
-    """Train a small model, and keep the last two and the best of its checkpoints: a run to try the rest on."""
+    """Train a small model to try the other commands on. Keeps its last two checkpoints and the best one."""
     try:
         import keras
     except ModuleNotFoundError as error:
@@ -36,4 +36,4 @@ def demo(
         output.write_json(checkpoint.run.listing())
         return
     print_table(checkpoint.run, "val_loss", "auto")
-    output.console().print(f"Now: lastgood show {run / f'{epochs:02d}.keras'}, or: lastgood report {run}")
+    output.console().print(f"Try: lastgood show {run / f'{epochs:02d}.keras'}, or: lastgood report {run}")

@@ -1,4 +1,4 @@
-"""``export`` and ``average``: other files of a checkpoint's weights."""
+"""``export`` and ``average``: write weights of checkpoints to other files."""
 
 from typing import Annotated
 
@@ -11,8 +11,8 @@ from . import output
 
 def export(
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A .keras or .weights.h5 checkpoint.")],
-    to: Annotated[str, typer.Option(help="Where to: a .weights.h5 or .safetensors file.")],
-    optimizer: Annotated[bool, typer.Option("--optimizer", help="Take the optimizer's state along.")] = False,
+    to: Annotated[str, typer.Option(help="File to write: .weights.h5 or .safetensors.")],
+    optimizer: Annotated[bool, typer.Option("--optimizer", help="Include the optimizer's state.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Write floating-point numbers in half precision.")] = False,
     json: output.AsJson = False,
 ) -> None:
@@ -22,10 +22,10 @@ def export(
 
 
 def average(
-    checkpoints: Annotated[list[str], typer.Argument(metavar="CHECKPOINT...", help="Checkpoints of one model.")],
-    to: Annotated[str, typer.Option(help="Where to: a .weights.h5 or .keras file.")],
+    checkpoints: Annotated[list[str], typer.Argument(metavar="CHECKPOINT", help="Checkpoints of the same model.")],
+    to: Annotated[str, typer.Option(help="File to write: .weights.h5 or .keras.")],
     json: output.AsJson = False,
 ) -> None:
-    """Write the mean of the weights of several checkpoints."""
+    """Average the weights of several checkpoints into a new file."""
     exports.average([locate(each) for each in checkpoints], locate(to))
     output.write_done("wrote", to, as_json=json)

@@ -1,4 +1,4 @@
-"""``show``, ``verify`` and ``diff``: what is in checkpoints, and whether it is intact."""
+"""``show``, ``verify`` and ``diff``: inspect, check and compare checkpoints."""
 
 import time
 from dataclasses import asdict
@@ -15,11 +15,11 @@ from .._run import Run, open_run
 from .._storage import Location, locate
 from . import output
 
-CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint.")]
+CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Path or URL of a checkpoint.")]
 
 
 def show(checkpoint: CheckpointArgument, json: output.AsJson = False) -> None:
-    """Show what a checkpoint says of itself, and what its numbers are like."""
+    """Show a checkpoint's record and statistics of its arrays."""
     at = locate(checkpoint)
     file_format = format_at(at)
     reader = file_format.only_reader if at.kind is not None else None
@@ -36,7 +36,7 @@ def show(checkpoint: CheckpointArgument, json: output.AsJson = False) -> None:
         text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else value
         print(f"{name:9} {'' if text is None else output.plain(text)}")
     if found is None:
-        print(f"its arrays are read by {reader} only")
+        print(f"only {reader} can read its arrays")
         return
     columns = ["array", "type", "shape", ">mean", ">std", ">min", ">max", ">NaN", ">Inf"]
     numbers = ("mean", "std", "low", "high", "nan", "inf")
@@ -45,7 +45,7 @@ def show(checkpoint: CheckpointArgument, json: output.AsJson = False) -> None:
         for each in found
     ]
     output.write_table(columns, rows)
-    print("every number is finite" if not sick else f"{sick} of {len(found)} arrays hold NaN or Inf")
+    print("every number is finite" if not sick else f"{sick} of {len(found)} arrays contain NaN or Inf")
 
 
 def _arrays(checkpoint: Location) -> list[dict[str, Any]]:
@@ -60,10 +60,10 @@ def _described(weights: arrays.Weights, entry: arrays.Entry) -> dict[str, Any]:
 
 
 def verify(
-    paths: Annotated[list[str], typer.Argument(metavar="RUN|CHECKPOINT...", help="Runs and checkpoints.")],
+    paths: Annotated[list[str], typer.Argument(metavar="RUN|CHECKPOINT", help="Runs or checkpoints: paths or URLs.")],
     json: output.AsJson = False,
 ) -> None:
-    """Check every byte that has a digest; end with status 1 if something is damaged."""
+    """Check every byte that has a digest. Exits with status 1 if anything is damaged."""
     found = [each for path in paths for each in _checkpoints_at(path)]
     problems: list[Problem] = []
     hidden = json or not output.console().is_terminal
@@ -90,11 +90,11 @@ def _checkpoints_at(path: str) -> list[Location]:
 
 
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A checkpoint.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="Path or URL of a checkpoint.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Path or URL of the checkpoint to compare it with.")],
     json: output.AsJson = False,
 ) -> None:
-    """Show which arrays of two checkpoints differ, by how much, and in what their configurations differ."""
+    """Compare two checkpoints. Shows which arrays differ, by how much, and where model configurations differ."""
     with arrays.open_weights(locate(a)) as ours, arrays.open_weights(locate(b)) as theirs:
         changes = list(compare.changes(ours, theirs))
     settings = compare.config_changes(arrays.config(locate(a)), arrays.config(locate(b)))
@@ -103,8 +103,8 @@ def diff(
         output.write_json({"arrays": [asdict(each) for each in changes], "config": config})
         return
     rows = [[each.name, each.what, output.number(each.norm), output.number(each.relative)] for each in changes]
-    output.write_table(["array", "", ">norm of the change", ">of its own"], rows)
+    output.write_table(["array", "", ">norm of change", ">relative"], rows)
     for place, before, after in settings:
         print(output.plain(f"config {place}: {before!r} in A, {after!r} in B"))
     differing = sum(each.what != "same" for each in changes)
-    print(f"{differing} of {len(changes)} arrays differ, and {len(settings)} settings")
+    print(f"{differing} of {len(changes)} arrays and {len(settings)} settings differ")

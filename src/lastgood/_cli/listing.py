@@ -13,13 +13,13 @@ from rich.text import Text
 from .._run import Run, open_run
 from . import output
 
-Directory = Annotated[str, typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in.")]
-Monitor = Annotated[str, typer.Option(help="The metric that says which is best.")]
-Mode = Annotated[str, typer.Option(help="How it improves: min, max, or auto, by its name.")]
+Directory = Annotated[str, typer.Argument(metavar="RUN", help="Directory or URL that checkpoints are saved in.")]
+Monitor = Annotated[str, typer.Option(help="Metric that decides which checkpoint is best.")]
+Mode = Annotated[str, typer.Option(help="Which values are better: min, max, or auto (by its name).")]
 
 
 def ls(run: Directory, monitor: Monitor = "val_loss", mode: Mode = "auto", json: output.AsJson = False) -> None:
-    """List the checkpoints of a run by step, with the best, the latest and the pinned ones marked."""
+    """List the checkpoints of a run by step. Marks the best, the latest and pinned ones."""
     opened = open_run(run)
     if json:
         output.write_json(opened.listing(monitor, mode))
@@ -36,11 +36,11 @@ def watch(
     run: Directory,
     monitor: Monitor = "val_loss",
     mode: Mode = "auto",
-    every: Annotated[float, typer.Option(help="Seconds between two looks.")] = 2.0,
-    looks: Annotated[int, typer.Option(help="How many times to look; 0 for until Ctrl-C.")] = 0,
+    every: Annotated[float, typer.Option(help="Seconds between updates.")] = 2.0,
+    looks: Annotated[int, typer.Option(help="Number of times to list; 0 means until Ctrl-C.")] = 0,
     json: output.AsJson = False,
 ) -> None:
-    """Show the checkpoints of a run while it is being trained; in JSON, a list for each look."""
+    """List a run's checkpoints again and again while it trains. With --json, prints a list each time."""
     opened = Run(run)
     done = 0
     if json:
@@ -50,7 +50,7 @@ def watch(
         return
     with Live(console=output.console(), auto_refresh=False) as live:
         while True:
-            now = Text(f"{run} at {time.strftime('%H:%M:%S')}, every {every:g} s; Ctrl-C ends")
+            now = Text(f"{run} at {time.strftime('%H:%M:%S')}, every {every:g} s; stop with Ctrl-C")
             live.update(Group(now, _table(opened, monitor, mode)), refresh=True)
             done += 1
             if done == looks:

@@ -1,4 +1,4 @@
-"""How answers are given: as a table for people, or as JSON for programs."""
+"""Output of the commands: tables for people, or JSON for programs."""
 
 import json
 import math
@@ -14,21 +14,21 @@ from rich.text import Text
 
 from .._storage import locate
 
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def write_json(value: Any) -> None:
-    """Print ``value`` as strict JSON: what is no finite number is null."""
+    """Print ``value`` as strict JSON, with NaN and infinity as null."""
     print(json.dumps(_finite(value), indent=2, allow_nan=False))
 
 
 def write_done(what: str, *paths: str, as_json: bool) -> None:
-    """Print what was done, and to which paths, with their sizes where something was written.
+    """Print what was done to which paths, with the sizes of written files.
 
     Args:
-        what: A word for it, such as ``"wrote"``.
+        what: What was done, such as ``"wrote"``.
         *paths: The paths.
-        as_json: Whether to answer in JSON.
+        as_json: Whether to print JSON.
     """
     if as_json:
         write_json({what: [{"path": path, "size": locate(path).size()} for path in paths]})
@@ -38,18 +38,18 @@ def write_done(what: str, *paths: str, as_json: bool) -> None:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = "") -> None:
-    """Print a table: as wide as it needs to be where nobody looks at it on a terminal; numbers are to the right.
+    """Print a table. Outside a terminal it is as wide as it needs to be.
 
     Args:
-        columns: The headings; one that begins with ``>`` is of a column of numbers.
+        columns: The headings. A heading that starts with ``>`` aligns its column to the right, for numbers.
         rows: The cells.
-        title: What stands above it.
+        title: The title above the table.
     """
     console().print(table(columns, rows, title))
 
 
 def console() -> Console:
-    """Return where to print."""
+    """Return the console to print to."""
     width = None if sys.stdout.isatty() else 10_000
     return Console(width=width, highlight=False)
 
@@ -66,12 +66,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str = ""
 
 
 def plain(text: Any) -> str:
-    """Return a text that comes from a file so that a terminal shows it, and does nothing that it says."""
+    """Return text from a file with unprintable characters escaped, so that they cannot control the terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people."""
+    """Return a readable number of bytes."""
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
         if count >= 10**power:
             return f"{count / 10**power:.1f} {unit}"
@@ -79,7 +79,7 @@ def size(count: int) -> str:
 
 
 def age(created: float) -> str:
-    """Return how long ago a time was, for people."""
+    """Return a readable time since ``created``."""
     seconds = max(0.0, time.time() - created)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
@@ -88,7 +88,7 @@ def age(created: float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number for people; nothing for None."""
+    """Return a readable number; an empty string for None."""
     return "" if value is None else f"{value:.4g}"
 
 

@@ -1,4 +1,4 @@
-"""``report``: a run as a page, or several beside each other."""
+"""``report``: an HTML page about one run, or a comparison of several."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,22 +17,23 @@ from . import output
 def report(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN", help="The directory that checkpoints are saved in; several are compared."),
+        typer.Argument(metavar="RUN", help="Directory or URL of a run; several runs are compared."),
     ],
-    to: Annotated[Path, typer.Option("--output", "-o", help="Where to write the page.")] = Path("report.html"),
-    png: Annotated[Path | None, typer.Option(help="Where to write the curves as a picture.")] = None,
+    to: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
+    png: Annotated[Path | None, typer.Option(help="Image file to draw the curves to as well.")] = None,
     monitor: Annotated[
-        str | None, typer.Option(help="The metric that says which is best.", show_default="the run's own")
+        str | None, typer.Option(help="Metric that decides which checkpoint is best.", show_default="the run's own")
     ] = None,
     mode: Annotated[
         str | None,
-        typer.Option(help="How it improves: min, max, or auto, by its name.", show_default="the run's own"),
+        typer.Option(help="Which values are better: min, max, or auto (by its name).", show_default="the run's own"),
     ] = None,
     json: output.AsJson = False,
 ) -> None:
-    """Write a page about a run that needs nothing else to be looked at: curves, checkpoints, starts, settings.
+    """Write a self-contained HTML report of one or several runs.
 
-    Of several runs, it shows the curves over each other, the best checkpoints, and where the settings differ.
+    For one run, it shows curves, checkpoints, starts and settings. For several, it compares curves, best checkpoints
+    and settings.
     """
     stories = _stories(runs, monitor, mode)
     if len(stories) == 1:
@@ -47,10 +48,10 @@ def report(
 
 
 def _stories(runs: list[str], monitor: str | None, mode: str | None) -> dict[str, Story]:
-    """Return what there is to tell of each run, by what to call it; the first says by what they are ranked.
+    """Return the contents of the report for each run, by label; the first run's metric ranks all of them.
 
     Raises:
-        ArgumentError: There is no such directory, or it is given twice.
+        ArgumentError: A directory does not exist, or is given twice.
     """
     opened = [open_run(run) for run in runs]
     places = [str(run.directory) for run in opened]

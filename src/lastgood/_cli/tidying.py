@@ -1,4 +1,4 @@
-"""``prune``, ``pin`` and ``unpin``: what to keep of a run."""
+"""``prune``, ``pin`` and ``unpin``: decide which checkpoints of a run to keep."""
 
 import re
 from datetime import timedelta
@@ -12,25 +12,25 @@ from .._storage import locate
 from . import output
 from .listing import Directory, Mode, Monitor
 
-CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint of a run.")]
-RunOfIt = Annotated[str | None, typer.Option(help="Its run, if that is not its directory.")]
+CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Path or URL of a checkpoint.")]
+RunOfIt = Annotated[str | None, typer.Option(help="The run, if it is not the checkpoint's directory.")]
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|min|h|d)")
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 def prune(
     run: Directory,
-    keep_last: Annotated[int | None, typer.Option(help="How many of the highest steps to keep.")] = None,
-    keep_best: Annotated[int | None, typer.Option(help="How many of the best to keep.")] = None,
+    keep_last: Annotated[int | None, typer.Option(help="Number of latest checkpoints to keep.")] = None,
+    keep_best: Annotated[int | None, typer.Option(help="Number of best checkpoints to keep, by --monitor.")] = None,
     keep_every: Annotated[
-        str | None, typer.Option(help="Keep the first of each so many steps, or of each span: 30min, 6h, 1d.")
+        str | None, typer.Option(help="Keep the first checkpoint of every N steps or time span: 1000, 30min, 6h, 1d.")
     ] = None,
     monitor: Monitor = "val_loss",
     mode: Mode = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be deleted.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     json: output.AsJson = False,
 ) -> None:
-    """Delete checkpoints that nothing says to keep; the best, the latest and the pinned always stay."""
+    """Delete checkpoints that no rule keeps. The best, the latest and pinned ones always stay."""
     opened = open_run(run)
     gone = opened.prune(
         keep_last=keep_last,
@@ -50,7 +50,7 @@ def prune(
     for name in names:
         print(f"{'would delete' if dry_run else 'deleted'} {output.plain(name)}")
     kept = len(opened.checkpoints) - (len(gone) if dry_run else 0)
-    print(f"{len(gone)} checkpoints, {output.size(freed)}; {kept} stay")
+    print(f"{len(gone)} checkpoints, {output.size(freed)}; {kept} kept")
 
 
 def _span(text: str | None) -> int | timedelta | None:
@@ -59,18 +59,18 @@ def _span(text: str | None) -> int | timedelta | None:
     found = _SPAN.fullmatch(text)
     if not found:
         raise ArgumentError(
-            f"Unrecognized --keep-every: {text!r}. Expected steps, such as 1000, or a span, such as 30min."
+            f"Unrecognized --keep-every: {text!r}. Expected steps, such as 1000, or a time span, such as 30min."
         )
     return timedelta(seconds=float(found[1]) * _SECONDS[found[2]])
 
 
 def pin(checkpoint: CheckpointArgument, run: RunOfIt = None, json: output.AsJson = False) -> None:
-    """Have a checkpoint never be pruned."""
+    """Protect a checkpoint from pruning."""
     Run(run or locate(checkpoint).parent).pin(checkpoint)
     output.write_done("pinned", checkpoint, as_json=json)
 
 
 def unpin(checkpoint: CheckpointArgument, run: RunOfIt = None, json: output.AsJson = False) -> None:
-    """Let a checkpoint be pruned again."""
+    """Allow a checkpoint to be pruned again."""
     Run(run or locate(checkpoint).parent).unpin(checkpoint)
     output.write_done("unpinned", checkpoint, as_json=json)

@@ -1,1 +1,1 @@
-"""What a run was like, as a page to look at."""
+"""The report: the history and state of a run as an HTML page."""

@@ -1,4 +1,4 @@
-"""The curves of a run, drawn by matplotlib: as SVG that takes its colors from the page, or as a picture."""
+"""Charts of a run, drawn by matplotlib: as SVG that takes its colors from the page, or as an image file."""
 
 import io
 import math
@@ -9,11 +9,11 @@ from typing import Any
 from .._errors import MissingExtraError
 from .story import Story, steps_of
 
-# In the page, CSS gives these their colors, for light and for dark; a picture has them as they are.
+# In the page, CSS variables replace these colors, for light and dark mode; an image file has them as they are.
 INK, GRID = "#1c2733", "#d5dbe1"
 COLORS = ("#1f6fb4", "#d1661c", "#2e8540", "#8250a8", "#b8336a", "#0f7f8c", "#7a6a10", "#5c6470")
 _LINES = ("-", "--", "-.", ":")
-_LONGEST = 24  # letters of a name in a legend
+_LONGEST = 24  # characters of a name in a legend
 _INCHES = (5.2, 2.7)  # so that a phone shows its text at about 10 pixels
 
 
@@ -36,14 +36,14 @@ def _figure(rows: int = 1) -> tuple[Any, Sequence[Any]]:
 
 
 def metric_chart(story: Story, names: Sequence[str]) -> str:
-    """Return the SVG of the curves of one measure, with the checkpoints marked on the last of them."""
+    """Return the SVG of the metrics in ``names``, with the checkpoints marked on the last curve."""
     figure, axes = _figure()
     _draw_metrics(axes[0], story, names)
     return _svg(figure)
 
 
 def cost_chart(story: Story) -> str:
-    """Return the SVG of what saves took."""
+    """Return the SVG of the time that saves took."""
     figure, axes = _figure()
     steps = [cost.step for cost in story.costs]
     axes[0].plot(steps, [cost.held for cost in story.costs], ".-", color=COLORS[0], label="training waited")
@@ -54,7 +54,7 @@ def cost_chart(story: Story) -> str:
 
 
 def size_chart(story: Story) -> str:
-    """Return the SVG of how large checkpoints were."""
+    """Return the SVG of the sizes of checkpoints."""
     figure, axes = _figure()
     steps = [cost.step for cost in story.costs]
     axes[0].plot(steps, [cost.size / 1e6 for cost in story.costs], ".-", color=COLORS[0], label="each checkpoint")
@@ -67,7 +67,7 @@ def size_chart(story: Story) -> str:
 
 
 def picture(story: Story, path: Path) -> None:
-    """Write the curves of all metrics to a picture, whose ending is one that matplotlib knows."""
+    """Write the curves of all metrics to an image file; its suffix must be one that matplotlib knows."""
     families = list(story.families().values())
     figure, axes = _figure(max(1, len(families)))
     for each, names in zip(axes, families, strict=False):
@@ -79,9 +79,9 @@ def comparing_chart(stories: Mapping[str, Story], name: str, *, over_time: bool 
     """Return the SVG of one metric of several runs.
 
     Args:
-        stories: The runs, by what they are called.
+        stories: The runs, by label.
         name: The metric.
-        over_time: Whether to draw it over the time that they have trained, rather than over steps.
+        over_time: Whether to draw it over training time instead of steps.
     """
     figure, axes = _figure()
     _draw_compared(axes[0], stories, name, over_time=over_time)
@@ -89,7 +89,7 @@ def comparing_chart(stories: Mapping[str, Story], name: str, *, over_time: bool 
 
 
 def comparing_picture(stories: Mapping[str, Story], names: Sequence[str], path: Path) -> None:
-    """Write the curves of several runs to a picture, one below another for each metric."""
+    """Write the curves of several runs to an image file, one chart per metric."""
     figure, axes = _figure(max(1, len(names)))
     for each, name in zip(axes, names, strict=False):
         _draw_compared(each, stories, name)
@@ -98,7 +98,7 @@ def comparing_picture(stories: Mapping[str, Story], names: Sequence[str], path: 
 
 
 def _draw_compared(axes: Any, stories: Mapping[str, Story], name: str, *, over_time: bool = False) -> None:
-    """Draw a metric of several runs, each with a color and a kind of line of its own, and the best ones marked."""
+    """Draw a metric of several runs, each with its own color and line style, and mark their best checkpoints."""
     unit, length = _unit(max((max(each.elapsed.values(), default=0.0) for each in stories.values()), default=0.0))
     for i, (label, story) in enumerate(stories.items()):
         curve = {step: value for step, value in story.curves.get(name, {}).items() if math.isfinite(value)}
@@ -118,13 +118,13 @@ def _draw_compared(axes: Any, stories: Mapping[str, Story], name: str, *, over_t
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """Return what to count a time in: its name, and its seconds."""
+    """Return a suitable unit of time: its name and its length in seconds."""
     units = (("hours", 3600.0), ("minutes", 60.0))
     return next((unit for unit in units if seconds >= 2 * unit[1]), ("seconds", 1.0))
 
 
 def _short(label: str) -> str:
-    """Return a name that a legend has room for."""
+    """Return a name shortened to fit in a legend."""
     return label if len(label) <= _LONGEST else f"{label[: _LONGEST // 2]}…{label[-_LONGEST // 2 :]}"
 
 
@@ -157,16 +157,16 @@ def _legend(axes: Any) -> None:
             "ncols": 2 if max(map(len, labels)) > _LONGEST // 2 else 3,
         }
         made = axes.legend(**place, fontsize=9, labelcolor=INK, facecolor="none", edgecolor="none", framealpha=0.0)
-        for text in made.get_texts():  # the name of a metric, in which $ is no formula
+        for text in made.get_texts():  # $ in the name of a metric does not start a formula
             text.set_parse_math(False)
 
 
 def _svg(figure: Any) -> str:
-    """Return a figure as an SVG element whose colors are those of the page."""
+    """Return a figure as an SVG element that takes its colors from the page."""
     from matplotlib import rc_context
 
     content = io.StringIO()
-    # Text stays text, and ids are the same each time.
+    # Keep text as text, and use the same ids each time.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "lastgood", "font.family": "sans-serif"}):
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = content.getvalue()

@@ -1,4 +1,4 @@
-"""Several runs beside each other: which is best, what they were asked to do, and where they differ."""
+"""A comparison of several runs: their best checkpoints, their settings, and where they differ."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +14,12 @@ _NO_END = "no end recorded"
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is compared.
+    """One row of a comparison.
 
     Attributes:
-        name: What it is.
-        cells: What each run has there, as text; empty where that is not known.
-        best: Which of the cells are the best; none where nothing is better than another.
+        name: What it compares.
+        cells: The value of each run, as text; empty if unknown.
+        best: The indices of the best cells; empty if the row is not ranked.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether the runs have different values there."""
+        """Whether the values of the runs differ."""
         return len(set(self.cells)) > 1
 
 
 def labels(runs: Sequence[str]) -> list[str]:
-    """Return what to call each run: as much of the end of its path as tells it from the others."""
+    """Return a label for each run: as many last parts of its path as make the labels unique."""
     parts = [PurePosixPath(run.replace("\\", "/")).parts for run in runs]
     longest = max(map(len, parts), default=0)
     for length in range(1, longest + 1):
@@ -45,13 +45,13 @@ def labels(runs: Sequence[str]) -> list[str]:
 
 
 def metrics_of(stories: Iterable[Story], monitor: str) -> list[str]:
-    """Return the metrics that any of the runs has, the monitored one first, then those of validation."""
+    """Return the metrics that any of the runs has: the monitored one first, then those of validation."""
     names = {name for story in stories for name in story.curves}
     return sorted(names, key=lambda name: (name != monitor, not name.startswith("val_"), name))
 
 
 def overview(stories: Sequence[Story]) -> list[Row]:
-    """Return how the runs went."""
+    """Return the rows for the time and restarts of the runs."""
     rows: dict[str, Callable[[Story], str]] = {
         "state": state,
         "began (UTC)": lambda story: when(story.starts.all[0].began) if story.starts.all else "",
@@ -66,7 +66,7 @@ def overview(stories: Sequence[Story]) -> list[Row]:
 
 
 def best_checkpoints(stories: Sequence[Story]) -> list[Row]:
-    """Return the best checkpoint of each run, with the best of all marked."""
+    """Return the rows for the best checkpoint of each run, with the best of all marked."""
     best = [story.best for story in stories]
     monitor = stories[0].monitor
     names = sorted({name for each in best if each for name in each.metrics if name != monitor})
@@ -83,13 +83,13 @@ def best_checkpoints(stories: Sequence[Story]) -> list[Row]:
 
 
 def side_by_side(facts: Sequence[Mapping[str, str]]) -> list[Row]:
-    """Return what is known of each run, by name, in the order in which it was noted."""
+    """Return one row for each fact that is known of any run, in the order in which they first appear."""
     names = dict.fromkeys(name for each in facts for name in each)
     return [Row(name, [each.get(name, "") for each in facts]) for name in names]
 
 
 def state(story: Story) -> str:
-    """Return how a run's newest start has ended, as far as that is known."""
+    """Return how a run's newest start ended, as far as known."""
     if story.start is None:
         return ""
     return story.start.ending or f"{_NO_END}; last event at {when(story.start.last)}"

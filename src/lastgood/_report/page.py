@@ -1,4 +1,4 @@
-"""The page: one file, which needs nothing else and asks nobody."""
+"""The report page: one self-contained HTML file that loads nothing from the network."""
 
 import html
 import re
@@ -14,18 +14,18 @@ from .values import duration, number, size, when
 
 _HERE = Path(__file__).parent
 _AT_A_GLANCE = 8  # checkpoints
-_DASHES = ("", "6 3", "6 2 1 2", "1.5 2.5")  # as the lines of the charts
+_DASHES = ("", "6 3", "6 2 1 2", "1.5 2.5")  # like the lines in the charts
 
 
 def write_report(story: Story, path: Path) -> None:
     """Write a run's report.
 
     Args:
-        story: What it tells.
-        path: Where to; whole, or not at all.
+        story: The contents of the report.
+        path: The file to write. It appears complete, or not at all.
 
     Raises:
-        MissingExtraError: What draws and lays out the page is not installed.
+        MissingExtraError: A package that draws the charts or renders the page is not installed.
         SaveError: The page cannot be written.
     """
     _write(render(story), path)
@@ -35,8 +35,8 @@ def write_comparison(stories: Mapping[str, Story], path: Path) -> None:
     """Write a page about several runs. See :func:`write_report`.
 
     Args:
-        stories: What it tells, by what each run is called; all are ranked by the same metric.
-        path: Where to; whole, or not at all.
+        stories: The contents of the page, by label of the run; the same metric ranks all of them.
+        path: The file to write. It appears complete, or not at all.
     """
     _write(render_comparison(stories), path)
 
@@ -49,7 +49,7 @@ def _write(page: str, path: Path) -> None:
 
 
 def render(story: Story) -> str:
-    """Return the page of a run's story."""
+    """Return the report page of a run."""
     return _fill(
         "page.html",
         story=story,
@@ -63,9 +63,9 @@ def render(story: Story) -> str:
 
 
 def render_glance(story: Story) -> str:
-    """Return the essential of a run's story: how it stands, its curves, its newest checkpoints and the best.
+    """Return a short report page: the run's state, curves, newest checkpoints, and the best and pinned ones.
 
-    Of the metrics, it has the monitored one and the loss.
+    It shows only the monitored metric and the loss.
     """
     rows = _rows(story)
     shown = [row for i, row in enumerate(rows) if i < _AT_A_GLANCE or row["marks"]]
@@ -76,7 +76,7 @@ def render_glance(story: Story) -> str:
 
 
 def render_comparison(stories: Mapping[str, Story]) -> str:
-    """Return the page of several runs beside each other, by what each is called."""
+    """Return the page that compares several runs, given by label."""
     told = list(stories.values())
     return _fill(
         "comparison.html",
@@ -93,10 +93,10 @@ def render_comparison(stories: Mapping[str, Story]) -> str:
 
 
 def framed(story: Story) -> str:
-    """Return the essential of a run's report as an element that keeps its looks to itself, for a notebook.
+    """Return the short report for a notebook, as an iframe that keeps its styles to itself.
 
     Raises:
-        MissingExtraError: What draws and lays out the page is not installed.
+        MissingExtraError: A package that draws the charts or renders the page is not installed.
     """
     page = html.escape(render_glance(story))
     return f'<iframe srcdoc="{page}" title="Checkpoints" style="width: 100%; height: 40rem; border: 0"></iframe>'
@@ -118,13 +118,13 @@ def _fill(name: str, **values: Any) -> str:
     return environment.get_template(name).render(**shown, **values)
 
 
-# The charts, each with what it shows in words
+# The charts, each with a description in words
 
 
 def _chart(title: str, svg: str, told: str) -> dict[str, Any]:
-    """Return a drawing for the page.
+    """Return a chart for the page.
 
-    Its parts are hidden from screen readers, which get its text, and it is as wide as the page.
+    It is as wide as the page. Screen readers read its description instead of its parts.
     """
     head = '<svg aria-hidden="true" focusable="false" '
     shown = head + re.sub(r'\b(width|height)="[^"]*" ?', "", svg[len("<svg ") :], count=2)
@@ -158,7 +158,7 @@ def _cost_charts(story: Story) -> list[dict[str, Any]]:
         f"Together, the checkpoints took up to {size(max(cost.kept for cost in costs))}."
     )
     if any(cost.shared for cost in costs):
-        sizes += " What they share on the disk is counted in each of them."
+        sizes += " Bytes that they share on the disk are counted in each of them."
     return [
         _chart("Time of each save", charts.cost_chart(story), seconds),
         _chart("Size", charts.size_chart(story), sizes),
@@ -178,7 +178,7 @@ def _compared_charts(stories: Mapping[str, Story]) -> list[dict[str, Any]]:
 
 
 def _told(story: Story, names: Sequence[str]) -> str:
-    """Return what a chart shows, in words."""
+    """Return a description of a chart in words."""
     return f"{'; '.join(f'{name} goes {_from_to(story.curves[name])}' for name in names)}."
 
 
@@ -198,7 +198,7 @@ def _from_to(curve: Curve) -> str:
 
 
 def _key(place: int) -> Any:
-    """Return a piece of the line that a run has in the charts; see :func:`charts.comparing_chart`."""
+    """Return a sample of a run's line in the charts. See :func:`charts.comparing_chart`."""
     colors = len(charts.COLORS)
     dashes = _DASHES[(place + place // colors) % len(_DASHES)]
     return _markup(
@@ -208,7 +208,7 @@ def _key(place: int) -> Any:
 
 
 def _rows(story: Story) -> list[dict[str, Any]]:
-    """Return the lines of the table of checkpoints, the newest first."""
+    """Return the rows of the table of checkpoints, newest first."""
     latest, best = story.latest, story.best
     rows = []
     for name, each in reversed(list(story.checkpoints.items())):

@@ -1,4 +1,4 @@
-"""The starts of a training: when each began and how it ended, where it ran, and what it was asked to do."""
+"""The starts of a run: when each began and how it ended, where it ran, and its settings."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -8,24 +8,24 @@ from .values import facts, seconds
 
 _OPEN = ""
 _NO_NOTICE = "ended without notice"
-_AT = "ended at "  # and the name of a signal
+_AT = "ended by "  # followed by the name of a signal
 
 
 @dataclass
 class Start:
-    """One process, or one ``fit`` of it, that trained; several callbacks may have noted it.
+    """One process that trained, or one call of ``fit`` in it; several callbacks may have recorded it.
 
     Attributes:
         began: When, in seconds since 1970.
-        host: The name of its machine; empty if that is not known.
-        resumed: The checkpoint that it continued from, below the run's directory; empty if it began afresh.
-        process: Its number on that machine; 0 if that is not known.
-        last: When the last was heard of it, in seconds since 1970.
-        ending: How it ended, in words; empty if no end is noted.
-        before: For how many seconds the starts before it had trained.
+        host: The name of the machine; empty if unknown.
+        resumed: The checkpoint that it resumed from, relative to the run's directory; empty for a fresh start.
+        process: The process ID on that machine; 0 if unknown.
+        last: The time of its last event, in seconds since 1970.
+        ending: How it ended, in words; empty if no end is recorded.
+        before: How many seconds all earlier starts had trained.
         environment: Versions, by name.
-        code: The git commit and the branch of its working directory, as far as they are known.
-        settings: The arguments of each callback, by the template of its paths.
+        code: The git commit and branch of its working directory, as far as known.
+        settings: The arguments of each callback, by template.
         training: The epochs, the model's size and the optimizer, by name.
     """
 
@@ -43,7 +43,7 @@ class Start:
 
     @classmethod
     def of(cls, event: Mapping[str, Any]) -> "Start":
-        """Return the start that an event tells of; older events tell less."""
+        """Return the start that an event describes; events of older versions have fewer fields."""
         at, process = seconds(event["at"]), event.get("process")
         start = cls(at, "", _resumed(event), process if isinstance(process, int) else 0, at)
         start.host = facts({"host": event.get("host")}).get("host", "")
@@ -53,22 +53,22 @@ class Start:
         return start
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Take in the settings of a callback."""
+        """Add the settings of a callback."""
         self.settings[str(event["template"])] = facts(event.get("settings"))
 
     def is_also_of(self, event: Mapping[str, Any]) -> bool:
-        """Return True if another callback of the same ``fit`` has noted that it begins."""
+        """Return True if the event comes from another callback of the same ``fit``."""
         same = (event.get("host") or "", event.get("process") or 0) == (self.host, self.process)
         return same and not self.ending and event["template"] not in self.settings
 
     @property
     def lasted(self) -> float:
-        """For how many seconds it is known to have trained."""
+        """How many seconds it trained, up to its last event."""
         return max(0.0, self.last - self.began)
 
     @property
     def is_open(self) -> bool:
-        """Whether nothing says that it has ended."""
+        """Whether no end is recorded."""
         return self.ending == _OPEN
 
     @property
@@ -77,7 +77,7 @@ class Start:
         return self.ending not in (_OPEN, _NO_NOTICE)
 
     def asked(self) -> dict[str, str]:
-        """Return the settings by name; where several callbacks saved, each name with its template."""
+        """Return the settings by name; with several callbacks, each name includes the template."""
         several = len(self.settings) > 1
         return {
             f"{name} ({template})" if several else name: value
@@ -86,7 +86,7 @@ class Start:
         }
 
     def all_facts(self) -> dict[str, str]:
-        """Return all that is known of it but its time."""
+        """Return all that is known of it except times."""
         where = {"host": self.host} if self.host else {}
         return {**self.asked(), **self.training, **where, **self.code, **self.environment}
 
@@ -95,12 +95,12 @@ class Starts:
     """The starts of a run, in the order of its journal."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Create an empty list of starts."""
         self.all: list[Start] = []
-        self._current: dict[str, Start] = {}  # by the run and the template of the callback that notes
+        self._current: dict[str, Start] = {}  # by run and template of the callback
 
     def begin(self, event: Mapping[str, Any]) -> bool:
-        """Note that training begins; return True if the same training had ended before, and nothing said so."""
+        """Record that training begins; return True if its previous start ended without notice."""
         key = _key(event)
         before = self._current.get(key)
         killed = before is not None and before.is_open
@@ -118,24 +118,24 @@ class Starts:
         return killed
 
     def hear(self, event: Mapping[str, Any]) -> Start | None:
-        """Note that training lives; return its start, if that is known."""
+        """Record the time of an event; return the start that it belongs to, if known."""
         start = self._current.get(_key(event))
         if start is not None:
             start.last = max(start.last, seconds(event["at"]))
         return start
 
     def end(self, event: Mapping[str, Any], how: str) -> None:
-        """Note that training ends."""
+        """Record that training ends."""
         start = self.hear(event)
         if start is not None and not start.ending.startswith(_AT):
             start.ending = how
 
     def end_at(self, event: Mapping[str, Any]) -> None:
-        """Note that a signal ends training."""
+        """Record that a signal ends training."""
         self.end(event, f"{_AT}{facts(event)['name']}")
 
     def changes(self) -> Iterator[tuple[Start, list[str]]]:
-        """Yield each start with what it does otherwise than the one before, as far as both are known."""
+        """Yield each start with what has changed since the previous one, where both values are known."""
         before: dict[str, str] = {}
         for start in self.all:
             now = start.all_facts()
@@ -149,6 +149,6 @@ def _key(event: Mapping[str, Any]) -> str:
 
 
 def _resumed(event: Mapping[str, Any]) -> str:
-    """Return the checkpoint that training continues from, by as many parts of its path as the template has."""
+    """Return the checkpoint that training resumes from: as many last parts of its path as the template has."""
     parts = str(event.get("resumed") or "").replace("\\", "/").split("/")
     return "/".join(parts[-(str(event["template"]).count("/") + 1) :])

@@ -1,4 +1,4 @@
-"""What is known of a run, put in order for the page: curves, checkpoints, what saves cost, and what happened when."""
+"""The contents of a report: curves, checkpoints, the cost of saves, and a timeline."""
 
 import contextlib
 import statistics
@@ -17,11 +17,11 @@ Curve = dict[int, float]
 
 @dataclass
 class Happening:
-    """Something on the time line.
+    """One entry of the timeline.
 
     Attributes:
-        at: When, in seconds since 1970.
-        what: What, in words.
+        at: The time, in seconds since 1970.
+        what: What happened, in words.
     """
 
     at: float
@@ -30,15 +30,15 @@ class Happening:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one save took.
+    """The cost of one save.
 
     Attributes:
         step: The step.
         size: Bytes.
-        held: For how many seconds training waited for it.
-        durable: How many seconds it took from then until it was durable.
-        kept: Bytes of all checkpoints that the journal knows to be there after it.
-        shared: Bytes of it that an earlier checkpoint had on the disk.
+        held: Seconds that training waited for it.
+        durable: Seconds from then until it was durable.
+        kept: Bytes of all checkpoints that exist after it, according to the journal.
+        shared: Bytes that it shares with earlier checkpoints on the disk.
     """
 
     step: int
@@ -51,21 +51,21 @@ class Cost:
 
 @dataclass
 class Story:
-    """A run's past and present.
+    """The history and state of a run.
 
     Attributes:
         run: The run's directory.
-        monitor: The metric that says which is best.
-        checkpoints: Those that are there by their path in it, in the order of their steps.
-        best: The best of them; None if none has the metric.
-        mode: The way in which the metric improves.
-        starts: The starts of its training.
-        pruned: Steps of those that were pruned.
+        monitor: The metric that ranks checkpoints.
+        checkpoints: The existing checkpoints by their path in the run, ordered by step.
+        best: The best checkpoint; None if none has the metric.
+        mode: Whether lower or higher values are better.
+        starts: The starts of training.
+        pruned: The steps of pruned checkpoints.
         curves: Metrics by name.
-        elapsed: Seconds of training, of all starts together, by step.
-        costs: What saves took, in their order.
-        epochs: Seconds that epochs took, without the first of each start.
-        happenings: What happened, in order.
+        elapsed: Seconds of training in all starts together, by step.
+        costs: The costs of saves, in order.
+        epochs: Seconds of each epoch, without the first of each start.
+        happenings: The timeline, in order.
     """
 
     run: str
@@ -91,15 +91,15 @@ class Story:
         monitor: str,
         mode: Mode = "min",
     ) -> "Story":
-        """Tell a run's story.
+        """Return the story of a run.
 
         Args:
             run: The run's directory.
-            checkpoints: Its checkpoints by their path in it, in the order of their steps.
-            best: The best of them.
-            events: Its journal.
-            monitor: The metric that says which is best.
-            mode: The way in which it improves.
+            checkpoints: Its checkpoints by their path in the run, ordered by step.
+            best: The best checkpoint.
+            events: The events of its journal.
+            monitor: The metric that ranks checkpoints.
+            mode: Whether lower or higher values are better.
         """
         story = cls(run, monitor, checkpoints, best, mode)
         teller = _Teller(story)
@@ -124,59 +124,59 @@ class Story:
         return next(reversed(list(self.checkpoints.values())), None)
 
     def name_of(self, checkpoint: Checkpoint | None) -> str:
-        """Return a checkpoint's path in the run; nothing for None."""
+        """Return a checkpoint's path in the run; an empty string for None."""
         paths = ((each.path, name) for name, each in self.checkpoints.items())
         return next((name for path, name in paths if checkpoint is not None and path == checkpoint.path), "")
 
     @property
     def start(self) -> Start | None:
-        """The newest start; None if no journal tells of one."""
+        """The newest start; None if the journal has none."""
         return self.starts.all[-1] if self.starts.all else None
 
     @property
     def trained(self) -> float:
-        """For how many seconds it has trained, as far as that is known."""
+        """How many seconds the run has trained, as far as known."""
         return sum(start.lasted for start in self.starts.all)
 
     @property
     def trained_longer(self) -> bool:
-        """Whether it may have trained longer than that: when a start ended without notice, nobody knows when."""
+        """Whether it may have trained longer, because the end of a start is unknown."""
         return any(not start.has_end for start in self.starts.all)
 
     @property
     def epoch_seconds(self) -> float | None:
-        """How long an epoch took, the median of those that are known; None if none is."""
+        """The median duration of an epoch, in seconds; None if unknown."""
         return statistics.median(self.epochs) if self.epochs else None
 
     @property
     def size(self) -> int:
-        """Bytes of the checkpoints that are there."""
+        """Bytes of the existing checkpoints."""
         return sum(each.size for each in self.checkpoints.values())
 
     @property
     def settings(self) -> dict[str, str]:
-        """What the newest start was asked to do, by name."""
+        """The settings of the newest start, by name."""
         return {**self.start.asked(), **self.start.training} if self.start else {}
 
     @property
     def environment(self) -> dict[str, str]:
-        """What trained it, by name: as the newest start says, or else the newest checkpoint."""
+        """The versions that trained it, by name: from the newest start, or else from the newest checkpoint."""
         start, latest = self.start, self.latest
         known = dict(latest.record.versions) if latest is not None and latest.record is not None else {}
         return {**known, **start.environment} if start is not None else known
 
     @property
     def place(self) -> dict[str, str]:
-        """Where the newest start ran, and which code, by name."""
+        """The host and the code of the newest start, by name."""
         if self.start is None:
             return {}
         host = {"host": self.start.host} if self.start.host else {}
         return {**host, **self.start.code}
 
     def families(self) -> dict[str, list[str]]:
-        """Return the curves' names by what they measure, that of the monitored metric first.
+        """Return the names of the curves by metric, the monitored one first.
 
-        That of training and that of validation go together.
+        A training curve and its validation curve belong together.
         """
         first = _measured(self.monitor)
         families: dict[str, list[str]] = {}
@@ -186,19 +186,19 @@ class Story:
 
 
 class _Teller:
-    """Puts the events of a journal into a story."""
+    """A builder that adds the events of a journal to a story."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
-        self._sizes: dict[str, int] = {}  # of the checkpoints that are there by now
-        self._kept = 0  # the sum of them
+        self._sizes: dict[str, int] = {}  # of the checkpoints that exist by now
+        self._kept = 0  # their sum
         self._epoch: tuple[Start, int, float] | None = None  # the last epoch, and when it ended
 
     def tell(self, event: Mapping[str, Any]) -> None:
-        """Take in an event.
+        """Add an event to the story.
 
         Raises:
-            KeyError, TypeError, ValueError, AttributeError, OverflowError: It lacks something, or is damaged.
+            KeyError, TypeError, ValueError, AttributeError, OverflowError: The event lacks a field, or is damaged.
         """
         match event["event"]:
             case "begin":
@@ -208,7 +208,7 @@ class _Teller:
                 self._happen(event, "training was stopped by a callback" if event["stopped"] else "training ended")
                 self._story.starts.end(event, how)
             case "signal":
-                self._happen(event, f"{event['name']} came; the state was saved")
+                self._happen(event, f"{event['name']} received; the state was saved")
                 self._story.starts.end_at(event)
             case "epoch":
                 self._story.plot(count(event["step"]), event["metrics"])
@@ -229,17 +229,17 @@ class _Teller:
         at = seconds(event["at"])
         resumed = event.get("resumed")
         if self._story.starts.begin(event):
-            self._story.happenings.append(Happening(at, "training was found to have ended without notice"))
+            self._story.happenings.append(Happening(at, "the previous start had ended without notice"))
         self._story.happenings.append(Happening(at, f"resumed from {resumed}" if resumed else "training began"))
 
     def _hear(self, event: Mapping[str, Any]) -> None:
-        """Note how long training had lasted at a step."""
+        """Record the time of training up to the event's step."""
         start = self._story.starts.hear(event)
         if start is not None:
             self._story.elapsed[count(event["step"])] = start.before + seconds(event["at"]) - start.began
 
     def _time(self, event: Mapping[str, Any]) -> None:
-        """Note how long an epoch took, if it is the next one of the same start."""
+        """Record the duration of an epoch, if the same start has recorded the end of the one before it."""
         start = self._story.starts.hear(event)
         epoch, at = count(event["epoch"]), seconds(event["at"])
         if start is None:
@@ -273,5 +273,5 @@ def _measured(name: str) -> str:
 
 
 def steps_of(checkpoints: Iterable[Checkpoint]) -> list[int]:
-    """Return the steps of those that have one."""
+    """Return the steps of the checkpoints that have one."""
     return [each.step for each in checkpoints if each.step is not None]

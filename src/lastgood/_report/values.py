@@ -1,35 +1,35 @@
-"""Values of a journal, whatever it says; and how they are shown to people."""
+"""Checks of values from a journal, which may contain anything, and formatting for people."""
 
 import time
 from collections.abc import Mapping
 from typing import Any
 
 _MOST = 1 << 63
-_END_OF_TIME = 253_402_300_800  # the year 10000: calendars know no more
+_END_OF_TIME = 253_402_300_800  # the year 10000, which calendars cannot show
 _LONGEST = 300
 _MOST_FACTS = 200
 
 
 def count(value: Any) -> int:
-    """Return a number that can be drawn and printed.
+    """Return a count that can be drawn and printed.
 
     Raises:
-        ValueError: It is none, whatever the journal says.
+        ValueError: The value is not such a count.
     """
     if not 0 <= (found := int(value)) < _MOST:
-        raise ValueError(f"{value!r} counts nothing")
+        raise ValueError(f"{value!r} is not a count")
     return found
 
 
 def seconds(value: Any) -> float:
-    """Return a time or a duration that can be. See :func:`count`."""
+    """Return a time or duration that can be drawn and printed. See :func:`count`."""
     if not 0 <= (found := float(value)) < _END_OF_TIME:
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"{value!r} is not a time")
     return found
 
 
 def facts(values: Any) -> dict[str, str]:
-    """Return plain values by name as people read them; nothing for what is no mapping of such."""
+    """Return the plain values of a mapping as readable text, by name; empty if it is not a mapping."""
     if not isinstance(values, Mapping):
         return {}
     plain = [(name, value) for name, value in values.items() if isinstance(value, str | bool | int | float)]
@@ -45,24 +45,24 @@ def _shown(value: str | float) -> str:
 
 
 def number(value: float | None) -> str:
-    """Return a number for people; nothing for None."""
+    """Return a readable number; an empty string for None."""
     return "" if value is None else f"{value:.4g}"
 
 
 def size(bytes_: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a readable number of bytes."""
     if bytes_ < 1e6:
         return f"{bytes_ / 1e3:,.1f} kB"
     return f"{bytes_ / 1e6:,.1f} MB" if bytes_ < 1e9 else f"{bytes_ / 1e9:,.2f} GB"
 
 
 def when(at: float) -> str:
-    """Return a time for people, in UTC."""
+    """Return a readable time, in UTC."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
 
 
 def duration(span: float) -> str:
-    """Return a span of seconds for people."""
+    """Return a readable duration, given in seconds."""
     if span < 60:
         return f"{span:.2g} s" if span < 10 else f"{span:.0f} s"
     minutes, rest = divmod(round(span), 60)

@@ -1,4 +1,4 @@
-"""A directory of checkpoints: what it holds, and what is kept of it."""
+"""Runs: the checkpoints in a directory, their journal and their pruning."""
 
 from .keeper import Keeper
 from .pruning import name_below

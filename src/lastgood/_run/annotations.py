@@ -1,4 +1,4 @@
-"""What the events of a journal add up to."""
+"""Pins, late metrics and shared bytes, collected from the events of a journal."""
 
 import contextlib
 from collections.abc import Iterable, Mapping
@@ -8,12 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Annotations:
-    """What is pinned, what was measured late, what is shared; immutable, so that threads may share it.
+    """Pins, late metrics and shared bytes of a run; immutable, so that threads can share it.
 
     Attributes:
-        pinned: The pinned checkpoints' paths in the run.
-        late: Metrics that came after their save, by the checkpoint's path and the time of its making.
-        shared: By the path of a checkpoint that shares, the time of its making and the bytes.
+        pinned: Paths of the pinned checkpoints, relative to the run.
+        late: Metrics logged after the save, by the checkpoint's path and creation time.
+        shared: Creation time and number of shared bytes, by the checkpoint's path.
     """
 
     pinned: frozenset[str] = frozenset()
@@ -21,7 +21,7 @@ class Annotations:
     shared: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
     def plus(self, events: Iterable[Mapping[str, Any]]) -> "Annotations":
-        """Return them with some events added; an event that lacks something is skipped."""
+        """Return a copy with more events applied; events that lack a field are skipped."""
         pinned, late, shared = set(self.pinned), dict(self.late), dict(self.shared)
         for event in events:
             with contextlib.suppress(KeyError, TypeError, AttributeError):
@@ -34,7 +34,7 @@ class Annotations:
                         key = (event["path"], event["created"])
                         late[key] = {**late.get(key, {}), **event["metrics"]}
                     case "save":
-                        shared.pop(event["path"], None)  # that of the file that was replaced
+                        shared.pop(event["path"], None)  # of the file that this save replaced
                         count = event["costs"]["shared"]
                         if type(count) is int and count > 0:
                             shared[event["path"]] = (event["created"], count)
@@ -44,6 +44,6 @@ class Annotations:
         return Annotations(frozenset(pinned), late, shared)
 
     def shared_by(self, path: str, created: float) -> int:
-        """Return how many bytes a checkpoint shares; 0 if that is not known of the one that was made then."""
+        """Return how many bytes the checkpoint created at that time shares; 0 if unknown."""
         made, count = self.shared.get(path, (created, 0))
         return count if made == created else 0

@@ -1,7 +1,7 @@
-"""What is known of a run beside its checkpoints: a line of strict JSON for each event.
+"""The journal of a run: one line of strict JSON for each event.
 
-Several processes append to it at once. Without it you lose nothing but pins, metrics that came after their save, and
-what the report says about the past; a damaged line is skipped.
+Several processes can append to it at once. If you lose it, you lose only pins, metrics logged after their save, and
+the history in the report. A damaged line is skipped.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from .._storage.base import EventLog
 from .annotations import Annotations
 
 _TAIL = 256
-_MOST = 32 * 1024 * 1024  # bytes that are read at once
+_MOST = 32 * 1024 * 1024  # bytes per read
 
 
 @dataclass(frozen=True)
 class _Read:
-    """How far a journal has been read, what its bytes before that place were, and what its events add up to."""
+    """How far a journal has been read, the bytes before that offset, and the annotations up to there."""
 
     offset: int = 0
     tail: bytes = b""
@@ -33,13 +33,13 @@ class Journal:
     """The events of one run's directory, in the order in which they were appended."""
 
     def __init__(self, log: EventLog) -> None:
-        """Take the log that it is kept in."""
+        """Keep the journal in ``log``."""
         self._log = log
         self._read = _Read()
 
     @property
     def exists(self) -> bool:
-        """Whether there is a place for it."""
+        """Whether the run has a place for its journal."""
         return self._log.exists
 
     def append(self, event: str, *, durable: bool = False, **values: Any) -> None:
@@ -47,8 +47,8 @@ class Journal:
 
         Args:
             event: What happened.
-            durable: Whether to return only when it would survive a power cut.
-            **values: Plain values; a mapping ``metrics`` may hold numbers that JSON has no word for.
+            durable: Whether to return only when the event is durable.
+            **values: JSON values; the mapping ``metrics`` may also contain NaN and infinity.
 
         Raises:
             OSError: The storage failed.
@@ -59,7 +59,7 @@ class Journal:
         self._log.append(line, durable=durable)
 
     def events(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the events that can be read."""
+        """Yield the readable events."""
         offset = 0
         while content := self._log.read(offset, b"", _MOST)[0]:
             whole = _whole_lines(content) or content
@@ -67,8 +67,8 @@ class Journal:
             offset += len(whole)
 
     def annotations(self) -> Annotations:
-        """Return what the events add up to. What was read before is not read again: each save asks."""
-        read = self._read  # one object, put in place of another, so that threads need not wait for each other
+        """Return the annotations. Only new events are read, because each save calls this."""
+        read = self._read  # always replaced as a whole, so that threads need no lock
         content, goes_on = self._log.read(read.offset, read.tail, _MOST)
         if not goes_on:
             read = _Read()
@@ -84,17 +84,17 @@ class Journal:
 
 
 def _whole_lines(content: bytes) -> bytes:
-    """Return what is no part of a line that somebody is in the middle of, or of one that is longer than may be read."""
+    """Return the content without an unfinished last line; a read of ``_MOST`` bytes is returned as it is."""
     return content if len(content) == _MOST else content[: content.rfind(b"\n") + 1]
 
 
 def _parsed(content: bytes) -> Iterator[Mapping[str, Any]]:
-    """Yield the events in the lines that can be read; none is longer than ours are."""
+    """Yield the events in the readable lines; skip lines longer than lastgood writes."""
     for line in content.splitlines():
         if len(line) > _json.RECORD:
             continue
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OverflowError):
             event = _json.read(line)
-            if event.get("metrics"):  # an AttributeError where the line is no object
+            if event.get("metrics"):  # AttributeError if the line is not an object
                 event["metrics"] = {name: number_from_json(v) for name, v in event["metrics"].items()}
             yield event

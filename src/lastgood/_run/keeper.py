@@ -1,4 +1,4 @@
-"""What a training leaves in its run's directory beside checkpoints, and what it prunes after a save."""
+"""What training does in its run besides saving: claim the paths, write the journal, prune."""
 
 import logging
 import secrets
@@ -19,37 +19,37 @@ from .run import Run
 from .series import Series
 
 _LOGGER = logging.getLogger("lastgood")
-# A look at so many checkpoints that it takes a core longer than this is not taken at each save, but for a tenth of the
-# time at most: the next save waits for it, and training shares the interpreter with it.
+# Listing the checkpoints delays the next save and competes with training for the interpreter. If it takes more CPU
+# seconds than this, some saves skip it, so that it takes a tenth of the time at most.
 _LONG_LOOK = 0.05
 _REST = 9
 
 
 class Keeper:
-    """Keeps one template's part of a run. Nothing here can make a save fail: it has succeeded before.
+    """The claim, journal and pruning for one template of a run; errors in them never fail a completed save.
 
-    The directory holds what Keras would put there and nothing else, until something is asked for that needs more: a
-    script that takes the newest entry of its directory must find a checkpoint.
+    The directory contains only what Keras would put there until an argument needs more: a script that takes the newest
+    entry of the directory must find a checkpoint.
 
     Attributes:
         run: The directory.
-        name: Which run it is: a new one for each fresh start; a restart continues with the one that it found.
-        template: The template, below the directory.
-        retention: What to keep.
-        wanted: Whether the run is to have a journal.
-        publishes: Whether checkpoints of this process appear; if not, another one's do, and it keeps the run.
-        ranking: The monitored metric and the way in which it improves, by name, once that is known.
+        name: The run's identifier: new for each fresh start; a restart keeps the one that it found.
+        template: The template, relative to the directory.
+        retention: Which checkpoints to keep.
+        wanted: Whether to create a journal if the run has none.
+        publishes: Whether this process publishes checkpoints; if not, another one does, writes the journal and prunes.
+        ranking: The monitored metric and its mode, as ``monitor`` and ``mode``, once they are known.
     """
 
     def __init__(
         self, series: Series, retention: Retention, pinned: Callable[[], Collection[str]] | None = None
     ) -> None:
-        """Begin a run of a new name; nothing is written yet.
+        """Start a run with a new name; nothing is written yet.
 
         Args:
-            series: The template, and where its checkpoints lie.
-            retention: What to keep.
-            pinned: Returns the names of checkpoints that are pinned elsewhere; None for none.
+            series: The template and the location of its checkpoints.
+            retention: Which checkpoints to keep.
+            pinned: Returns the names of checkpoints that are pinned elsewhere; None if there is no such place.
         """
         self.run = Run(series.directory)
         self.name = secrets.token_hex(8)
@@ -61,18 +61,18 @@ class Keeper:
         self._series = series
         self._pinned = pinned
         self._rank_by: tuple[str, Mode] | None = None
-        self._has_news = False  # whether there is something that no pruning has seen
+        self._has_news = False  # whether saves or metrics have come since the last pruning
         self._rests_until = 0.0
         self._claim: Claim | None = None
 
     @property
     def is_claimed(self) -> bool:
-        """Whether the template's paths are claimed for this process."""
+        """Whether this process has claimed the template's paths."""
         return self._claim is not None
 
     @property
     def is_kept(self) -> bool:
-        """Whether the run has a journal, or is to have one."""
+        """Whether this process writes a journal for the run."""
         return self.publishes and (self.wanted or self.run.journal.exists)
 
     def claim(self) -> None:
@@ -86,11 +86,11 @@ class Keeper:
             self._claim = storage.claim(path, self.template, self, leave_lock=self.is_kept)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process can use: the claim is of this one."""
+        """Return the state for another process, without the claim, which belongs to this one."""
         return {**vars(self), "_claim": None}
 
     def moved(self, series: Series) -> "Keeper":
-        """Return what keeps the same run where its template leads to now; its old place is left to others."""
+        """Return a keeper of the same run at the template's new location, and release the old one."""
         self.release()
         moved = Keeper(series, self.retention, self._pinned)
         moved.name, moved.wanted, moved.publishes = self.name, self.wanted, self.publishes
@@ -98,27 +98,27 @@ class Keeper:
         return moved
 
     def release(self) -> None:
-        """Leave the paths to other processes."""
+        """Release the claim, so that other processes can claim the paths."""
         claim, self._claim = self._claim, None
         if claim is not None:
             claim.release(self)
 
     def note(self, event: str, **values: Any) -> None:
-        """Add an event of this run to its journal, if it has one."""
+        """Append an event to the journal, if this process writes one."""
         if not self.is_kept:
             return
-        with _never_failing("note an event of", self._series.directory):
+        with _never_failing("write to the journal of", self._series.directory):
             self.run.journal.append(event, run=self.name, template=self.template, at=time.time(), **values)
 
     def committed(self, at: Location, record: Record, costs: Mapping[str, float], monitor: str, mode: Mode) -> None:
-        """Note a save that is durable, and prune what need not be kept now that it is there.
+        """Add a durable save to the journal, then prune.
 
         Args:
             at: The checkpoint.
             record: Its record.
-            costs: What it took: bytes and seconds, by name.
-            monitor: The metric that says which is best.
-            mode: The way in which it improves.
+            costs: Its bytes and seconds, by name.
+            monitor: The metric that ranks checkpoints.
+            mode: Whether lower or higher values are better.
         """
         place = {"step": record.step, "epoch": record.epoch, "batch": record.batch, "created": record.created}
         values = {"metrics": dict(record.metrics), "costs": dict(costs), **self.ranking}
@@ -129,7 +129,7 @@ class Keeper:
             self._prune()
 
     def checkpoint(self, at: Location, record: Record, costs: Mapping[str, float]) -> Checkpoint:
-        """Return a checkpoint that has just been saved, as users see it."""
+        """Return the public object for a checkpoint that has just been saved."""
         size, shared = int(costs["size"]), int(costs["shared"])
         place = (record.step, record.epoch, record.batch)
         return Checkpoint(
@@ -137,16 +137,16 @@ class Keeper:
         )
 
     def settle(self) -> None:
-        """When training ends, prune once more if saves or metrics have come since.
+        """Prune once more at the end of training, if saves or metrics have come since the last pruning.
 
-        Metrics may rank the last checkpoint otherwise. Whether they come before the writer is done with it is chance,
-        and what survives must not be.
+        Metrics can change the rank of the last checkpoint. Whether they come before or after its writer finishes is
+        chance, which must not decide what survives.
         """
         if self._has_news:
             self._prune()
 
     def _look(self) -> list[Checkpoint]:
-        """Return what the template can have named: the directory may hold much else, and be searched at each save."""
+        """Return only checkpoints that match the template: each save asks, and the directory may contain much else."""
         found = self.run.look_at(self._series.existing())
         pinned = self._pinned() if self._pinned is not None else ()
         return [replace(each, pinned=True) if self.run.name_of(each) in pinned else each for each in found]
@@ -162,7 +162,7 @@ class Keeper:
         self._rests_until = time.monotonic() + (_REST * spent if spent > _LONG_LOOK else 0.0)
 
     def late(self, at: Location, record: Record, metrics: Mapping[str, float], step: int) -> None:
-        """Attach metrics to a checkpoint that were measured after its save, at ``step``."""
+        """Attach metrics that were logged at ``step``, after the checkpoint's save."""
         self.note("metrics", path=self._name_of(at), created=record.created, metrics=dict(metrics), step=step)
         self._has_news = True
 
@@ -174,5 +174,5 @@ class Keeper:
 def _never_failing(action: str, directory: Location) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - of the storage, or of a policy of the user's
+    except Exception as error:  # noqa: BLE001 - the storage or a user's policy may raise any
         _LOGGER.warning("Could not %s the run %r: %s", action, str(directory), error)

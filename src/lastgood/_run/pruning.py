@@ -14,18 +14,18 @@ from .._storage import Location
 from .journal import Journal
 
 Owner = tuple[str, str]
-"""A run's name, and a template below its directory: nobody else's checkpoints are touched."""
+"""A run's name, and its template relative to the directory. Pruning for an owner touches no other checkpoints."""
 
 
 @dataclass(frozen=True)
 class Pruning:
-    """What to delete of a run.
+    """The rules for pruning a run.
 
     Attributes:
-        retention: The policy.
-        monitor: The metric that says which is best.
-        mode: The way in which it improves.
-        owner: Whose checkpoints alone may be deleted; None for all owners, each by itself.
+        retention: The retention policy.
+        monitor: The metric that ranks checkpoints.
+        mode: Whether lower or higher values are better.
+        owner: The only owner whose checkpoints may be deleted; None to prune each owner separately.
     """
 
     retention: Retention
@@ -34,24 +34,24 @@ class Pruning:
     owner: Owner | None = None
 
     def run(self, directory: Location, journal: Journal, look: Callable[[], list[Checkpoint]]) -> list[Checkpoint]:
-        """Delete what the policy does not keep; return it.
+        """Delete the checkpoints that the policy does not keep, and return them.
 
         Args:
             directory: The run's directory.
             journal: Its journal.
-            look: Returns the checkpoints among which to choose.
+            look: Returns the checkpoints to choose from.
 
         Raises:
-            RunInUseError: Another process pins or prunes there, and may have been stopped.
-            OSError: The storage failed; of a checkpoint that may not be deleted it is told when all others are.
+            RunInUseError: Another process, which may be suspended, is pinning or pruning in the run.
+            OSError: The storage failed. A PermissionError is raised only after all other checkpoints are deleted.
         """
         deleted, refused = [], []
-        with journal.alone():  # a pin that is set meanwhile waits, and finds its checkpoint or does not
+        with journal.alone():  # a concurrent pin waits, and fails if its checkpoint is gone
             for checkpoint in self.doomed(directory, look()):
                 at = place_of(directory, checkpoint)
                 try:
                     at.storage.discard(at.path)
-                except PermissionError as error:  # somebody may have it open: the others can go all the same
+                except PermissionError as error:  # it may be open elsewhere: delete the others first
                     refused.append(error)
                     continue
                 name = name_below(directory, at)
@@ -85,16 +85,16 @@ def place_of(directory: Location, checkpoint: Checkpoint) -> Location:
 
 
 def name_below(directory: Location, at: Location) -> str:
-    """Return the name in ``directory`` of a location that begins with it."""
+    """Return the path, relative to ``directory``, of a location in it."""
     prefix = str(directory)
     return str(at).removeprefix(prefix if prefix.endswith("/") else f"{prefix}/")
 
 
 def _is_own(record: Record, name: str) -> bool:
-    """Return True if a checkpoint is where its template put it: one that the user copied elsewhere is the user's."""
+    """Return True if a checkpoint is where its template put it; copies that the user made elsewhere are not pruned."""
     try:
         return bool(record.run and record.template) and _template(record.template).matches(name)
-    except ArgumentError:  # a record that says what no template is
+    except ArgumentError:  # the record's template is not valid
         return False
 
 

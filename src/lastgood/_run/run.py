@@ -1,4 +1,4 @@
-"""A directory of checkpoints, to look at and to tidy up; it works while the run is being written."""
+"""The checkpoints in a directory: list, verify, pin and prune them, also while training writes to it."""
 
 import os
 from collections.abc import Hashable, Iterable, Iterator, Mapping
@@ -28,12 +28,12 @@ CheckpointLike = Checkpoint | str | os.PathLike[str]
 
 @dataclass(frozen=True)
 class _Known:
-    """A checkpoint as it was read, and by what to see that it is another one by now.
+    """A checkpoint that was read, and a mark that shows whether another one has replaced it.
 
     Attributes:
-        mark: What changes when another checkpoint takes its place.
-        name: The checkpoint's path in the run.
-        checkpoint: The checkpoint, without what the journal says of it.
+        mark: A value that changes when another checkpoint replaces it.
+        name: The checkpoint's path, relative to the run.
+        checkpoint: The checkpoint, without annotations from the journal.
     """
 
     mark: Hashable
@@ -41,7 +41,7 @@ class _Known:
     checkpoint: Checkpoint
 
     def annotated(self, notes: Annotations) -> Checkpoint:
-        """Return the checkpoint with its late metrics, whether it is pinned, and what it shares."""
+        """Return the checkpoint with its pin, late metrics and shared bytes."""
         key, record = (self.name, self.checkpoint.created), self.checkpoint.record
         pinned, shared, late = self.name in notes.pinned, notes.shared_by(*key), notes.late.get(key)
         if record is not None and late:
@@ -51,15 +51,15 @@ class _Known:
 
 
 class Run:
-    """The checkpoints in a directory, and below it. Each question is answered by what is there now.
+    """The checkpoints in a directory and below it, read anew at each call.
 
     Attributes:
-        directory: The directory: a path or, outside of the file system, an object whose ``str()`` is the URL.
-        journal: What is known of the run beside its checkpoints.
+        directory: The directory: a path or, outside the file system, an object whose ``str()`` is the URL.
+        journal: The run's journal.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
-        """Take the directory; it need not exist yet."""
+        """Open the run in ``directory``, which need not exist yet."""
         self._at = locate(directory)
         self.directory = self._at.public()
         self.journal = Journal(self._at.storage.event_log(self._at.path))
@@ -69,7 +69,7 @@ class Run:
         return f"<lastgood run {str(self.directory)!r}: {len(self.checkpoints)} checkpoints>"
 
     def _repr_html_(self) -> str | None:
-        """Return the run's report, for a notebook to show; None where what draws it is not installed."""
+        """Return the run's report for a notebook; None if the packages that draw it are not installed."""
         try:
             return framed(story_of(self))
         except MissingExtraError:
@@ -77,30 +77,30 @@ class Run:
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
-        """All checkpoints by step; those without a record, which stock Keras wrote, come first, the oldest first."""
+        """All checkpoints by step. Those of stock Keras have no record and come first, oldest first."""
         return self.look_at(_walk(self._at, 0))
 
     def look_at(self, places: Iterable[Seen]) -> list[Checkpoint]:
-        """Return the checkpoints at some places in the directory, in the order of :attr:`checkpoints`."""
+        """Return the checkpoints at ``places`` in the directory, in the order of :attr:`checkpoints`."""
         annotations = self.journal.annotations()
         found = list(places)
         looked_at = each_of(self._look_at, found, self._at.storage.reads_at_once)
         known = {seen.at: each for seen, each in zip(found, looked_at, strict=True) if each is not None}
-        self._known = known  # what is gone is forgotten
+        self._known = known  # drops checkpoints that are gone
         checkpoints = [each.annotated(annotations) for each in known.values()]
         return sorted(checkpoints, key=lambda each: (-1 if each.step is None else each.step, each.created))
 
     @property
     def latest(self) -> Checkpoint | None:
-        """The one with the highest step; None if there is none."""
+        """The checkpoint with the highest step; None if there is none."""
         return next(reversed(self.checkpoints), None)
 
     def best(self, monitor: str = "val_loss", mode: str = "auto") -> Checkpoint | None:
-        """Return the best checkpoint by a metric; None if none has it.
+        """Return the best checkpoint by a metric; None if no checkpoint has the metric.
 
         Args:
             monitor: The metric.
-            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name.
         """
         known = [each for each in self.checkpoints if each.record is not None]
         records = [each.record for each in known if each.record is not None]
@@ -111,39 +111,39 @@ class Run:
         """Check every byte that has a digest.
 
         Args:
-            *paths: Checkpoints; all of the run if none is given.
+            *paths: The checkpoints to check; all of the run if you pass none.
 
         Returns:
-            What is wrong; nothing if all is intact.
+            The problems found; an empty list if all checkpoints are intact.
         """
         found = map(_problem_of, map(locate, paths) if paths else self._locations(self.checkpoints))
         return [problem for problem in found if problem is not None]
 
     def pin(self, checkpoint: CheckpointLike) -> None:
-        """Have a checkpoint never be pruned.
+        """Protect a checkpoint from pruning.
 
         Raises:
-            ArgumentError: A ValueError: it is none of this run's.
-            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
+            ArgumentError: A ValueError: the checkpoint is not in this run.
+            RunInUseError: An OSError: another process, which may be suspended, is pinning or pruning in the run.
         """
         with self.journal.alone():
             self.journal.append("pin", path=self._existing_name(checkpoint), durable=True)
 
     def unpin(self, checkpoint: CheckpointLike) -> None:
-        """Let a checkpoint be pruned again.
+        """Allow a checkpoint to be pruned again.
 
         Raises:
-            ArgumentError: A ValueError: it is none of this run's.
-            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
+            ArgumentError: A ValueError: the checkpoint is not in this run.
+            RunInUseError: An OSError: another process, which may be suspended, is pinning or pruning in the run.
         """
         with self.journal.alone():
             self.journal.append("unpin", path=self._existing_name(checkpoint), durable=True)
 
     def attach(self, checkpoint: CheckpointLike, metrics: Mapping[str, float]) -> None:
-        """Add metrics to a checkpoint that came after it was saved: they rank it; the file stays as it is.
+        """Add metrics to a checkpoint after its save. They count for its rank; the file does not change.
 
         Raises:
-            ArgumentError: A ValueError: it is none of this run's, or has no record.
+            ArgumentError: A ValueError: the checkpoint is not in this run, or has no record.
         """
         name = self._existing_name(checkpoint)
         found = self._look_at(Seen(self._at / name))
@@ -163,41 +163,41 @@ class Run:
         mode: str = "auto",
         dry_run: bool = False,
     ) -> list[Checkpoint]:
-        """Delete checkpoints that nothing says to keep, for each run and template in the directory by itself.
+        """Delete checkpoints that no rule keeps, separately for each run and template in the directory.
 
-        The best, the latest and the pinned always stay, and whatever has no record of ours.
+        The best, the latest and pinned checkpoints always stay, and so does every file without a lastgood record.
 
         Args:
-            keep_last: How many of the highest steps to keep.
-            keep_best: How many of the best by ``monitor`` to keep.
-            keep_every: Keep the first at or after each multiple of so many steps, or the first of each span of time.
-            keep: A policy of your own, which keeps more.
-            monitor: The metric that says which is best.
-            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
-            dry_run: Delete nothing, and only say what would be.
+            keep_last: How many of the latest checkpoints to keep.
+            keep_best: How many of the best checkpoints by ``monitor`` to keep.
+            keep_every: Keep the first checkpoint at or after each multiple of this many steps, or in each time span.
+            keep: Your own policy, which can keep more.
+            monitor: The metric that ranks checkpoints.
+            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name.
+            dry_run: Delete nothing; only return what would be deleted.
 
         Returns:
-            What was deleted, or would be.
+            The checkpoints that were deleted, or would be.
 
         Raises:
-            ArgumentError: A ValueError: an argument's value cannot work, or nothing says what to keep.
-            RunInUseError: An OSError: another process pins or prunes there, and may have been stopped.
-            OSError: The storage refused.
+            ArgumentError: A ValueError: an argument has an invalid value, or no rule is given.
+            RunInUseError: An OSError: another process, which may be suspended, is pinning or pruning in the run.
+            OSError: The storage failed, or refused a deletion.
         """
         retention = Retention.parse(keep_last, keep_best, keep_every, keep)
         if not retention.prunes:
-            raise ArgumentError("Nothing says what to keep. Pass keep_last, keep_best, keep_every or keep.")
+            raise ArgumentError("No retention rule is given. Pass keep_last, keep_best, keep_every or keep.")
         pruning = Pruning(retention, monitor, resolve_direction(monitor, mode, {}).mode)
         if dry_run:
             return pruning.doomed(self._at, self.checkpoints)
         return pruning.run(self._at, self.journal, lambda: self.checkpoints)
 
     def listing(self, monitor: str = "val_loss", mode: str = "auto") -> list[dict[str, Any]]:
-        """Return the checkpoints by step as plain values, each with whether it is the best, the latest, or pinned.
+        """Return the checkpoints by step as plain values, with flags for the best, the latest and the pinned ones.
 
         Args:
-            monitor: The metric that says which is best.
-            mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name.
+            monitor: The metric that ranks checkpoints.
+            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name.
         """
         checkpoints, best = self.checkpoints, self.best(monitor, mode)
         return [
@@ -222,7 +222,7 @@ class Run:
         """Log the list of checkpoints as the artifact ``lastgood/checkpoints.json`` of MLflow's active run.
 
         Args:
-            files: Whether to log the checkpoints, too.
+            files: Whether to log the checkpoints themselves, too.
 
         Raises:
             MissingExtraError: An ImportError: MLflow is not installed.
@@ -241,14 +241,14 @@ class Run:
                     mlflow.log_artifact(f"{path}{name}", "lastgood")
 
     def name_of(self, checkpoint: Checkpoint) -> str:
-        """Return the path of a checkpoint below the directory, with ``/`` between its parts."""
+        """Return a checkpoint's path relative to the directory, with ``/`` between its parts."""
         return name_below(self._at, place_of(self._at, checkpoint))
 
     def _locations(self, checkpoints: Iterable[Checkpoint]) -> list[Location]:
         return [place_of(self._at, each) for each in checkpoints]
 
     def _look_at(self, seen: Seen) -> _Known | None:
-        """Return what is at a place, read once while nothing changes it; None if it is gone."""
+        """Return the checkpoint at a place, read again only if it has changed; None if it is gone."""
         try:
             info = seen.info()
             known = self._known.get(seen.at)
@@ -259,10 +259,10 @@ class Run:
         return known
 
     def _existing_name(self, checkpoint: CheckpointLike) -> str:
-        """Return a checkpoint's path in the run.
+        """Return a checkpoint's path, relative to the run.
 
         Raises:
-            ArgumentError: There is none at that path in this run.
+            ArgumentError: The run has no checkpoint at that path.
         """
         path = checkpoint.path if isinstance(checkpoint, Checkpoint) else checkpoint
         own = _absolute(self._at)
@@ -278,12 +278,12 @@ def _absolute(at: Location) -> PurePath:
 
 
 def story_of(run: Run, monitor: str | None = None, mode: str | None = None) -> Story:
-    """Return what a report tells about a run.
+    """Return the contents of a run's report.
 
     Args:
         run: The run.
-        monitor: The metric that says which is best; None for the one that its training monitored.
-        mode: ``"min"``, ``"max"``, or ``"auto"``: by the metric's name; None for that of its training.
+        monitor: The metric that ranks checkpoints; None for the one that training monitored.
+        mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name; None for the mode of training.
     """
     events = list(run.journal.events())
     monitor, direction = _ranking(monitor, mode, *(monitored(events) or ("val_loss", "auto")))
@@ -292,9 +292,9 @@ def story_of(run: Run, monitor: str | None = None, mode: str | None = None) -> S
 
 
 def _ranking(monitor: str | None, mode: str | None, own_monitor: str, own_mode: str) -> tuple[str, Mode]:
-    """Return the metric to rank by, and how it improves: what is asked for, or what the run itself went by.
+    """Return the metric to rank by and its mode: those requested, or those that training used.
 
-    Of a run's own metric whose way is not known, nothing is guessed.
+    If the mode of training's metric is unknown, rank by ``val_loss`` rather than guess it.
     """
     own = resolve_direction(own_monitor, mode or own_mode, {})
     if monitor is None and not own.guessed:
@@ -304,23 +304,23 @@ def _ranking(monitor: str | None, mode: str | None, own_monitor: str, own_mode: 
 
 
 def open_run(directory: str | os.PathLike[str]) -> Run:
-    """Return the run in a directory, to look at its checkpoints and to tidy them up.
+    """Return the run in a directory, to inspect, pin and prune its checkpoints.
 
     Args:
-        directory: Where a callback saves; its training may be running.
+        directory: Where a callback saves; training may still be running.
 
     Raises:
-        ArgumentError: A ValueError: there is no such directory.
+        ArgumentError: A ValueError: the directory does not exist.
     """
     if locate(directory).kind != "directory":
         raise ArgumentError(
-            f"There is no directory {os.fspath(directory)!r}. Pass the one that checkpoints are saved in."
+            f"There is no directory {os.fspath(directory)!r}. Pass the directory that checkpoints are saved in."
         )
     return Run(directory)
 
 
 def _problem_of(at: Location) -> Problem | None:
-    """Return what is wrong with a checkpoint; nothing if it is intact, or pruned since it was listed."""
+    """Return the problem of a checkpoint; None if it is intact, or was pruned after it was listed."""
     while True:
         try:
             mark = at.info().mark
@@ -329,7 +329,7 @@ def _problem_of(at: Location) -> Problem | None:
                 return problem
         except FileNotFoundError:
             return None
-        # Else another has taken its place meanwhile, and what was read may be of both.
+        # Another checkpoint has replaced it meanwhile, and the check may have read parts of both: repeat it.
 
 
 def _check(at: Location) -> Problem | None:
@@ -340,19 +340,19 @@ def _check(at: Location) -> Problem | None:
     except FileNotFoundError:
         raise
     except OSError as error:
-        return Problem(at.public(), "all of it", f"It cannot be read: {error}")
+        return Problem(at.public(), "the whole checkpoint", f"It cannot be read: {error}")
     return None
 
 
 def _read(at: Location, info: Info) -> Checkpoint:
-    """Read what a checkpoint says of itself.
+    """Return a checkpoint as its record describes it.
 
     Args:
         at: The checkpoint.
-        info: What the storage says of it: if it says nothing of its time itself, when it was written has to do.
+        info: The storage's description of it. Without a record, its modification time stands for the creation time.
 
     Raises:
-        OSError: It is gone, or the storage failed.
+        OSError: The checkpoint is gone, or the storage failed.
     """
     written, size = info.modified_ns / 1e9, info.size if info.kind == "file" else at.size()
     file_format = format_at(at, info.kind)
@@ -364,7 +364,7 @@ def _read(at: Location, info: Info) -> Checkpoint:
 
 
 def _walk(directory: Location, depth: int) -> Iterator[Seen]:
-    """Yield what may be a checkpoint, in ``directory`` and below it; links to directories lead elsewhere."""
+    """Yield possible checkpoints in ``directory`` and below it; links to directories are not followed."""
     try:
         entries = sorted(directory.entries())
     except OSError:
@@ -389,5 +389,5 @@ def _walk(directory: Location, depth: int) -> Iterator[Seen]:
 def _holds_checkpoint(at: Location) -> bool:
     try:
         return holds_checkpoint(at)
-    except OSError:  # it has been removed since it was listed
+    except OSError:  # it was removed after it was listed
         return False

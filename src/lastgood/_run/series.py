@@ -1,4 +1,4 @@
-"""The checkpoints that one template has made, and which of them is newer."""
+"""The checkpoints of one template, and their order by age."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +15,18 @@ from .._threads import each_of
 _CORRUPT = ".corrupt"
 
 _Age = tuple[Location, int | None, int]
-"""A checkpoint, the step of its record if it has one, and when it was written, in nanoseconds since 1970."""
+"""A checkpoint, its recorded step if it has a record, and its modification time in nanoseconds since 1970."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A template, and where its checkpoints lie.
+    """A template and the location of its checkpoints.
 
     Attributes:
         template: The template.
         format: The format of its checkpoints.
         storage: The storage.
-        base: The directory that a relative template starts from; None for the one that the process is in when asked.
+        base: The directory that a relative template starts from; None for the current one at each call.
     """
 
     template: Template
@@ -35,13 +35,13 @@ class Series:
     base: Path | None = None
 
     def from_here(self) -> "Series":
-        """Return the series that the template means now: a program may change its working directory."""
+        """Return the series for the current working directory, which a program may change."""
         here = working_directory()
         return self if here is None or here == self.base else replace(self, base=here)
 
     @property
     def directory(self) -> Location:
-        """The directory below which all of them lie."""
+        """The directory below which all checkpoints lie."""
         return self.at(self.template.components()[0])
 
     def at(self, text: str) -> Location:
@@ -49,19 +49,19 @@ class Series:
         return Location(self.storage.parse(text), self.storage).below(self.base)
 
     def path(self, moment: Moment) -> str:
-        """Return where a save at a moment goes, as the user wrote it. See :meth:`Template.path`."""
+        """Return the path of a save at a moment, as the user wrote it. See :meth:`Template.path`."""
         return self.template.path(epoch=moment.epoch, batch=moment.batch, logs=moment.logs)
 
     def beside(self, prefix: str) -> Location:
-        """Return where a save goes that is not due. See :meth:`Template.beside`."""
+        """Return the location of a save that is not due by the schedule. See :meth:`Template.beside`."""
         return self.at(self.template.beside(prefix))
 
     def existing(self) -> Iterator[Seen]:
-        """Yield the checkpoints that the template can have made."""
+        """Yield the existing checkpoints that match the template."""
         yield from _walk(self.directory, self.template.components()[1])
 
     def directories(self) -> Iterator[Location]:
-        """Yield the directories that the template saves into, as far as they exist."""
+        """Yield the existing directories that the template saves to."""
         directory, shapes = self.directory, self.template.components()[1]
         if len(shapes) > 1:
             found = (each.at for each in _walk(directory, shapes[:-1]))
@@ -70,44 +70,44 @@ class Series:
             yield directory
 
     def names(self, name: str) -> bool:
-        """Tell whether a name in one of :meth:`directories` is one that the template can have made."""
+        """Return True if a name in one of :meth:`directories` matches the template."""
         return self.template.components()[1][-1].fullmatch(name)
 
     def newest(self) -> Location | None:
         """Return the newest checkpoint; None if there is none.
 
-        The newest has the highest recorded step. Checkpoints without a record come before all that have one, in the
-        order in which they were written; what is still tied goes by name, and the largest wins.
+        The highest recorded step wins, then the latest modification time, then the largest name. Checkpoints without a
+        record are older than all that have one.
         """
         found = {at: (-1 if step is None else step, written) for at, step, written in self._ages()}
         return max(found, key=lambda at: (*found[at], str(at)), default=None)
 
     def _ages(self, *others: Seen) -> Iterator["_Age"]:
-        """Yield the age of each checkpoint that the template can have made, and of others of its format."""
+        """Yield the age of each existing checkpoint that matches the template, and of others in its format."""
         found = each_of(self._age, [*self.existing(), *others], self.storage.reads_at_once)
         yield from (each for each in found if each is not None)
 
     def _age(self, seen: Seen) -> "_Age | None":
         try:
             written = seen.info().modified_ns
-        except OSError:  # it has been pruned since it was listed
+        except OSError:  # it was pruned after it was listed
             return None
         record = self.format.read_record(seen.at)
         return seen.at, record.step if record else None, written
 
     def ages(self) -> Iterator["_Age"]:
-        """Yield the age of each checkpoint, and of those that were saved beside them."""
+        """Yield the age of each checkpoint, including those saved beside them when no save was due."""
         beside = (self.beside(prefix) for prefix in ("interrupted", "last"))
         yield from self._ages(*(Seen(at) for at in beside if at.kind is not None))
 
 
 def by_age(series: Iterable[Series], copies: Iterable[Series] = ()) -> list[tuple[Location, Format]]:
-    """Return the checkpoints of some series and of their copies with their formats, the newest first.
+    """Return the checkpoints of several series and their copies, with their formats, newest first.
 
-    Of a checkpoint and its copy, the copy comes second.
+    A copy comes after its original.
 
-    The step of their records says which is newer. One whose record cannot be read is first if it was written after all
-    that have one, and last if not.
+    The recorded step decides which checkpoint is newer. One without a readable record comes first if it was written
+    after all that have one, and last otherwise.
     """
     found: dict[Location, tuple[int | None, int, Format]] = {}
     for each in copies:
@@ -128,7 +128,7 @@ def _latest_first(locations: Iterable[Location], ages: Mapping[Location, Any]) -
 
 
 def _walk(directory: Location, shapes: Sequence[Shape]) -> Iterator[Seen]:
-    """Yield what has the shapes, one below another; links to directories lead elsewhere, and are not followed."""
+    """Yield the paths whose parts match ``shapes``, one per level; links to directories are not followed."""
     try:
         entries = directory.entries()
     except OSError:
@@ -145,7 +145,7 @@ def _walk(directory: Location, shapes: Sequence[Shape]) -> Iterator[Seen]:
 
 
 def seen_in(directory: Location, entry: Entry) -> Seen:
-    """Return the checkpoint that an entry of a directory stands for, with what the listing says of it."""
+    """Return the checkpoint that a directory entry stands for, with the information from the listing."""
     name = checkpoint_name(entry) or entry.name
     return Seen(directory / name, entry.info if name == entry.name else None)
 
@@ -158,7 +158,7 @@ def checkpoint_name(entry: Entry) -> str | None:
 
 
 def set_aside(at: Location) -> Location:
-    """Rename a checkpoint that is damaged, so that nothing takes it for one; return its new place."""
+    """Rename a damaged checkpoint, so that it is no longer taken for a checkpoint; return its new location."""
     aside, number = at.with_name(fitting(at.name, _CORRUPT)), 1
     while aside.kind is not None or aside.is_link():
         aside, number = at.with_name(fitting(at.name, f"{_CORRUPT}-{number}")), number + 1
@@ -167,5 +167,5 @@ def set_aside(at: Location) -> Location:
 
 
 def is_aside(name: str) -> bool:
-    """Return True if a name is one that a damaged checkpoint was renamed to."""
+    """Return True if a name is that of a renamed damaged checkpoint."""
     return _CORRUPT in name and PurePosixPath(name).suffix.partition("-")[0] == _CORRUPT

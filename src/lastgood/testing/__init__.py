@@ -1,6 +1,6 @@
-"""For tests: saves that fail on purpose, and what every storage has to do.
+"""Tools for tests: saves that fail on purpose, and a conformance suite for storages.
 
-A training of yours, and what it does when a disk is full at its second save:
+Test what your training does when the disk is full at the second save:
 
 >>> import errno
 >>> from lastgood.testing import Fault, faults
@@ -8,11 +8,11 @@ A training of yours, and what it does when a disk is full at its second save:
 ...     checkpoint = lastgood.ModelCheckpoint("runs/{epoch}.keras", on_error="warn")  # doctest: +SKIP
 >>> model.fit(x, y, epochs=3, callbacks=[checkpoint])  # doctest: +SKIP
 
-A training whose checkpoints stay in this process's memory, and that leaves nothing on the disk:
+Keep checkpoints in the memory of this process, and leave nothing on the disk:
 
 >>> checkpoint = lastgood.ModelCheckpoint("memory://tests/{epoch}.keras")  # doctest: +SKIP
 
-A storage of yours, and whether it does what a checkpoint needs, for pytest to collect:
+Test whether your own storage does what checkpoints need; pytest collects the class:
 
 >>> from lastgood.testing import StorageConformance
 >>> class TestMyStorage(StorageConformance):

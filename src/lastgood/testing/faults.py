@@ -1,4 +1,4 @@
-"""A storage around another one, in which what was planned to go wrong does."""
+"""A storage that wraps another one and fails as planned."""
 
 import threading
 from collections import Counter
@@ -16,45 +16,45 @@ from .._storage.locate import wrapped
 from .._storage.stages import LocalStage
 
 POINTS = {
-    "stage": "before a save: nothing of it is there",
-    "write": "where the checkpoint is to be written to its temporary path, and nothing is",
-    "commit": "what was written is durable, and not visible",
-    "reply": "the checkpoint is visible and durable; whoever saved it has not heard of that",
+    "stage": "before a save; nothing of it exists yet",
+    "write": "before the checkpoint is written to its temporary path",
+    "commit": "the checkpoint is durable, but not visible yet",
+    "reply": "the checkpoint is visible and durable, but the save has not returned yet",
     "discard": "before a checkpoint is deleted",
-    "discarded": "it is deleted; whoever deleted it has not heard of that",
+    "discarded": "the checkpoint is deleted, but the deletion has not returned yet",
     "put": "before a small file, such as TensorFlow's `checkpoint`, is written",
     "rename": "before a damaged checkpoint is renamed",
-    "reclaim": "before what dead processes left is removed",
-    "check_writable": "before it is found out whether a directory takes files",
-    "free_space": "before free space is asked for",
-    "info": "before it is asked what is at a path",
+    "reclaim": "before leftovers of dead processes are removed",
+    "check_writable": "before it is checked whether a directory is writable",
+    "free_space": "before free space is queried",
+    "info": "before it is queried what is at a path",
     "entries": "before a directory is listed",
-    "open": "before a checkpoint's file is opened to be read",
+    "open": "before a checkpoint's file is opened for reading",
     "claim": "before a template's paths are claimed for this process",
 }
-"""Where something can go wrong, and what is true there."""
+"""The points where a fault can occur, and the state there."""
 
 
 class Crash(BaseException):
-    """The end of a process, for tests that go on in the same one: no ``except Exception`` holds it up.
+    """A simulated crash, for tests that continue in the same process; ``except Exception`` does not catch it.
 
-    The process lives on, so what was half-written is removed behind it. What a process leaves that was killed, only a
-    process that is killed can show: have the fault do ``lambda: os.kill(os.getpid(), signal.SIGKILL)``.
+    The process survives, so unfinished files are removed. To test what a killed process leaves, kill one: use
+    ``lambda: os.kill(os.getpid(), signal.SIGKILL)`` as the fault.
     """
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """One planned failure.
 
     Attributes:
-        at: Where: one of :data:`POINTS`.
-        what: An exception, which is raised there, such as ``OSError(errno.ENOSPC, "…")`` or :class:`Crash`; or a
-            function that is called there, to wait, to kill the process, or to look.
-        nth: At which passing of that point, counted from 1 by each storage for itself; None for each.
+        at: The point where it occurs: one of :data:`POINTS`.
+        what: An exception to raise there, such as ``OSError(errno.ENOSPC, "…")`` or ``Crash()``; or a function to call
+            there, to wait, to kill the process, or to inspect the state.
+        nth: The pass through that point at which it occurs, counted from 1 for each storage; None for every pass.
 
     Raises:
-        ArgumentError: A ValueError: there is no such point, or ``nth`` is none.
+        ArgumentError: A ValueError: the point does not exist, or ``nth`` is less than 1.
     """
 
     at: str
@@ -65,25 +65,25 @@ class Fault:
         if self.at not in POINTS:
             raise ArgumentError(f"Unrecognized point: {self.at!r}. Expected one of: {', '.join(POINTS)}.")
         if self.nth is not None and self.nth < 1:
-            raise ArgumentError(f"Unrecognized nth: {self.nth!r}. Expected a number from 1 on, or None.")
+            raise ArgumentError(f"Unrecognized nth: {self.nth!r}. Expected a positive integer, or None.")
 
     def happen(self) -> None:
-        """Let it go wrong."""
+        """Raise the exception, or call the function."""
         if isinstance(self.what, BaseException):
-            raise self.what.with_traceback(None)  # it may be raised again, and leaves its past behind
+            raise self.what.with_traceback(None)  # it may be raised again: drop the old traceback
         self.what()
 
 
 class FaultyStorage(Storage):
-    """Another storage, in which some things go wrong.
+    """A storage that passes calls on to another one and injects faults.
 
     Attributes:
         storage: The other storage, which does all the work.
-        faults: What goes wrong.
+        faults: The planned failures.
     """
 
     def __init__(self, storage: Storage, *faults: Fault) -> None:
-        """Take the storage, and what is to go wrong in it."""
+        """Wrap a storage and plan its failures."""
         self.storage = storage
         self.faults = faults
         self.answers_at_once = storage.answers_at_once
@@ -186,7 +186,7 @@ class FaultyStorage(Storage):
         self.storage.check_plain(path)
 
     def local(self, path: PurePath) -> AbstractContextManager[Path]:
-        """Give the local path that the other storage gives, unless a fault comes first."""
+        """Return the local path from the other storage, unless a fault comes first."""
         self._pass("open")
         return self.storage.local(path)
 
@@ -200,7 +200,7 @@ class FaultyStorage(Storage):
         return self.storage.event_log(directory)
 
     def _pass(self, point: str) -> None:
-        """Let happen what is to go wrong at a point that is reached now."""
+        """Count a pass through a point, and trigger the faults planned for it."""
         with self._counting:
             self._passed[point] += 1
             now = self._passed[point]
@@ -210,7 +210,7 @@ class FaultyStorage(Storage):
 
 
 def _kind_of(stage: Stage) -> Kind:
-    """Return what a stage is about to become."""
+    """Return the kind of checkpoint that a stage becomes."""
     if stage.path.is_dir():
         return "directory"
     return "group" if groups.is_group(stage.path) else "file"
@@ -218,12 +218,12 @@ def _kind_of(stage: Stage) -> Kind:
 
 @contextmanager
 def faults(*planned: Fault) -> Iterator[None]:
-    """Have some things go wrong in each ``ModelCheckpoint`` and ``Checkpointer`` that is made in the block.
+    """Inject faults into each ``ModelCheckpoint`` and ``Checkpointer`` that is created in the block.
 
-    They keep that storage when the block has ended. Each counts for itself.
+    They keep the faults after the block ends. Each counts its passes separately.
 
     Args:
-        *planned: What goes wrong.
+        *planned: The planned failures.
     """
     with wrapped(lambda storage: FaultyStorage(storage, *planned)):
         yield

@@ -1,4 +1,4 @@
-"""What every storage has to do, as tests that pytest collects; they need nothing of pytest but ``tmp_path``."""
+"""The requirements for every storage, as tests that pytest collects; the only fixture used is ``tmp_path``."""
 
 from .committing import Committing
 from .crowding import Crowding
@@ -7,7 +7,7 @@ from .runs import Runs
 
 
 class StorageConformance(Committing, Crowding, Reading, Runs):
-    """What any storage must do that checkpoints are to lie in: a file, a directory, and a group of files.
+    """The tests that every storage for checkpoints must pass: for files, directories, and groups of files.
 
     >>> class TestMyStorage(StorageConformance):
     ...     def make_storage(self):
@@ -16,11 +16,11 @@ class StorageConformance(Committing, Crowding, Reading, Runs):
     ...     def make_directory(self, tmp_path):
     ...         return MyStorage().parse(f"my://bucket/{tmp_path.name}")
 
-    The class has to be one that another process can import: some tests kill one. What lies where is asked of the
-    storage itself.
+    Another process must be able to import the class, because some tests start and kill one. The tests look at files
+    through the storage itself.
 
     Attributes:
-        outlives_processes: Whether another process finds what one has saved. If not, tests that kill one are skipped.
-        reads_on: Whether who has opened a file reads on when another has taken its place. If not, that is an error
-            with the number ``ESTALE``.
+        outlives_processes: Whether other processes see what one has saved. If not, tests that kill one are skipped.
+        reads_on: Whether an open file stays readable after another one has replaced it. If not, reading it must raise
+            an OSError whose ``errno`` is ``ESTALE``.
     """

@@ -1,4 +1,4 @@
-"""The storage that is tested, and what the tests of all chapters do with it."""
+"""The storage under test, and helpers that all its tests use."""
 
 import errno
 import multiprocessing
@@ -16,15 +16,14 @@ from .tools import MOST, SUFFIXES, User, write
 
 
 class StorageSuite:
-    """What a suite needs of the storage that it is run on.
+    """The base class of the suites: facts about the storage under test, and helpers.
 
     Attributes:
-        outlives_processes: Whether another process finds what one has saved. If not, tests that kill one are skipped.
-        reads_on: Whether who has opened a file reads on when another has taken its place. If not, that is an error
-            with the number ``ESTALE``.
-        replaces_open_files: Whether a file's place can be taken while somebody has it open. If not, a save waits, and
-            fails in the end.
-        starts: How many times each of some trainings begins, at the same time as the others.
+        outlives_processes: Whether other processes see what one has saved. If not, tests that kill one are skipped.
+        reads_on: Whether an open file stays readable after another one has replaced it. If not, reading it must raise
+            an OSError whose ``errno`` is ``ESTALE``.
+        replaces_open_files: Whether a file can be replaced while it is open. If not, a save waits, and finally fails.
+        starts: How many times each of several concurrent trainings starts.
     """
 
     outlives_processes: ClassVar[bool] = True
@@ -33,11 +32,11 @@ class StorageSuite:
     starts: ClassVar[int] = 200
 
     def make_storage(self) -> Storage:
-        """Return the storage to be tested; it may be the same one each time."""
+        """Return the storage to test; it may be the same one each time."""
         raise NotImplementedError
 
     def make_directory(self, tmp_path: Path) -> PurePath:
-        """Return a path in the storage below which there is nothing: by default that of a local directory.
+        """Return an empty path in the storage; by default, a local directory.
 
         Args:
             tmp_path: The test's own local directory.
@@ -46,22 +45,22 @@ class StorageSuite:
 
     @cached_property
     def storage(self) -> Storage:
-        """The storage, made once a test."""
+        """The storage, created once per test."""
         return self.make_storage()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the storage out, for another process: it makes its own."""
+        """Return the state for another process, which creates its own storage."""
         return {name: value for name, value in vars(self).items() if name != "storage"}
 
     def read(self, path: PurePath) -> dict[str, str]:
-        """Return the contents of all files of the checkpoint at ``path`` by name; nothing if there is none."""
+        """Return the contents of all files of the checkpoint at ``path`` by name; empty if there is none."""
         at = Location(path, self.storage)
         if at.kind is None:
             return {}
         return {name: str(at.file(name).read(MOST), "utf-8") for name in at.files()}
 
     def names(self, directory: PurePath) -> list[str]:
-        """Return the names of all that lies in ``directory``, the hidden and the temporary ones, too."""
+        """Return the names of all entries of ``directory``, including hidden and temporary ones."""
         try:
             return sorted(entry.name for entry in self.storage.entries(directory))
         except FileNotFoundError:
@@ -70,16 +69,16 @@ class StorageSuite:
     def save(
         self, storage: Storage, kind: str, target: PurePath, text: str, number: int = 0, *, publish: bool = True
     ) -> None:
-        """Save a checkpoint of a kind whose files hold a text; an odd ``number`` has one file more."""
+        """Save a checkpoint of a kind whose files contain a text; an odd ``number`` adds one file."""
         with storage.stage(target, SUFFIXES[kind], publish=publish) as stage:
             write(kind, stage.path, text, parts=1 + number % 2)
 
     def is_alone(self, target: PurePath) -> bool:
-        """Return True if nothing but the checkpoint lies in its directory."""
+        """Return True if the directory contains nothing but the checkpoint."""
         return all(name == target.name or name.startswith(f"{target.name}.") for name in self.names(target.parent))
 
     def main_file(self, kind: str, target: PurePath) -> str | None:
-        """Return what a reader finds: of several files one, since to read two is not one act."""
+        """Return what a reader finds; of several files, only one, since reading two is not atomic."""
         name = {"file": "", "directory": "sub/file", "group": groups.INDEX}[kind]
         while True:
             try:
@@ -93,16 +92,16 @@ class StorageSuite:
 
     @contextmanager
     def in_the_middle_of_a_save(self, kind: str, target: PurePath) -> Iterator[Any]:
-        """Give a process that has written its files, and commits them when it is told to go on."""
+        """Yield a process that has written its files, and commits them when its ``go_on`` is set."""
         if not self.outlives_processes:
-            raise SkipTest("what one process saves in this storage, no other one finds")
+            raise SkipTest("other processes cannot see what one saves in this storage")
         spawn = multiprocessing.get_context("spawn")
         ready, go_on = spawn.Event(), spawn.Event()
         process = spawn.Process(target=save_slowly, args=(self, kind, target, ready, go_on), daemon=True)
         process.go_on = go_on  # type: ignore[attr-defined]
         process.start()
         try:
-            assert ready.wait(60), "the process has not come to write"
+            assert ready.wait(60), "the process did not write within 60 s"
             yield process
         finally:
             process.kill()
@@ -119,7 +118,7 @@ def claim_and_wait(suite: StorageSuite, directory: PurePath, ready: Any) -> None
 
 
 def save_slowly(suite: StorageSuite, kind: str, target: PurePath, ready: Any, go_on: Any) -> None:
-    """Write a checkpoint, and commit it when told to."""
+    """Write a checkpoint, and commit it when ``go_on`` is set."""
     with suite.make_storage().stage(target, SUFFIXES[kind]) as stage:
         write(kind, stage.path, "half", parts=2)
         ready.set()

@@ -1,4 +1,4 @@
-"""A checkpoint is visible whole, or not at all."""
+"""Tests that a checkpoint is visible completely, or not at all."""
 
 import contextlib
 from functools import partial
@@ -10,10 +10,10 @@ from .tools import KINDS, LARGE, LONG, SUFFIXES, StateInMemory, content, polling
 
 
 class Committing(StorageSuite):
-    """Tests of what appears, and when."""
+    """Tests of what becomes visible, and when."""
 
     def test_what_is_staged_appears_when_the_block_ends(self, tmp_path: Path) -> None:
-        """Nothing is at the target before; then all of it is, and nothing else."""
+        """Before, the target does not exist; afterwards it is complete, and nothing else is there."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -26,7 +26,7 @@ class Committing(StorageSuite):
             assert self.is_alone(target)
 
     def test_what_is_written_through_the_stage_is_what_appears(self, tmp_path: Path) -> None:
-        """Its files are known before they are visible, and so is what lies beside the target."""
+        """The stage lists its files before they are visible, and the entries beside the target."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -48,7 +48,7 @@ class Committing(StorageSuite):
             assert self.read(target) == expected
 
     def test_a_file_in_memory_is_written_as_it_is_when_it_is_sealed(self, tmp_path: Path) -> None:
-        """Nothing is read of it before it is there, nor of what is sealed before that is."""
+        """The storage reads no byte before it is filled, and no sealed part before it is sealed."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind, name in (("file", ""), ("directory", "sub/file")):
@@ -64,7 +64,7 @@ class Committing(StorageSuite):
                 assert reported[-1] >= size
 
     def test_an_exception_leaves_what_was_there(self, tmp_path: Path) -> None:
-        """Whatever ends the block, an interrupt too: the checkpoint before it is whole, and nothing else is left."""
+        """Whatever ends the block, even an interrupt, the previous checkpoint is intact and nothing else is left."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -77,14 +77,14 @@ class Committing(StorageSuite):
                     with storage.stage(target, SUFFIXES[kind]) as stage:
                         write(kind, stage.path, "half", parts=2)
                         raise error  # noqa: TRY301
-                except BaseException as caught:  # noqa: BLE001 - it is looked at below
+                except BaseException as caught:  # noqa: BLE001 - checked below
                     raised = caught
                 assert raised is error
                 assert self.read(target) == content(kind, "old")
                 assert self.names(target.parent) == before
 
     def test_an_exception_before_the_first_save_leaves_nothing(self, tmp_path: Path) -> None:
-        """Also where the writer had written nothing yet, or only the first files of several."""
+        """Even if the writer had written nothing yet, or only the first of several files."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -96,7 +96,7 @@ class Committing(StorageSuite):
                 assert self.names(here) == []
 
     def test_a_checkpoint_takes_the_place_of_another_whole(self, tmp_path: Path) -> None:
-        """Nothing of the old one is mixed with the new one."""
+        """Old and new files are never mixed."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -107,13 +107,13 @@ class Committing(StorageSuite):
                 assert self.is_alone(target)
 
     def test_a_reader_finds_the_old_one_or_the_new_one(self, tmp_path: Path) -> None:
-        """However often it looks while one takes the place of the other: never none, and never a half."""
+        """A reader that polls during replacements always finds a checkpoint, and always a complete one."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         pause = 0.0 if self.replaces_open_files else 0.01
         for kind in KINDS:
             if kind == "directory" and not self.replaces_open_files:
-                continue  # where it has to be moved aside, it is out of sight for a moment
+                continue  # it has to be moved aside, and is not visible for a moment
             target = here / kind / "m"
             texts = [letter * LONG for letter in "abcdefghijklmnop"]
             self.save(storage, kind, target, texts[0])

@@ -1,4 +1,4 @@
-"""Several save at once, die in the middle, or only seem to."""
+"""Tests of processes that save at the same time, die during a save, or are suspended."""
 
 import threading
 from pathlib import Path, PurePath
@@ -9,10 +9,10 @@ from .tools import KINDS, LONG, SUFFIXES, content, errors_of, stop, wake, write
 
 
 class Crowding(StorageSuite):
-    """Tests of saves that meet, and of what they leave."""
+    """Tests of concurrent and interrupted saves, and of what they leave."""
 
     def test_saves_to_one_name_at_once_are_one_commit_after_another(self, tmp_path: Path) -> None:
-        """The last one is whole, and nothing is left of the others. Of a group they may be told that they were late."""
+        """The last one is complete, and nothing is left of the others. With a group, late ones may raise an OSError."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -33,7 +33,7 @@ class Crowding(StorageSuite):
                 assert self.is_alone(target)
 
     def test_saves_to_other_names_do_not_meet(self, tmp_path: Path) -> None:
-        """All of them are there in the end."""
+        """All of them exist in the end."""
         here = self.make_directory(tmp_path)
         storage = self.storage
 
@@ -48,7 +48,7 @@ class Crowding(StorageSuite):
         assert [self.read(here / name) for name in names] == [{"": name} for name in names]
 
     def test_leftovers_of_a_dead_process_are_reclaimed_and_those_of_a_live_one_are_not(self, tmp_path: Path) -> None:
-        """A process that is stopped is alive: it may wake."""
+        """A suspended process is alive: it may continue."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -56,7 +56,7 @@ class Crowding(StorageSuite):
             self.save(storage, kind, directory / "m", "old")
             before = self.names(directory)
             with self.in_the_middle_of_a_save(kind, directory / "m") as process:
-                while_alive = self.names(directory)  # a storage may keep what is half-written out of sight
+                while_alive = self.names(directory)  # a storage may hide unfinished files
                 assert set(while_alive) >= set(before)
                 assert list(storage.reclaim(directory)) == []
                 stop(process)
@@ -70,7 +70,7 @@ class Crowding(StorageSuite):
             assert list(storage.reclaim(directory)) == []
 
     def test_a_stopped_process_that_wakes_commits(self, tmp_path: Path) -> None:
-        """Whatever others have saved and reclaimed there meanwhile."""
+        """Whatever others have saved and reclaimed there in the meantime."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         with self.in_the_middle_of_a_save("file", here / "m") as process:
@@ -85,7 +85,7 @@ class Crowding(StorageSuite):
         assert self.names(here) == ["m"]
 
     def test_reclaim_touches_nothing_else(self, tmp_path: Path) -> None:
-        """Neither checkpoints nor other people's files; and a directory that is not there is no error."""
+        """Checkpoints and other files stay; a directory that does not exist is not an error."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:

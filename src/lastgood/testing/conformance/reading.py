@@ -1,4 +1,4 @@
-"""What was saved is found, described and read."""
+"""Tests that saved checkpoints are found, described and read."""
 
 import time
 from pathlib import Path
@@ -11,10 +11,10 @@ from .tools import DAY, KINDS, LONG, MOST, content, raises
 
 
 class Reading(StorageSuite):
-    """Tests of the reading side."""
+    """Tests of reading."""
 
     def test_what_was_saved_is_found_and_described(self, tmp_path: Path) -> None:
-        """Its kind, its files by name, its size; and nothing where nothing is."""
+        """The storage returns its kind, files and size; where nothing is, it finds nothing."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -33,7 +33,7 @@ class Reading(StorageSuite):
             assert str(at) == storage.text_of(target)
 
     def test_files_are_read_by_ranges(self, tmp_path: Path) -> None:
-        """From any offset, in parts, as a file object; and not beyond their end."""
+        """From any offset, in parts, or as a file object; but not beyond the end."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         content = "0123456789" * (LONG // 10)
@@ -53,7 +53,7 @@ class Reading(StorageSuite):
         assert raises(OSError, lambda: storage.open(here / "d"))
 
     def test_who_has_opened_a_file_reads_on_when_another_takes_its_place(self, tmp_path: Path) -> None:
-        """A reader gets the checkpoint that it has opened, and not a part of the next one; or it is told."""
+        """A reader gets the checkpoint that it has opened, or an error; never a part of the next one."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         self.save(storage, "file", here / "m", "a" * LONG)
@@ -79,7 +79,7 @@ class Reading(StorageSuite):
         assert raises(OSError, lambda: storage.entries(here / "absent"))
 
     def test_a_mark_changes_with_the_checkpoint_and_not_before(self, tmp_path: Path) -> None:
-        """Also where the new one is as long as the old one."""
+        """Even if the new one is as long as the old one."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -93,7 +93,7 @@ class Reading(StorageSuite):
             assert abs(storage.info(target).modified_ns / 1e9 - time.time()) < DAY
 
     def test_a_checkpoint_can_be_renamed(self, tmp_path: Path) -> None:
-        """All of it, as a damaged one is."""
+        """All of its files move, as when a damaged checkpoint is renamed."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -104,7 +104,7 @@ class Reading(StorageSuite):
             assert self.read(target.with_name("aside")) == content(kind, "state")
 
     def test_a_local_path_holds_what_was_saved(self, tmp_path: Path) -> None:
-        """For readers that know nothing but paths."""
+        """For readers that accept only paths."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -115,7 +115,7 @@ class Reading(StorageSuite):
                     assert Path(file_path(path, cast(Kind, kind), name)).read_text() == text
 
     def test_a_small_file_is_put_in_one_act(self, tmp_path: Path) -> None:
-        """In place of an older one."""
+        """It replaces an older one."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for text in (b"old", b"new"):

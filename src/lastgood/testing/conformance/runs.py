@@ -1,4 +1,4 @@
-"""What a run keeps beside its checkpoints, and what is asked before and after saves."""
+"""Tests of a run's log and claims, and of calls before and after saves."""
 
 import multiprocessing
 import time
@@ -12,10 +12,10 @@ from .tools import KINDS, MOST, User, content, errors_of, raises
 
 
 class Runs(StorageSuite):
-    """Tests of logs, claims, deletion and room."""
+    """Tests of logs, claims, deletion and free space."""
 
     def test_a_log_keeps_the_lines_in_their_order(self, tmp_path: Path) -> None:
-        """What is new follows what was read; of a log that is another one, all is read."""
+        """A read continues after the previous one; if the log has been replaced, it starts over."""
         here = self.make_directory(tmp_path)
         log = self.storage.event_log(here / "runs")
         assert not log.exists
@@ -31,7 +31,7 @@ class Runs(StorageSuite):
         assert log.read(0, b"", 4) == (b"one\n", True)
 
     def test_lines_that_are_appended_at_once_are_all_whole(self, tmp_path: Path) -> None:
-        """From several threads, each with a log of its own. An empty line between them is no event."""
+        """From several threads, each with its own log object. Empty lines between them do not count."""
         here = self.make_directory(tmp_path)
 
         def append(letter: str) -> None:
@@ -44,7 +44,7 @@ class Runs(StorageSuite):
         assert sorted(lines) == sorted(letter * 100 for letter in (b"a", b"b", b"c", b"d") for _ in range(50))
 
     def test_one_at_a_time_is_alone(self, tmp_path: Path) -> None:
-        """While one changes a run, another waits."""
+        """While one changes the run, others wait."""
         here = self.make_directory(tmp_path)
         inside: list[int] = []
         most: list[int] = []
@@ -75,13 +75,13 @@ class Runs(StorageSuite):
         """Until that process releases them, or ends."""
         here = self.make_directory(tmp_path)
         if not self.outlives_processes:
-            raise SkipTest("no other process sees this storage")
+            raise SkipTest("other processes cannot see this storage")
         spawn = multiprocessing.get_context("spawn")
         ready = spawn.Event()
         process = spawn.Process(target=claim_and_wait, args=(self, here, ready), daemon=True)
         process.start()
         try:
-            assert ready.wait(60), "the process has not come to claim"
+            assert ready.wait(60), "the process did not claim within 60 s"
             user = User()
             claim = partial(self.storage.claim, here, "{epoch}.keras", user, leave_lock=True)
             assert raises(RunInUseError, claim)
@@ -93,7 +93,7 @@ class Runs(StorageSuite):
             process.join()
 
     def test_what_is_discarded_is_gone_and_may_be_discarded_again(self, tmp_path: Path) -> None:
-        """What lies beside it stays."""
+        """Checkpoints beside it stay."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -106,7 +106,7 @@ class Runs(StorageSuite):
             assert self.is_alone(here / kind / "m2")
 
     def test_what_does_not_publish_leaves_what_is_there(self, tmp_path: Path) -> None:
-        """All workers of a distributed training write, and the chief's checkpoint appears."""
+        """All workers of a distributed training write, but only the chief's checkpoint appears."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -116,13 +116,13 @@ class Runs(StorageSuite):
             assert self.is_alone(here / kind / "m")
 
     def test_asking_whether_a_directory_takes_files_leaves_nothing(self, tmp_path: Path) -> None:
-        """Nor does it make the directory."""
+        """It does not create the directory either."""
         here = self.make_directory(tmp_path)
         self.storage.check_writable(here / "not" / "yet")
         assert self.names(here) == []
 
     def test_trainings_that_start_at_once_are_not_in_each_others_way(self, tmp_path: Path) -> None:
-        """Each removes what is dead, and finds out whether it can save: what one leaves for a moment is no leftover."""
+        """Each removes leftovers and checks whether it can save; temporary files of the others are not leftovers."""
         here = self.make_directory(tmp_path)
         storage = self.storage
 
@@ -136,7 +136,7 @@ class Runs(StorageSuite):
         assert self.names(here) == ["a", "b", "c", "d"]
 
     def test_free_space_is_known_where_nothing_is_yet(self, tmp_path: Path) -> None:
-        """It is asked for before the first save; a storage without an end does not know."""
+        """It is queried before the first save; a storage without a limit returns None."""
         here = self.make_directory(tmp_path)
         free = self.storage.free_space(here / "not" / "yet")
         assert free is None or free > 0

@@ -1,4 +1,4 @@
-"""What the suite writes, waits for and looks at."""
+"""Helpers of the suite: checkpoints to write, threads, and processes."""
 
 import mmap
 import os
@@ -21,11 +21,11 @@ MOST = 1 << 20
 DAY = 24 * 3600.0
 SEAL = b"sealed"
 LARGE = 40_000_001  # bytes: more than is written before the rest is sealed
-LONG = 200_000  # characters: more than any system writes or reads in one act
+LONG = 200_000  # characters: more than any system writes or reads in one call
 
 
 class StateInMemory:
-    """A file in memory that is filled when somebody waits for it, and sealed at both ends."""
+    """A file in memory that is filled on demand, and sealed at both ends."""
 
     def __init__(self, size: int) -> None:
         self._memory = np.frombuffer(mmap.mmap(-1, whole_blocks(size)), np.uint8)
@@ -34,11 +34,11 @@ class StateInMemory:
         self._filling = threading.Lock()
 
     def image(self) -> Image:
-        """Return the file as a storage writes it."""
+        """Return the image from which a storage writes the file."""
         return Image(self._memory, Span(0, len(self._state) - len(SEAL)), self._seal, self._fill)
 
     def expected(self) -> bytes:
-        """Return what it has to be in the end."""
+        """Return the content that it must have in the end."""
         return SEAL + self._state[len(SEAL) : -len(SEAL)].tobytes() + SEAL
 
     def _fill(self, stop: int) -> None:
@@ -56,7 +56,7 @@ class StateInMemory:
 
 
 class User:
-    """Somebody who claims paths."""
+    """A user that claims paths."""
 
 
 def raises(kind: type[Exception], call: Callable[[], object]) -> bool:
@@ -69,7 +69,7 @@ def raises(kind: type[Exception], call: Callable[[], object]) -> bool:
 
 
 def write(kind: str, path: Path, text: str, *, parts: int = 1, finished: bool = True) -> None:
-    """Write a checkpoint to a temporary path, as a format does; or the first files of it."""
+    """Write a checkpoint, or only its first files, to a temporary path, as a format does."""
     if kind == "file":
         path.write_text(text)
     elif kind == "directory":
@@ -85,7 +85,7 @@ def write(kind: str, path: Path, text: str, *, parts: int = 1, finished: bool = 
 
 
 def content(kind: str, text: str, parts: int = 1) -> dict[str, str]:
-    """Return what :meth:`StorageConformance.read` has to find."""
+    """Return what :meth:`StorageConformance.read` must find."""
     if kind == "file":
         return {"": text}
     if kind == "directory":
@@ -95,7 +95,7 @@ def content(kind: str, text: str, parts: int = 1) -> dict[str, str]:
 
 @contextmanager
 def polling(look: Callable[[], str | None], pause: float) -> Iterator[list[str | None]]:
-    """Look again and again in a thread, with pauses of some seconds; give the list of what was seen."""
+    """Poll in a thread, with a pause in seconds; yield the list of what was seen, without repetitions in a row."""
     seen: list[str | None] = []
     errors: list[Exception] = []
     ended = threading.Event()
@@ -120,13 +120,13 @@ def polling(look: Callable[[], str | None], pause: float) -> Iterator[list[str |
 
 
 def errors_of(work: Callable[[str], None], arguments: list[str]) -> list[Exception]:
-    """Do ``work`` in a thread for each argument, all at once; return what they raised."""
+    """Call ``work`` with each argument in a thread of its own, all at once; return the errors that it raised."""
     errors: list[Exception] = []
 
     def run(argument: str) -> None:
         try:
             work(argument)
-        except Exception as error:  # noqa: BLE001 - it is what is asked for
+        except Exception as error:  # noqa: BLE001 - returned to the caller
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(argument,)) for argument in arguments]
@@ -138,13 +138,13 @@ def errors_of(work: Callable[[str], None], arguments: list[str]) -> list[Excepti
 
 
 def stop(process: Any) -> None:
-    """Stop a process, which takes a moment, where processes can be stopped."""
+    """Suspend a process if the system can, and wait a moment until it has stopped."""
     if hasattr(signal, "SIGSTOP"):
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(0.05)
 
 
 def wake(process: Any) -> None:
-    """Have a process that was stopped go on."""
+    """Continue a suspended process."""
     if hasattr(signal, "SIGCONT"):
         os.kill(process.pid, signal.SIGCONT)
