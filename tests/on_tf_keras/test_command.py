@@ -36,7 +36,7 @@ def test_what_is_known_is_shown_and_what_only_tensorflow_reads_is_a_clear_error(
         assert status != 0
         told = " ".join(text.split())
         assert "Only TensorFlow reads the arrays of" in told
-        assert "save that as .weights.h5" in told
+        assert "save the model as .weights.h5" in told
         assert "Traceback" not in text
     assert not list(tmp_path.glob("average*"))
     assert not list(tmp_path.glob("*.safetensors"))
