@@ -238,7 +238,7 @@ def test_line_13_a_directory_format_never_replaces_a_directory_that_is_no_checkp
     target = tmp_path / "ck"
     target.mkdir()
     (target / "precious").write_text("mine")
-    with pytest.raises(IOError, match="it is no checkpoint"):
+    with pytest.raises(IOError, match="it is not a checkpoint"):
         fit(make_model(), [ModelCheckpoint(target, save_weights_only=weights_only)])
     assert (target / "precious").read_text() == "mine"
     file = tmp_path / "file"

@@ -431,7 +431,7 @@ def test_who_waits_for_a_save_hears_that_it_failed(training, tmp_path):
         raise FULL
 
     with faults(Fault("commit", fail, nth=1)):
-        saver = training.make(tmp_path / "{epoch}.keras", on_error="warn")
+        saver = training.make(tmp_path / "{epoch}.keras", on_error="warn", background=True)
     heard = []
 
     def wait(epoch):

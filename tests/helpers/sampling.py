@@ -9,7 +9,7 @@ import os
 import random
 from collections import defaultdict
 
-_PARAMETERS = 0.25  # of a test on jax; on others half of it
+_PARAMETERS = 0.15  # of a test on jax; on others half of it
 _ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.5}  # of the tests, by how they are marked
 _OF_ONE_BACKEND = ("tests/on_tf_keras/", "tests/scenarios/")
 

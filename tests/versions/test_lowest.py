@@ -7,7 +7,7 @@ import pytest
 
 from versions import matrix
 
-PART = ["callback/test_document_example_on_keras.py", "formats/test_registry.py", "loop"]
+PART = ["callback/test_document_example_on_keras.py", "formats/test_registry.py"]
 
 
 def test_the_lowest_versions_of_all_dependencies_pass(tmp_path):
@@ -25,4 +25,4 @@ def test_the_lowest_versions_of_all_dependencies_pass(tmp_path):
     assert f"keras=={versions['keras']}".startswith(cell.packages[0])
     result = matrix.run_tests(python, cell)
     assert result["wrong"] == []
-    assert result["passed"] > 10
+    assert result["passed"] > 5
