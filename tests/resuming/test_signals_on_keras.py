@@ -86,6 +86,7 @@ def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whol
             np.testing.assert_array_equal(file[name], whole[name])
 
 
+@pytest.mark.any_backend
 def test_a_job_on_slurm_is_saved_before_its_end_and_queued_again(tmp_path, whole):
     """SLURM's own commands are stood in for: one starts the program, and one notes what is queued."""
     bin_ = tmp_path / "bin"

@@ -12,6 +12,7 @@ import pytest
 from helpers.kit import keras
 
 pytestmark = [
+    pytest.mark.any_backend,
     pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="there it is imported in any case"),
     pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed"),
 ]
