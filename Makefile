@@ -47,7 +47,7 @@ help:  ## show the targets
 demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
 	KERAS_BACKEND=jax $(BIN)/python examples/digits.py
 
-test: .venv/test.stamp  ## run each test: those without a framework, then those of each backend with a seeded part of their parameters
+test: .venv/test.stamp  ## run a seeded sample of the tests: without a framework, then on each backend
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)
 	$(QUIET) KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
 	$(QUIET) KERAS_BACKEND=torch $(PYTEST) $(ON_KERAS) $(ON_TORCH)
