@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -242,6 +243,16 @@ def test_a_disk_too_full_for_the_lock_leaves_nothing(storage, small_disk):
     with pytest.raises(OSError, match="No space"), storage.stage(small_disk / "m.keras", ".keras"):
         pass
     assert _names(small_disk) == ["filler"]
+
+
+def test_a_directory_that_another_training_creates_meanwhile_is_no_file_in_the_way(storage, tmp_path):
+    directories = [tmp_path / str(number) for number in range(2000)]
+    other = threading.Thread(target=lambda: [directory.mkdir() for directory in directories])
+    other.start()
+    for directory in directories:
+        while not directory.exists():
+            storage.check_writable(directory)
+    other.join()
 
 
 def test_free_space_is_that_of_the_disk(storage, small_disk):

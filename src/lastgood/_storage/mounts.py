@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import stat
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -52,10 +53,15 @@ def existing(directory: Path) -> Path:
         OSError: A file is in the way, or no parent exists.
     """
     for path in (directory, *directory.absolute().parents):
-        if path.is_dir():
+        try:  # one call: between two, another process may create the directory
+            is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if not path.is_symlink():
+                continue
+            is_directory = False  # a link whose target is missing
+        if is_directory:
             return path
-        if os.path.lexists(path):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(directory))
 
 
