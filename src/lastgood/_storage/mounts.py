@@ -54,7 +54,7 @@ def existing(directory: Path) -> Path:
     """
     for path in (directory, *directory.absolute().parents):
         try:  # one call: between two, another process may create the directory
-            is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+            is_directory = stat.S_ISDIR(path.stat().st_mode)
         except (FileNotFoundError, NotADirectoryError):
             if not path.is_symlink():
                 continue
