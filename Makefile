@@ -23,7 +23,7 @@ ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests pi
 # Three on two cores, since tests wait for processes and disks; tests/conftest.py has the longest files begin first.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo docs test test-quick test-resume test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,7 +44,7 @@ help:  ## show the targets
 	$(PIP) --group test
 	touch $@
 
-demo: .venv/demo.stamp  ## train on a real data set with checkpoints, load the best with stock Keras
+demo: .venv/demo.stamp  ## train on a real dataset with checkpoints, load the best with stock Keras
 	KERAS_BACKEND=jax $(BIN)/python examples/digits.py
 
 test: .venv/test.stamp  ## run a seeded sample of the tests: without a framework, then on each backend
@@ -85,6 +85,9 @@ damage: .venv/test.stamp  ## damage checkpoints of every format in every region,
 test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
+test-long: .venv/test.stamp  ## run the tests that make test leaves out since each takes long: whole jobs, the site in a browser, the demo
+	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
+
 test-whole:  ## run all there is: each test on each backend, with all its parameters, and all matrices (hours)
 	LASTGOOD_MATRIX=whole $(MAKE) test
 
@@ -92,7 +95,7 @@ test-quick: .venv/test.stamp  ## run the tests that need no framework, and those
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)
 	$(QUIET) KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS)
 
-soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test runs a part of it)
+soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test-long runs a part of it)
 	set -e; for backend in $(BACKENDS); do echo "== $$backend"; \
 		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_soak.py; done
 	$(QUIET) KERAS_BACKEND=jax LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_ten_thousand.py

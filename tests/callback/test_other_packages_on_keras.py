@@ -37,6 +37,7 @@ def _assert_same_files(directory, names):
 # Tuners
 
 
+@pytest.mark.long
 def test_keras_tuner_leaves_what_stock_leaves_and_the_callback_as_it_was(data, tmp_path, names):
     """It copies the callbacks for each trial."""
     keras_tuner = _needs("keras_tuner")

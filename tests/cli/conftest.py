@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from functools import partial
 
 import keras
 import numpy as np
@@ -71,14 +72,15 @@ def run(trained, tmp_path):
 
 @pytest.fixture
 def command(tmp_path):
-    """Run the command; return (exit status, stdout, stderr)."""
+    """Run the command in the test's directory; return what it printed."""
+    return partial(command_in, tmp_path)
 
-    def call(*arguments, status=0):
-        imported = "lastgood._cli.app h5py matplotlib.figure matplotlib.backends.backend_agg jinja2"
-        given = {"COLUMNS": "200", "KERAS_BACKEND": "none of them", "LASTGOOD_PARENT": imported}
-        environment = {**os.environ, **given}
-        done = children.run(["-m", "lastgood", *arguments], cwd=tmp_path, env=environment, timeout=120)
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stdout if status == 0 else done.stdout + done.stderr
 
-    return call
+def command_in(directory, *arguments, status=0):
+    """Run the command in a directory; return what it printed."""
+    imported = "lastgood._cli.app h5py matplotlib.figure matplotlib.backends.backend_agg jinja2"
+    given = {"COLUMNS": "200", "KERAS_BACKEND": "none of them", "LASTGOOD_PARENT": imported}
+    environment = {**os.environ, **given}
+    done = children.run(["-m", "lastgood", *arguments], cwd=directory, env=environment, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status == 0 else done.stdout + done.stderr

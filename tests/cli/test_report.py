@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from cli.conftest import command_in
 from lastgood import open_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -49,13 +50,15 @@ def page(browser):
         assert [url for url in asked if url != own and not url.startswith("data:")] == []
 
 
-@pytest.fixture
-def report(run, command, tmp_path):
-    told = command("report", "digits", "-o", "report.html", "--png", "curves.png")
-    path = tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def report(trained):
+    """The report of a run, which nobody may change."""
+    directory = trained.parent
+    told = command_in(directory, "report", "digits", "-o", "report.html", "--png", "curves.png")
+    path = directory / "report.html"
     assert told.splitlines() == [
         f"wrote report.html: {size(path)}",
-        f"wrote curves.png: {size(tmp_path / 'curves.png')}",
+        f"wrote curves.png: {size(directory / 'curves.png')}",
     ]
     return path
 
@@ -188,13 +191,15 @@ def test_a_notebook_shows_the_essential(trained, page, tmp_path):
 # Runs beside each other
 
 
-@pytest.fixture
-def compared(run, faster, command, tmp_path):
-    shutil.copytree(faster, tmp_path / "faster")
-    told = command("report", "digits", "faster", "-o", "compared.html", "--png", "curves.png")
+@pytest.fixture(scope="module")
+def compared(trained, faster, tmp_path_factory):
+    """The report that compares two runs, which nobody may change."""
+    directory = tmp_path_factory.mktemp("compared")
+    runs = (str(trained), str(faster))
+    told = command_in(directory, "report", *runs, "-o", "compared.html", "--png", "curves.png")
     assert [line.partition(":")[0] for line in told.splitlines()] == ["wrote compared.html", "wrote curves.png"]
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
-    return tmp_path / "compared.html"
+    assert (directory / "curves.png").read_bytes().startswith(b"\x89PNG")
+    return directory / "compared.html"
 
 
 def table(shown, name):
@@ -262,16 +267,16 @@ def test_more_runs_than_there_are_colors(run, command, tmp_path, page):
     assert len(set(looks)) == 9
 
 
-def test_runs_are_compared_by_the_metric_that_is_asked_for(compared, command, tmp_path, page):
-    command("report", "digits", "faster", "--monitor", "loss", "--mode", "max", "-o", "other.html")
+def test_runs_are_compared_by_the_metric_that_is_asked_for(trained, faster, command, tmp_path, page):
+    command("report", str(trained), str(faster), "--monitor", "loss", "--mode", "max", "-o", "other.html")
     shown = page(tmp_path / "other.html")
     assert "By loss (higher is better)" in shown.locator("main").inner_text()
     assert table(shown, "Table of best checkpoints")["loss"] == ["0.4 (best)", "0.25"]
 
 
-def test_a_run_without_a_journal_beside_one_with_it(compared, run, command, tmp_path, page):
+def test_a_run_without_a_journal_beside_one_with_it(run, faster, command, tmp_path, page):
     shutil.rmtree(run / ".lastgood")
-    command("report", "digits", "faster", "-o", "other.html")
+    command("report", "digits", str(faster), "-o", "other.html")
     shown = page(tmp_path / "other.html")
     assert table(shown, "Table of times and restarts")["state"] == ["", "ended"]
 

@@ -16,6 +16,7 @@ from helpers import children
 pytestmark = pytest.mark.all_parameters
 
 BLOCKS = sorted({block for page in all_pages() for block in blocks_of(page)})
+DEMO = "make demo\n"
 PIP = r'pip install "lastgood\[([\w-]+)\]"\n'
 # Blocks of text, by how they begin, and where they are compared with what is printed or is there.
 SHOWN = {
@@ -43,13 +44,19 @@ def test_both_languages_have_the_same_blocks_and_sections(english, chinese):
         assert counts[0] == counts[1], mark
 
 
-@pytest.mark.parametrize("code", _written_in("python"))
+def _params(language):
+    """Return blocks as parameters: of those that train, ``make test`` runs the README's, but not the demo."""
+    trains = set(_written_in("python")) - {code for _, code in blocks_of("README.md")} | {DEMO}
+    return [pytest.param(code, marks=pytest.mark.long if code in trains else ()) for code in _written_in(language)]
+
+
+@pytest.mark.parametrize("code", _params("python"))
 def test_python_block_runs(code, tmp_path):
     done = children.run(["-W", "ignore", "-c", code], cwd=tmp_path, env={**os.environ, **MLFLOW})
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("code", _written_in("bash"))
+@pytest.mark.parametrize("code", _params("bash"))
 def test_shell_block_runs(code):
     """``make demo`` is run. ``make test`` is what runs this, so of that one make only says what it would do."""
     if extra := re.fullmatch(PIP, code):
@@ -60,7 +67,7 @@ def test_shell_block_runs(code):
     environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    if code == "make demo\n":
+    if code == DEMO:
         assert "with and without the power cut: bit-equal" in done.stdout
         assert re.search(r"loaded with stock Keras: 0\.9\d+ accuracy on 360 held-out images", done.stdout)
 
@@ -75,14 +82,15 @@ def test_both_sides_of_a_change_run(code, tmp_path):
 
 def test_there_is_no_other_language():
     assert {language for language, _ in BLOCKS} == {"python", "bash", "diff", "text"}
-    assert "make demo\n" in _written_in("bash")
+    assert DEMO in _written_in("bash")
     for code in _written_in("text"):
         assert any(code.startswith(beginning) for beginning in SHOWN), code
 
 
-@pytest.mark.parametrize(
-    ("page", "first_saved"), [("README.md", "runs/2.keras"), ("docs/en/start/quickstart.md", "runs/digits/003.keras")]
-)
+QUICKSTART = pytest.param("docs/en/start/quickstart.md", "runs/digits/003.keras", marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize(("page", "first_saved"), [("README.md", "runs/2.keras"), QUICKSTART])
 def test_a_training_that_is_killed_prints_what_is_shown(page, first_saved, tmp_path):
     blocks = blocks_of(page)
     code = next(code for language, code in blocks if language == "python" and "resume=True" in code)

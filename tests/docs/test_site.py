@@ -14,6 +14,8 @@ import pytest
 import lastgood
 from docs.pages import ROOT, site_pages
 
+pytestmark = pytest.mark.long
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 PHONE, DESK = 390, 1200
 PAGES = [f"{page.removesuffix('.md')}.html" for page in site_pages("en")]

@@ -84,6 +84,7 @@ def test_a_job_on_slurm_saves_on_all_nodes_before_its_end_and_goes_on_exactly(tm
     scripts.assert_same_model(tmp_path / "whole/020.keras", tmp_path / "cut/020.keras")
 
 
+@pytest.mark.long
 def test_the_pods_of_a_job_of_kubernetes_find_each_other(tmp_path):
     service, described = yaml.safe_load_all((scripts.EXAMPLES / "kubernetes_hosts.yaml").read_text())
     pod = described["spec"]["template"]["spec"]

@@ -70,6 +70,7 @@ def test_gan(tmp_path):
 
 
 @pytest.mark.skipif(scripts.BACKEND != "jax", reason="written in jax")
+@pytest.mark.long
 def test_jax_loop(tmp_path):
     def run(directory, **options):
         return scripts.run(

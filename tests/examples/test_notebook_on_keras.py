@@ -12,7 +12,7 @@ nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed: se
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed: see pyproject.toml")
 pytest.importorskip("ipykernel", reason="ipykernel is not installed: see pyproject.toml")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: see pyproject.toml")
-pytestmark = pytest.mark.any_backend
+pytestmark = [pytest.mark.any_backend, pytest.mark.long]
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 

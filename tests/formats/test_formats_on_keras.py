@@ -131,7 +131,7 @@ def test_the_file_holds_what_the_stock_file_holds(outcomes, builder, name):
 
 
 def _hdf5_contents(path):
-    """Return each group and data set by name, as attributes, type, shape and bytes; not the root and what is ours."""
+    """Return each group and dataset by name, as attributes, type, shape and bytes; not the root and what is ours."""
     found = {}
 
     def visit(name, item):

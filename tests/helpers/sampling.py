@@ -1,6 +1,7 @@
 """Which tests `make test` runs of those that need a backend: those on jax that are not long, and a part on each other.
 
-Of a test with many parameters it runs a part. Parts are seeded: the same each time. `make test-whole` runs all.
+Of a test with many parameters it runs a part. Parts are seeded: the same each time. `make test-long` runs the long
+ones on jax, `make test-whole` all there is.
 """
 
 import math
@@ -10,7 +11,7 @@ import random
 from collections import defaultdict
 
 _PARAMETERS = 0.15  # of a test on jax; on others half of it
-_ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.5}  # of the tests, by how they are marked
+_ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.25}  # of the tests, by how they are marked
 _OF_ONE_BACKEND = ("tests/on_tf_keras/", "tests/scenarios/")
 
 
@@ -36,18 +37,20 @@ def left_out(items):
 
 def _chosen(name, family):
     """Return those of the tests of one function that run on this backend."""
-    marks = {mark.name for mark in family[0].iter_markers()}
+    wanted = os.environ.get("LASTGOOD_MATRIX") == "long"
+    family = [item for item in family if (item.get_closest_marker("long") is not None) == wanted]
+    marks = {mark.name for item in family for mark in item.iter_markers()}
     if name.startswith(_OF_ONE_BACKEND):
         marks.add("each_backend")
     part = next(part for mark, part in _ON_OTHERS.items() if mark in marks or not mark)
-    if "long" in marks or (_backend() != "jax" and _number(name) > part):
+    if _backend() != "jax" and _number(name) > part:
         return []
     return family if "all_parameters" in marks else _least(family, operator.attrgetter("nodeid"))
 
 
 def _least(family, name_of):
     """Return those of a family whose numbers are the least."""
-    few, part = (2, _PARAMETERS) if _backend() == "jax" else (1, _PARAMETERS / 2)
+    few, part = (1, _PARAMETERS) if _backend() == "jax" else (1, _PARAMETERS / 2)
     count = max(few, math.ceil(part * len(family)))
     return sorted(family, key=lambda each: _number(name_of(each)))[:count]
 

@@ -6,7 +6,6 @@ import pytest
 from helpers.crashing import CrashAt, assert_alike, crash, start
 from lastgood import ModelCheckpoint
 
-torch = pytest.importorskip("torch")
 BATCHES, SIZE = 12, 4
 X = np.random.default_rng(0).normal(size=(BATCHES * SIZE, 4)).astype("float32")
 Y = (X.sum(1, keepdims=True) > 0).astype("float32")
@@ -17,32 +16,40 @@ pytestmark = [
 ]
 
 
-class Pairs(torch.utils.data.Dataset):
+class Pairs:
+    """Tensors, as a loader takes them; torch is imported only where it is needed, since that takes seconds."""
+
     def __len__(self):
         return len(X)
 
     def __getitem__(self, i):
+        torch = pytest.importorskip("torch")
         return torch.from_numpy(X[i]), torch.from_numpy(Y[i])
 
 
-class Stream(torch.utils.data.IterableDataset):
-    def __iter__(self):
-        return ((torch.from_numpy(x), torch.from_numpy(y)) for x, y in zip(X, Y, strict=True))
+def _streamed():
+    torch = pytest.importorskip("torch")
+
+    class Stream(torch.utils.data.IterableDataset):
+        def __iter__(self):
+            return map(Pairs().__getitem__, range(len(X)))
+
+    return Stream()
 
 
 def stateful_loader():
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
-    torch.manual_seed(3)
+    pytest.importorskip("torch").manual_seed(3)
     return stateful.StatefulDataLoader(Pairs(), batch_size=SIZE, shuffle=True)
 
 
 def stateful_stream():
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
-    return stateful.StatefulDataLoader(Stream(), batch_size=SIZE)
+    return stateful.StatefulDataLoader(_streamed(), batch_size=SIZE)
 
 
 def stream():
-    return torch.utils.data.DataLoader(Stream(), batch_size=SIZE)
+    return pytest.importorskip("torch").utils.data.DataLoader(_streamed(), batch_size=SIZE)
 
 
 def tf_data_of_unknown_length():

@@ -10,6 +10,7 @@ from versions import matrix
 PART = ["callback/test_document_example_on_keras.py", "formats/test_registry.py"]
 
 
+@pytest.mark.long
 def test_the_lowest_versions_of_all_dependencies_pass(tmp_path):
     (cell,) = (cell for cell in matrix.cells() if cell.name.endswith("lowest on jax"))
     if not sys.version.startswith(f"{cell.python}."):

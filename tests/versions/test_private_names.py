@@ -43,10 +43,12 @@ def attempts(tmp_path_factory):
     return {each["name"]: each for each in found}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRIED)
 def test_where_it_has_moved_saves_are_whole_and_no_restart_is_silently_inexact(attempts, name):
     assert attempts[name]["wrong"] == ""
 
 
+@pytest.mark.long
 def test_a_fit_that_cannot_be_told_where_to_begin_is_an_error_with_a_remedy(attempts):
     assert any("initial_epoch=" in each for each in attempts["_initial_epoch"]["told"])

@@ -17,7 +17,7 @@ def obstacles(fit: FitAdapter, adapter: ModelAdapter) -> Iterator[str]:
     elif fit.kind == "generator":
         yield (
             "a generator cannot be rewound: a restart draws as many batches from a new one as were used. That is exact "
-            "only if it yields the same batches each time. Pass a keras.utils.PyDataset, or a data set with "
+            "only if it yields the same batches each time. Pass a keras.utils.PyDataset, or a dataset with "
             "get_state() and set_state()."
         )
     elif fit.moves_between_epochs and not callable(getattr(fit.source, "get_state", None)):
@@ -28,7 +28,7 @@ def obstacles(fit: FitAdapter, adapter: ModelAdapter) -> Iterator[str]:
     elif _draws_without_seed(fit):
         yield (
             "TensorFlow shuffles without a global seed, so the order is different after a restart. Call "
-            "keras.utils.set_random_seed(...) at the beginning of the script, before you create data sets."
+            "keras.utils.set_random_seed(...) at the beginning of the script, before you create datasets."
         )
 
 
@@ -49,7 +49,7 @@ def change_of_version(versions: Mapping[str, str], adapter: ModelAdapter) -> str
 
 
 def _draws_without_seed(fit: FitAdapter) -> bool:
-    """Return True if ``tf.data`` may shuffle without a global seed; a data set's own seed cannot be seen."""
+    """Return True if ``tf.data`` may shuffle without a global seed; a dataset's own seed cannot be seen."""
     if not fit.shuffles:
         return False
     context = sys.modules.get("tensorflow.python.eager.context")

@@ -1,6 +1,6 @@
 """A file in the staging buffer, for writers that require a file.
 
-HDF5 is such a writer, and cannot be trusted with a disk: it delays small writes until a data set is closed, where h5py
+HDF5 is such a writer, and cannot be trusted with a disk: it delays small writes until a dataset is closed, where h5py
 cannot raise. A disk error then leaves zeros in a file that seems complete, or ends the process. Memory has no such
 errors.
 """

@@ -19,7 +19,7 @@ class Origin:
     Attributes:
         randomness: The generators' states at the beginning of the first epoch that draws from this iterator.
         iterators: How many iterators over the data had been created by then.
-        source: The state of the data set, if it has one.
+        source: The state of the dataset, if it has one.
         made_ahead: Whether this iterator had been created by then.
         drawn: Batches that earlier epochs drew from the iterator.
         passes: How many epochs Keras had counted, where it shuffles by that number.

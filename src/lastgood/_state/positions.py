@@ -1,7 +1,7 @@
-"""Positions in data sets that can be set to one after a restart, so that no batch is read twice.
+"""Positions in datasets that can be set to one after a restart, so that no batch is read twice.
 
 These are torchdata's ``StatefulDataLoader``, which reports the position of its iterator (``state_dict``,
-``load_state_dict``), and the data sets of grain, whose iterators report their own (``get_state``, ``set_state``).
+``load_state_dict``), and the datasets of grain, whose iterators report their own (``get_state``, ``set_state``).
 """
 
 import math
@@ -36,7 +36,7 @@ class Positions:
     """The positions after the batches that were drawn last."""
 
     def __init__(self, source: Any) -> None:
-        """Take the data set that the user passed to ``fit``."""
+        """Take the dataset that the user passed to ``fit``."""
         loader = all(callable(getattr(source, name, None)) for name in ("state_dict", "load_state_dict"))
         self._loader: _Loader | None = source if loader else None
         self._latest: deque[tuple[int, Any]] = deque(maxlen=_REMEMBERED)
@@ -44,7 +44,7 @@ class Positions:
 
     @staticmethod
     def are_known(kind: str, source: Any) -> bool:
-        """Return True if a data set of this kind reports its position."""
+        """Return True if a dataset of this kind reports its position."""
         return kind == "grain" or (kind == "DataLoader" and Positions(source)._loader is not None)
 
     def after(self, count: int) -> Any:
@@ -84,10 +84,10 @@ class Positions:
             yield batch
 
     def _state(self, iterator: Any) -> Any:
-        """Return the position; None if the data set's code fails: a restart then draws the batches again."""
+        """Return the position; None if the dataset's code fails: a restart then draws the batches again."""
         try:
             return iterator.get_state() if self._loader is None else self._loader.state_dict()
-        except Exception:  # noqa: BLE001 - the data set's own code; training has its batch anyway
+        except Exception:  # noqa: BLE001 - the dataset's own code; training has its batch anyway
             return None
 
 

@@ -1,13 +1,13 @@
-"""The state of a data set, and of the generators that a torch ``DataLoader`` draws from."""
+"""The state of a dataset, and of the generators that a torch ``DataLoader`` draws from."""
 
 from typing import Any
 
 
 def capture(source: Any, generators: list[Any]) -> Any:
-    """Return the state of a data set, if it has one, and the states of generators; None if there is neither.
+    """Return the state of a dataset, if it has one, and the states of generators; None if there is neither.
 
     Args:
-        source: The data set.
+        source: The dataset.
         generators: What :func:`generator_states` returned, now or earlier.
     """
     own = source.get_state() if callable(getattr(source, "get_state", None)) else None

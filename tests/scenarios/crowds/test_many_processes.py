@@ -6,6 +6,8 @@ import pytest
 from helpers.kit import keras
 from lastgood import open_run
 
+pytestmark = pytest.mark.long
+
 PROCESSES = 8
 
 

@@ -5,6 +5,8 @@ import statistics
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 SAVES = int(os.environ.get("LASTGOOD_SOAK", "500"))
 MEGABYTE = 1_000_000
 

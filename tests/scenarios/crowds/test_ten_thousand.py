@@ -1,6 +1,6 @@
 """Thousands of checkpoints in a run: what looks at them takes time in proportion, and training is not slowed.
 
-There are 10,000 with `make soak`, and 3,000 with `make test`.
+There are 10,000 with `make soak`, and 3,000 with `make test-long`.
 """
 
 import json
@@ -21,6 +21,8 @@ from lastgood._run import Keeper, Series, by_age
 from lastgood._storage import LocalStorage
 from lastgood._storage.positioned import LocalFile
 from lastgood._storage.stages import LocalStage
+
+pytestmark = pytest.mark.long
 
 WHOLE = "LASTGOOD_SOAK" in os.environ
 MANY = 10_000 if WHOLE else 3_000

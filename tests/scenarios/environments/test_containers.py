@@ -40,6 +40,7 @@ def python(directory, *arguments, before=()):
     )
 
 
+@pytest.mark.long
 def test_a_training_of_more_than_its_memory_disk_holds_is_killed_and_goes_on_exactly(contain, tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()

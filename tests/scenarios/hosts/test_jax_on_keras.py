@@ -45,6 +45,7 @@ def test_one_process_saves_what_all_have_and_stock_loads_it(tmp_path):
         np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PATHS)
 def test_killed_twice_in_an_epoch_they_end_as_if_never_killed(tmp_path, name):
     given = {"save_freq": 3, "apart": 1, "arguments": {"resume": True, "save_weights_only": "weights" in name}}
@@ -66,6 +67,7 @@ def test_the_metric_and_the_clock_are_the_chiefs(tmp_path):
     assert len(names(tmp_path)) >= 3
 
 
+@pytest.mark.long
 def test_a_signal_to_one_process_saves_on_all_and_ends_all(tmp_path):
     given = {"save_freq": 100, "apart": 1, "epochs": 12, "arguments": {"resume": True}}
     whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}.keras")})
@@ -106,6 +108,7 @@ def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
     assert "Start 2 processes" in refused.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PATHS)
 def test_state_that_is_split_over_processes_is_one_file_and_goes_on_exactly(tmp_path, name):
     arguments = {"resume": True, "save_weights_only": "weights" in name}

@@ -129,6 +129,7 @@ def test_the_first_example_runs_where_it_is_installed(python, tmp_path, backend)
     assert all(name in listed for name in saved)
 
 
+@pytest.mark.long
 def test_the_sdist_passes_its_own_tests(built, tmp_path):
     with tarfile.open(built[1]) as archive:
         archive.extractall(tmp_path, filter="data")

@@ -34,6 +34,7 @@ def train(system, directory, ending, epochs, **environment):
     return done.returncode, said, done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_the_suites_that_need_no_framework_pass(system):
     without = [f"--ignore={TESTS / name}" for name in ("scenarios", "on_tf_keras", "cli", "docs")]
@@ -64,6 +65,7 @@ def test_a_training_that_was_killed_goes_on_exactly(system, ending, tmp_path):
         assert [weight.tolist() for weight in stock.get_weights()] == ended["weights"]
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_is_open_in_another_program_stays_and_all_others_go(tmp_path):
     """As Windows has it: no file is deleted while it is open."""
     status, (*_, ended), errors = train("windows", tmp_path, ".keras", 4, OPEN_AT="1")
