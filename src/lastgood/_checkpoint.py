@@ -64,7 +64,7 @@ class Problem:
     Attributes:
         path: The checkpoint.
         region: What is damaged, in words.
-        reason: A full description of the problem.
+        reason: The problem, as a sentence about the checkpoint.
     """
 
     path: Path | Location

@@ -19,6 +19,7 @@ LastgoodError
 import errno
 import os
 import re
+from typing import Any
 
 
 class LastgoodError(Exception):
@@ -82,6 +83,10 @@ class SaveError(LastgoodError, OSError):
         """Return the message itself: ``OSError`` would show the number and the path once more."""
         return str(self.args[0])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make it again, in another process: ``OSError`` would lose the number and the path."""
+        return type(self), self.args, {**vars(self), "errno": self.errno, "filename": self.filename}
+
 
 class TargetIsDirectoryError(SaveError, IsADirectoryError):
     """The checkpoint's path is a directory that is not a checkpoint of this format."""
@@ -102,6 +107,7 @@ class CorruptCheckpointError(RestoreError):
         path: The checkpoint.
         region: What is damaged, in words.
         array: The damaged array's path in the file, such as ``layers/dense/vars/0``; None if something else is damaged.
+        damage: What is damaged and, if it is known, how that shows: the part of a sentence after its subject.
     """
 
     def __init__(self, path: str | os.PathLike[str], region: str, reason: str = "", array: str | None = None) -> None:
@@ -116,11 +122,16 @@ class CorruptCheckpointError(RestoreError):
         self.path = os.fspath(path)
         self.region = region
         self.array = array
-        more = f" ({reason})" if reason else ""
+        self.damage = f"is damaged in {region}" + (f" ({reason})" if reason else "")
+        self._given = (self.path, region, reason, array)
         super().__init__(
-            f"Error loading file from {self.path}. Reason: it is damaged in {region}{more}. "
+            f"Error loading file from {self.path}. Reason: it {self.damage}. "
             "Nothing was loaded. Use an older checkpoint."
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make it again, in another process."""
+        return type(self), self._given
 
 
 class GroupError(LastgoodError, RuntimeError):

@@ -102,7 +102,7 @@ def test_verify(run, command):
     assert command("verify", "digits") == "4 of 4 checkpoints are intact\n"
     damage(run / "05.keras")
     told = command("verify", "digits", status=1)
-    assert "digits/05.keras: damaged in " in told
+    assert "digits/05.keras: It is damaged in " in told
     assert told.endswith("3 of 4 checkpoints are intact\n")
     found = json.loads(command("verify", "digits/05.keras", "digits/06.keras", "--json", status=1))
     assert found["checked"] == 2
@@ -126,7 +126,7 @@ def test_diff(run, command, tmp_path):
 def test_prune(run, command):
     told = command("prune", "digits", "--keep-last", 1, "--dry-run")
     size = f"{(run / '05.keras').stat().st_size / 1000:.1f} kB"
-    assert told == f"would delete 05.keras\n1 checkpoints, {size}; 3 kept\n"
+    assert told == f"would delete 05.keras\n1 checkpoint, {size}; 3 kept\n"
     assert (run / "05.keras").exists()
     found = json.loads(command("prune", "digits", "--keep-every", "1000d", "--json"))
     assert (run / "04.keras").exists()

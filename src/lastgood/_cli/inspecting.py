@@ -75,7 +75,7 @@ def verify(
         )
     else:
         for problem in problems:
-            print(output.plain(f"{problem.path}: damaged in {problem.region}. {problem.reason}"))
+            print(output.plain(f"{problem.path}: {problem.reason}"))
         print(f"{len(found) - len(problems)} of {len(found)} checkpoints are intact")
     raise typer.Exit(code=1 if problems else 0)
 

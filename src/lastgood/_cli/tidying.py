@@ -50,7 +50,7 @@ def prune(
     for name in names:
         print(f"{'would delete' if dry_run else 'deleted'} {output.plain(name)}")
     kept = len(opened.checkpoints) - (len(gone) if dry_run else 0)
-    print(f"{len(gone)} checkpoints, {output.size(freed)}; {kept} kept")
+    print(f"{len(gone)} {'checkpoint' if len(gone) == 1 else 'checkpoints'}, {output.size(freed)}; {kept} kept")
 
 
 def _span(text: str | None) -> int | timedelta | None:

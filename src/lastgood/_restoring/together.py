@@ -61,11 +61,12 @@ def _of_process(found: Found, meeting: Meeting) -> Found:
         raise CorruptCheckpointError(found.at, "the state of one of its processes", str(error)) from error
     if len(others) + 1 == meeting.size:
         return replace(found, state=states[meeting.rank - 1]) if meeting.rank else found
-    saved_by = f"The checkpoint {str(found.at)!r} was saved by {len(others) + 1} processes, not {meeting.size}"
+    count = f"{len(others) + 1} processes" if others else "1 process"
+    saved_by = f"The checkpoint {str(found.at)!r} was saved by {count}, not {meeting.size}"
     if any(_own(state) != _own(found.state) for state in states):
         raise RestoreError(
             f"{saved_by}. Each had its own random numbers or position in the data, which cannot be divided among "
-            f"another number. Start {len(others) + 1} processes; or load the weights with lastgood.load_weights(), "
+            f"another number. Start {count}; or load the weights with lastgood.load_weights(), "
             "save to another path, and begin a new run."
         )
     warnings.warn(

@@ -66,7 +66,8 @@ class Run:
         self._known: dict[Location, _Known] = {}
 
     def __repr__(self) -> str:
-        return f"<lastgood run {str(self.directory)!r}: {len(self.checkpoints)} checkpoints>"
+        count = len(self.checkpoints)
+        return f"<lastgood run {str(self.directory)!r}: {count} {'checkpoint' if count == 1 else 'checkpoints'}>"
 
     def _repr_html_(self) -> str | None:
         """Return the run's report for a notebook; None if the packages that draw it are not installed."""
@@ -336,7 +337,7 @@ def _check(at: Location) -> Problem | None:
     try:
         format_at(at).verify(at)
     except CorruptCheckpointError as error:
-        return Problem(at.public(), error.region, str(error))
+        return Problem(at.public(), error.region, f"It {error.damage}.")
     except FileNotFoundError:
         raise
     except OSError as error:
