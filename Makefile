@@ -87,6 +87,7 @@ test-resume: .venv/test.stamp  ## kill and restart trainings in every combinatio
 
 test-long: .venv/test.stamp  ## run the tests that make test leaves out since each takes long: whole jobs, the site in a browser, the demo
 	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
+	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=torch $(PYTEST) $(filter %/test_killed_on_keras.py, $(ON_KERAS))
 
 test-whole:  ## run all there is: each test on each backend, with all its parameters, and all matrices (hours)
 	LASTGOOD_MATRIX=whole $(MAKE) test

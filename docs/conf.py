@@ -28,6 +28,7 @@ myst_enable_extensions = ["attrs_inline"]
 suppress_warnings = ["myst.xref_missing"] if CHINESE else []
 exclude_patterns = []
 templates_path = ["_templates"]
+locale_dirs = [str(HERE / "locale")]  # what the theme does not translate
 nitpicky = False
 
 autodoc_typehints = "description"

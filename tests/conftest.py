@@ -38,7 +38,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imp
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
 # What is compiled here runs for milliseconds. A user's restart is compiled as ever, in `scenarios/resume`.
-if os.environ.get("KERAS_BACKEND") == "jax":
+if os.environ.get("KERAS_BACKEND") in ("jax", "tensorflow"):
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 

@@ -129,6 +129,13 @@ def test_no_link_is_broken(site):
     assert set(PAGES) <= {name.lstrip("/") for name in found}
 
 
+def test_a_chinese_page_is_chinese_around_its_text_too(site):
+    text = (site / "zh" / "guides" / "resume.html").read_text(encoding="utf-8")
+    english = ("Sidebar<", "Search<", "Previous<", "Next<", "On this page<")
+    assert "收起侧栏" in text
+    assert [each for each in english if each in text] == []
+
+
 def test_the_reference_has_every_public_name(site):
     text = "".join(path.read_text(encoding="utf-8") for path in (site / "reference").glob("*.html"))
     names = [name for name in lastgood.__all__ if name != "__version__"]

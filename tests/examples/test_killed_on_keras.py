@@ -46,7 +46,7 @@ def test_text_transformer(tmp_path):
         scripts.assert_same_model(a.path, b.path)
 
 
-@pytest.mark.each_backend
+@pytest.mark.long
 @pytest.mark.skipif(scripts.BACKEND == "jax", reason="on jax, fit() updates the state of one optimizer")
 def test_gan(tmp_path):
     def run(directory, **options):

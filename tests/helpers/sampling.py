@@ -37,22 +37,21 @@ def left_out(items):
 
 def _chosen(name, family):
     """Return those of the tests of one function that run on this backend."""
-    wanted = os.environ.get("LASTGOOD_MATRIX") == "long"
-    family = [item for item in family if (item.get_closest_marker("long") is not None) == wanted]
+    only_long = os.environ.get("LASTGOOD_MATRIX") == "long"
+    family = [item for item in family if (item.get_closest_marker("long") is not None) == only_long]
     marks = {mark.name for item in family for mark in item.iter_markers()}
     if name.startswith(_OF_ONE_BACKEND):
         marks.add("each_backend")
     part = next(part for mark, part in _ON_OTHERS.items() if mark in marks or not mark)
-    if _backend() != "jax" and _number(name) > part:
+    if not only_long and _backend() != "jax" and _number(name) > part:
         return []
     return family if "all_parameters" in marks else _least(family, operator.attrgetter("nodeid"))
 
 
 def _least(family, name_of):
     """Return those of a family whose numbers are the least."""
-    few, part = (1, _PARAMETERS) if _backend() == "jax" else (1, _PARAMETERS / 2)
-    count = max(few, math.ceil(part * len(family)))
-    return sorted(family, key=lambda each: _number(name_of(each)))[:count]
+    part = _PARAMETERS if _backend() == "jax" else _PARAMETERS / 2
+    return sorted(family, key=lambda each: _number(name_of(each)))[: math.ceil(part * len(family))]
 
 
 def _number(name):
