@@ -2,7 +2,6 @@
 
 import errno
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 
 from ..._errors import StoreError
 from .clients import library
+from .failures import bare, not_found, store_error
 
 T = TypeVar("T")
 # A bucket takes 10,000 parts per upload.
@@ -21,11 +21,8 @@ _PART = 8 * 1024 * 1024
 _MOST_PARTS = 9_000
 _AT_ONCE = 6
 _ONE_REQUEST = 1 << 30  # a conditional write is one request, and not all stores take more than this in one
-_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY")
-
 _LISTED = 1000  # objects that a store lists in one answer
 _PAUSES = (0.1, 0.5, 2.0)  # seconds
-_SHORTEST_SECRET = 8  # anything shorter protects nothing, and may be part of any word
 
 
 @dataclass(frozen=True)
@@ -272,15 +269,15 @@ class Bucket:
             yield obstore
         except obstore.exceptions.AlreadyExistsError as error:
             self._has_answered = True
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.url_of(key)) from _bare(error)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.url_of(key)) from bare(error)
         except (obstore.exceptions.PreconditionError, obstore.exceptions.NotModifiedError) as error:
             self._has_answered = True
-            raise ChangedError(errno.ESTALE, "it has been changed meanwhile", self.url_of(key)) from _bare(error)
+            raise ChangedError(errno.ESTALE, "it has been changed meanwhile", self.url_of(key)) from bare(error)
         except FileNotFoundError as error:
             self._has_answered = True
-            raise _not_found(error, self.url_of(key)) from _bare(error)
+            raise not_found(error, self.url_of(key)) from bare(error)
         except obstore.exceptions.BaseError as error:
-            raise _store_error(error, self.url_of(key)) from _bare(error)
+            raise store_error(error, self.url_of(key)) from bare(error)
         self._has_answered = True
 
 
@@ -307,62 +304,3 @@ def part_size(size: int) -> int:
 
 def _tag(text: str | None) -> str:
     return (text or "").strip('"')
-
-
-def _bare(error: Exception) -> Exception:
-    """Return an error that is safe to show: a client's text may contain a signed URL."""
-    return type(error)(_said(str(error)))
-
-
-def _said(text: str) -> str:
-    """Return a store's message without secrets and without details for the client's developers."""
-    text = text.partition("\n\nDebug source:")[0]
-    code, message = (re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message"))
-    text = re.sub(r"\s*<\?xml.*", "", text, flags=re.DOTALL)
-    if code:
-        text = f"{text} {code[1]}{f' ({message[1]})' if message and message[1] else ''}"
-    text = re.sub(r"\?[^\s'\")]*", "", text)
-    for secret in _secrets():
-        text = text.replace(secret, "…")
-    return text.strip().rstrip(".")
-
-
-def _secrets() -> Iterator[str]:
-    """Yield the secrets in the environment."""
-    said = [os.environ.get(name, "") for name in _SECRETS]
-    pairs = (each.partition("=") for each in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"))
-    said += [value for name, _, value in pairs if name in ("AccountKey", "SharedAccessSignature")]
-    yield from (each for each in said if len(each) >= _SHORTEST_SECRET)
-
-
-def _not_found(error: Exception, url: str) -> OSError:
-    if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
-        return _store_error(error, url)
-    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), url)
-
-
-def _store_error(error: Exception, url: str) -> StoreError:
-    said = _said(str(error))
-    refused = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError")
-    return StoreError(errno.EACCES if refused else errno.EIO, f"{said}{_remedy(said, refused=refused)}", url)
-
-
-_ADVICE = {
-    "NoSuchBucket": "There is no such bucket: create it, or correct its name.",
-    "ContainerNotFound": "There is no such container: create it, or correct its name.",
-    "RequestTimeTooSkewed": "The clock of this machine is off: set it.",
-    "ExpiredToken": "The credentials have expired: renew them.",
-    "InvalidAccessKeyId": "The store does not know the access key: check the credentials.",
-    "SignatureDoesNotMatch": "The secret key does not match the access key: check the credentials.",
-    "169.254.169.254": "No credentials were found in the environment, and the machine itself has none: set them.",
-    "SlowDown": "The store asks for fewer requests: save less often.",
-    "error sending request": "It could not be reached: check the network, and AWS_ENDPOINT_URL if you have set it.",
-}
-
-
-def _remedy(said: str, *, refused: bool) -> str:
-    """Return what to do about a store's message; empty if nothing is known."""
-    advice = next((text for each, text in _ADVICE.items() if each in said), "")
-    if refused and not advice:
-        advice = "Check that the credentials are for this bucket, and may list, read, write and delete in it."
-    return f". {advice}" if advice else ""
