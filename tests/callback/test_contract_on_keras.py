@@ -1,6 +1,6 @@
-"""The numbered lines of ModelCheckpoint's contract, a test (or more) each, through the public class and ``fit``.
+"""Test each numbered line of ModelCheckpoint's contract through the public class and ``fit``.
 
-They are run on Keras 3 and on tf_keras. Line 23 is about ``tf.distribute``: ``tests/on_tf_keras/test_distributed.py``.
+The tests run on Keras 3 and on tf_keras. ``tests/on_tf_keras/test_distributed.py`` tests line 23, ``tf.distribute``.
 """
 
 import math
@@ -27,7 +27,7 @@ from lastgood import (
 
 
 class FixedLogs(keras.callbacks.Callback):
-    """Puts values of the test's choosing into the logs of each epoch, before the callbacks that come after."""
+    """Puts given values into the logs of each epoch, for the callbacks that follow."""
 
     def __init__(self, **values):
         super().__init__()
@@ -63,7 +63,7 @@ def test_line_01_filepath_is_str_or_pathlike(fit, make_model, tmp_path, kind, we
 
 
 @pytest.mark.parametrize("path", [None, 3, b"m.keras", ["m.keras"]])
-def test_line_01_anything_else_is_a_type_error(path):
+def test_line_01_any_other_filepath_is_a_type_error(path):
     with pytest.raises(TypeError, match=r"filepath must be a str or os\.PathLike") as caught:
         ModelCheckpoint(path)
     assert isinstance(caught.value, ArgumentTypeError)
@@ -80,7 +80,7 @@ def test_line_02_options_of_another_type_are_a_type_error(tmp_path, weights_only
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", *([] if TF_KERAS else ["m.h5", "ck"])])
-def test_line_02_options_that_the_format_has_no_use_for_are_a_value_error(tmp_path, name):
+def test_line_02_options_that_the_format_does_not_use_are_a_value_error(tmp_path, name):
     tf = pytest.importorskip("tensorflow")
     weights_only = name == "m.weights.h5"
     right = tf.train.CheckpointOptions() if weights_only else tf.saved_model.SaveOptions()
@@ -98,7 +98,7 @@ def test_line_03_period_counts_epochs_and_warns(fit, make_model, tmp_path, names
     assert names(tmp_path) == ["2.keras", "4.keras"]
 
 
-def test_line_03_period_counts_only_where_saves_come_by_epoch(fit, make_model, tmp_path, names):
+def test_line_03_period_is_ignored_with_an_integer_save_freq(fit, make_model, tmp_path, names):
     with pytest.warns(DeprecationWarning, match="period"):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", period=2, save_freq=10)
     fit(make_model(), [checkpoint], epochs=3)
@@ -110,7 +110,7 @@ def test_line_03_period_starts_over_even_when_the_save_is_skipped(fit, make_mode
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", "score", save_best_only=True, mode="max", period=2)
     scores = FixedLogs(score=[0.0, 3.0, 9.0, 2.0, 9.0, 4.0])
     fit(make_model(), [scores, checkpoint], epochs=6)
-    assert names(tmp_path) == ["2.keras", "6.keras"]  # epoch 4 was due and worse; epoch 5 was better and not due
+    assert names(tmp_path) == ["2.keras", "6.keras"]  # epoch 4 was due but worse; epoch 5 was better but not due
 
 
 def test_line_03_load_weights_on_restart_warns(tmp_path):
@@ -131,12 +131,12 @@ def test_line_05_save_freq_is_epoch_or_a_positive_integer(tmp_path, value):
     assert isinstance(caught.value, ArgumentError)
 
 
-def test_line_05_numpy_integers_count_too(fit, make_model, tmp_path, names):
+def test_line_05_save_freq_accepts_numpy_integers(fit, make_model, tmp_path, names):
     fit(make_model(), [ModelCheckpoint(tmp_path / "{batch}.keras", save_freq=np.int64(5))])
     assert names(tmp_path) == ["10.keras", "5.keras"]
 
 
-def test_line_06_best_starts_at_the_threshold_or_at_nothing(fit, make_model, tmp_path, names):
+def test_line_06_best_starts_at_the_threshold_or_unset(fit, make_model, tmp_path, names):
     assert ModelCheckpoint(tmp_path / "m.keras").best == (math.inf if TF_KERAS else None)
     checkpoint = ModelCheckpoint(tmp_path / "m.keras", "loss", save_best_only=True, initial_value_threshold=0.0)
     assert checkpoint.best == 0.0
@@ -148,7 +148,7 @@ def test_line_06_best_starts_at_the_threshold_or_at_nothing(fit, make_model, tmp
 # When to save
 
 
-def test_line_07_epoch_saves_at_each_epochs_end(fit, make_model, tmp_path, names):
+def test_line_07_epoch_saves_at_the_end_of_each_epoch(fit, make_model, tmp_path, names):
     fit(make_model(), [ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=3)
     assert names(tmp_path) == ["1.keras", "2.keras", "3.keras"]
 
@@ -158,18 +158,18 @@ def test_line_07_batches_are_counted_across_epochs_and_fits(fit, make_model, tmp
     model = make_model()
     fit(model, [checkpoint], epochs=2)  # 20 batches: saves after 8 and 16
     assert names(tmp_path) == ["01-08.keras", "02-06.keras"]
-    fit(model, [checkpoint], epochs=1)  # 4 left over, so the next comes after 4
+    fit(model, [checkpoint], epochs=1)  # 4 batches were left over, so the next save comes after 4 more
     assert names(tmp_path) == ["01-04.keras", "01-08.keras", "02-06.keras"]
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses steps_per_execution on torch")
-def test_line_08_true_batches_are_counted_with_steps_per_execution(fit, make_model, tmp_path, names):
+def test_line_08_save_freq_counts_individual_batches_with_steps_per_execution(fit, make_model, tmp_path, names):
     model = make_model(steps_per_execution=7)  # 10 batches: hooks at 7 and 10
     fit(model, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=8)], epochs=2)
     assert names(tmp_path) == ["1-10.keras", "2-10.keras"]
 
 
-def test_line_09_a_save_in_mid_epoch_sees_the_running_metrics(fit, make_model, tmp_path, names):
+def test_line_09_a_mid_epoch_save_sees_the_running_metrics(fit, make_model, tmp_path, names):
     seen = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(f"{logs['loss']:.6f}"))
     fit(make_model(), [watch, ModelCheckpoint(tmp_path / "{batch:02d}-{loss:.6f}.keras", save_freq=1)])
@@ -187,7 +187,7 @@ def test_line_10_epoch_batch_and_metrics_fill_the_path(fit, make_model, tmp_path
     assert names(tmp_path) == [f"01-{history['val_loss'][0]:.2f}-{history['accuracy'][0]:.3f}.keras"]
 
 
-def test_line_10_a_batch_in_the_logs_wins(make_model, tmp_path, names):
+def test_line_10_a_batch_in_the_logs_takes_precedence(make_model, tmp_path, names):
     model = make_model()
     checkpoint = ModelCheckpoint(tmp_path / "{batch}.keras", save_freq=1)
     checkpoint.set_model(model)
@@ -198,7 +198,7 @@ def test_line_10_a_batch_in_the_logs_wins(make_model, tmp_path, names):
 
 
 @pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'absent'")
-def test_line_11_a_placeholder_that_logs_cannot_fill_is_a_key_error_even_when_not_saving(fit, make_model, tmp_path):
+def test_line_11_a_placeholder_missing_from_logs_is_a_key_error_even_when_not_saving(fit, make_model, tmp_path):
     checkpoint = ModelCheckpoint(
         tmp_path / "{absent:.2f}.keras", "loss", save_best_only=True, mode="min", initial_value_threshold=-1.0
     )
@@ -211,7 +211,7 @@ def test_line_11_a_placeholder_that_logs_cannot_fill_is_a_key_error_even_when_no
     )
 
 
-def test_line_12_parents_are_made_only_when_a_save_happens(fit, make_model, tmp_path, names):
+def test_line_12_parent_directories_are_created_only_by_a_save(fit, make_model, tmp_path, names):
     never = ModelCheckpoint(tmp_path / "a" / "m.keras", "loss", save_best_only=True, initial_value_threshold=-1.0)
     fit(make_model(), [never, ModelCheckpoint(tmp_path / "b" / "{epoch}" / "m.keras")])
     assert names(tmp_path) == ["b"]
@@ -230,9 +230,9 @@ def test_line_13_an_existing_directory_is_an_io_error(fit, make_model, tmp_path,
     assert (target / "precious").read_text() == "mine"
 
 
-# A checkpoint of TensorFlow is a group of files, which a directory of its name does not stand in the way of.
+# A TensorFlow checkpoint is a group of files, so a directory of the same name does not conflict with it.
 @pytest.mark.parametrize("weights_only", [False] if TF_KERAS else [True, False])
-def test_line_13_a_directory_format_never_replaces_a_directory_that_is_no_checkpoint(
+def test_line_13_a_directory_format_never_replaces_a_directory_that_is_not_a_checkpoint(
     fit, make_model, tmp_path, weights_only
 ):
     target = tmp_path / "ck"
@@ -252,7 +252,7 @@ def test_line_13_a_directory_format_never_replaces_a_directory_that_is_no_checkp
 
 
 def _scored(fit, model, tmp_path, scores, **options):
-    """Fit with these scores, one an epoch; return the callback and the names saved. Nothing is warned of."""
+    """Fit with one score per epoch; return the callback and the names of the saved files."""
     options = {"monitor": "score", "mode": "max", "save_best_only": True, **options}
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", **options)
     fit(model, [FixedLogs(score=scores), checkpoint], epochs=len(scores))
@@ -268,7 +268,9 @@ def _scored(fit, model, tmp_path, scores, **options):
         ("min", [float("nan"), float("nan")], [], math.inf if TF_KERAS else None),
     ],
 )
-def test_line_14_strictly_better_and_never_nan(fit, make_model, tmp_path, mode, scores, saved, best):
+def test_line_14_only_a_strictly_better_value_saves_and_nan_never_does(
+    fit, make_model, tmp_path, mode, scores, saved, best
+):
     checkpoint, found = _scored(fit, make_model(), tmp_path, scores, mode=mode)
     assert found == saved
     assert checkpoint.best == best
@@ -284,25 +286,25 @@ def test_line_15_without_placeholders_each_better_model_replaces_the_file(fit, m
     assert _same(keras.models.load_model(path).get_weights(), kept[1])
 
 
-def test_line_15_with_placeholders_each_better_model_adds_one(fit, make_model, tmp_path):
+def test_line_15_with_placeholders_each_better_model_adds_a_file(fit, make_model, tmp_path):
     _, found = _scored(fit, make_model(), tmp_path, [1.0, 3.0, 2.0, 4.0])
     assert found == ["1.keras", "2.keras", "4.keras"]
 
 
 def test_line_16_a_missing_monitor_warns_and_does_not_save(fit, make_model, tmp_path, names):
-    checkpoint = ModelCheckpoint(tmp_path / "m.keras", save_best_only=True)  # val_loss, and no validation
+    checkpoint = ModelCheckpoint(tmp_path / "m.keras", save_best_only=True)  # monitors val_loss, without validation
     with pytest.warns(UserWarning, match=r"Can save best model only with val_loss available, skipping\."):
         fit(make_model(), [checkpoint])
     assert names(tmp_path) == []
 
 
-def test_line_17_a_monitored_value_that_is_no_scalar_is_an_error(fit, make_model, tmp_path):
+def test_line_17_a_monitored_value_that_is_not_a_scalar_is_an_error(fit, make_model, tmp_path):
     with pytest.raises(ValueError, match="'score' must be a scalar") as caught:
         _scored(fit, make_model(), tmp_path, [np.zeros(2)])
     assert isinstance(caught.value, MonitorError)
 
 
-def test_line_17_an_array_of_size_one_counts_as_its_value(fit, make_model, tmp_path):
+def test_line_17_an_array_of_size_one_counts_as_a_scalar(fit, make_model, tmp_path):
     ones = keras.backend.ones if TF_KERAS else keras.ops.ones
     checkpoint, found = _scored(fit, make_model(), tmp_path, [np.array([0.5]), ones((1, 1)) * 2])
     assert found == ["1.keras", "2.keras"]
@@ -317,14 +319,14 @@ def test_line_17_an_array_of_size_one_counts_as_its_value(fit, make_model, tmp_p
         ("my_loss", [1.0, 2.0], ["1.keras"]),
     ],
 )
-def test_line_18_mode_auto_goes_by_name(fit, make_model, tmp_path, names, monitor, scores, saved):
+def test_line_18_mode_auto_infers_the_direction_from_the_name(fit, make_model, tmp_path, names, monitor, scores, saved):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor, save_best_only=True)
     fit(make_model(), [FixedLogs(**{monitor: scores}), checkpoint], epochs=2)
     assert names(tmp_path) == saved
 
 
-@pytest.mark.skipif(TF_KERAS, reason="tf_keras asks no metric")
-def test_line_18_mode_auto_asks_the_metric_then_warns(fit, make_model, tmp_path, names):
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras does not ask the metric")
+def test_line_18_mode_auto_asks_the_metric_and_warns_if_it_has_to_guess(fit, make_model, tmp_path, names):
     up = ModelCheckpoint(tmp_path / "up-{epoch}.keras", "val_auc", save_best_only=True, initial_value_threshold=2.0)
     down = ModelCheckpoint(
         tmp_path / "down-{epoch}.keras", "val_mean_absolute_error", save_best_only=True, initial_value_threshold=-1.0
@@ -341,7 +343,7 @@ def test_line_18_mode_auto_asks_the_metric_then_warns(fit, make_model, tmp_path,
 
 
 @pytest.mark.skipif(not TF_KERAS, reason="Keras 3 asks the metric")
-def test_line_18_mode_auto_is_min_with_a_warning_where_that_is_hardly_right(fit, make_model, tmp_path, names):
+def test_line_18_mode_auto_is_min_and_warns_if_that_is_probably_wrong(fit, make_model, tmp_path, names):
     area = ModelCheckpoint(tmp_path / "{epoch}", "auc", save_best_only=True, save_weights_only=True)
     error = ModelCheckpoint(tmp_path / "e-{epoch}.keras", "mean_absolute_error", save_best_only=True)
     metrics = [keras.metrics.AUC(name="auc"), keras.metrics.MeanAbsoluteError()]
@@ -351,7 +353,7 @@ def test_line_18_mode_auto_is_min_with_a_warning_where_that_is_hardly_right(fit,
     assert "e-1.keras" in names(tmp_path)
 
 
-@pytest.mark.skipif(TF_KERAS, reason="tf_keras asks no metric")
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras does not ask the metric")
 def test_line_18_mode_auto_asks_the_metric_of_the_right_output(tmp_path, names):
     x = keras.Input((2,))
     model = keras.Model(x, {"a": keras.layers.Dense(1, name="a")(x), "b": keras.layers.Dense(1, name="b")(x)})
@@ -364,10 +366,10 @@ def test_line_18_mode_auto_asks_the_metric_of_the_right_output(tmp_path, names):
     assert names(tmp_path) == []
 
 
-# What is said
+# Messages
 
 
-def test_line_19_what_is_printed(fit, make_model, tmp_path, capsys):
+def test_line_19_verbose_prints_improvements_and_saves(fit, make_model, tmp_path, capsys):
     capsys.readouterr()
     checkpoint, _ = _scored(fit, make_model(), tmp_path, [0.5, 0.25, 0.75], verbose=1)
     d = tmp_path
@@ -381,7 +383,7 @@ def test_line_19_what_is_printed(fit, make_model, tmp_path, capsys):
     assert checkpoint.best == 0.75
 
 
-def test_line_19_what_is_printed_for_each_save(fit, make_model, tmp_path, capsys):
+def test_line_19_each_save_is_printed_only_if_verbose(fit, make_model, tmp_path, capsys):
     capsys.readouterr()
     path = tmp_path / "m.keras"
     fit(make_model(), [ModelCheckpoint(path, verbose=1)])
@@ -392,7 +394,7 @@ def test_line_19_what_is_printed_for_each_save(fit, make_model, tmp_path, capsys
     assert capsys.readouterr().out == ""
 
 
-def test_line_19_goes_to_the_log_where_interactive_logging_is_off(fit, make_model, tmp_path, capsys, caplog):
+def test_line_19_messages_go_to_the_log_if_interactive_logging_is_off(fit, make_model, tmp_path, capsys, caplog):
     switch = keras.utils if TF_KERAS else keras.config
     switch.disable_interactive_logging()
     try:
@@ -414,18 +416,18 @@ def test_line_20_every_key_of_the_history_is_a_valid_monitor(fit, make_model, tm
     assert {"loss", "val_loss", "accuracy", "val_accuracy", "area", "val_area", "mae", "val_mae"} == set(keys)
     model = make_model(["accuracy", "mae", keras.metrics.AUC(name="area")])
     watchers = [ModelCheckpoint(tmp_path / key, key, save_best_only=True, save_weights_only=True) for key in keys]
-    fit(model, watchers, validate=True)  # with warnings as errors: none is unknown, none is guessed
+    fit(model, watchers, validate=True)  # warnings are errors: no monitor is unknown, no mode is guessed
     assert all((tmp_path / f"{key}.index").is_file() if TF_KERAS else (tmp_path / key).is_dir() for key in keys)
 
 
-def test_line_20_names_of_several_outputs_have_a_prefix(tmp_path, names):
+def test_line_20_metric_names_of_several_outputs_have_a_prefix(tmp_path, names):
     x = keras.Input((2,))
     outputs = {"left": keras.layers.Dense(1, name="left")(x), "right": keras.layers.Dense(1, name="right")(x)}
     model = keras.Model(x, outputs)
     model.compile(loss={"left": "mse", "right": "mse"}, metrics={"left": ["mae"], "right": ["mae"]})
     rows = np.ones((8, 2))
     targets = {"left": rows[:, :1], "right": rows[:, 1:]}
-    model.fit(rows, targets, verbose=0)  # the tensorflow backend builds the metrics with the first batch
+    model.fit(rows, targets, verbose=0)  # the TensorFlow backend builds the metrics on the first batch
     monitors = ["left_mae", "val_right_mae", "left_loss", "val_right_loss"]
     callbacks = [ModelCheckpoint(tmp_path / f"{name}.keras", name, save_best_only=True) for name in monitors]
     model.fit(rows, targets, validation_data=(rows, targets), verbose=0, callbacks=callbacks)
@@ -441,7 +443,7 @@ def _restarting(path, **options):
 
 
 class AtTrainBegin(keras.callbacks.Callback):
-    """Keeps the weights that training begins with, as the callbacks before it left them."""
+    """Keeps the weights at the start of training, after the callbacks before it have run."""
 
     def on_train_begin(self, logs=None):
         self.weights = _weights(self.model)
@@ -462,10 +464,10 @@ def test_line_21_the_newest_checkpoint_is_loaded_before_training(fit, make_model
     first, begin = make_model(), AtTrainBegin()
     fit(first, [ModelCheckpoint(tmp_path / name, save_weights_only=weights_only)], epochs=11)
     fit(make_model(), [_restarting(tmp_path / name, save_weights_only=weights_only), begin])
-    assert _same(begin.weights, first.get_weights())  # of epoch 11, which sorts before 2
+    assert _same(begin.weights, first.get_weights())  # of epoch 11, whose name sorts before that of epoch 2
 
 
-def test_line_21_no_checkpoint_is_fine(fit, make_model, tmp_path, names):
+def test_line_21_a_missing_checkpoint_is_not_an_error(fit, make_model, tmp_path, names):
     fit(make_model(), [_restarting(tmp_path / "new" / "{epoch}.keras")])
     assert names(tmp_path / "new") == ["1.keras"]
 
@@ -479,7 +481,7 @@ def test_line_21_an_unreadable_checkpoint_is_a_value_error(fit, make_model, tmp_
     assert path.read_bytes() == b"no HDF5"
 
 
-def test_line_22_newest_is_by_step_not_by_time(fit, make_model, tmp_path):
+def test_line_22_the_newest_checkpoint_is_chosen_by_step_not_by_time(fit, make_model, tmp_path):
     model, kept, begin = make_model(), {}, AtTrainBegin()
     remember = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: kept.update({epoch: _weights(model)}))
     fit(model, [remember, ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=3)
@@ -490,7 +492,7 @@ def test_line_22_newest_is_by_step_not_by_time(fit, make_model, tmp_path):
     assert _same(begin.weights, kept[2])
 
 
-def test_line_22_without_records_it_is_by_time_and_then_by_name(fit, make_model, tmp_path):
+def test_line_22_without_records_the_newest_is_chosen_by_time_then_by_name(fit, make_model, tmp_path):
     model, kept, begin = make_model(), {}, AtTrainBegin()
     for name in ("1", "2", "3"):
         fit(model, [])
@@ -505,7 +507,7 @@ def test_line_22_without_records_it_is_by_time_and_then_by_name(fit, make_model,
     assert _same(begin.weights, kept["2"])
 
 
-def test_line_22_files_of_another_template_are_left_alone(fit, make_model, tmp_path):
+def test_line_22_files_of_another_template_are_not_loaded(fit, make_model, tmp_path):
     other, begin, model = make_model(), AtTrainBegin(), make_model()
     fit(other, [ModelCheckpoint(tmp_path / "last-{epoch}.keras")], epochs=2)
     untrained = _weights(model)
@@ -546,7 +548,7 @@ def test_decision_a_failed_save_does_not_move_the_best(fit, make_model, small_di
     assert checkpoint.best == 1.0
     assert sorted(p.name for p in small_disk.iterdir()) == ["1.keras", "filler"]
     filler.unlink()
-    checkpoint.on_epoch_end(2, {"score": 1.5})  # still better than the best that there is
+    checkpoint.on_epoch_end(2, {"score": 1.5})  # still better than the current best
     checkpoint.wait()
     assert checkpoint.best == 1.5
     assert keras.models.load_model(small_disk / "3.keras")
@@ -557,12 +559,12 @@ def test_decision_unknown_keyword_arguments_are_a_type_error(tmp_path):
         ModelCheckpoint(tmp_path / "m.keras", save_wieghts_only=True)
 
 
-def test_decision_a_metric_without_a_direction_stops_nothing_where_it_is_not_used(fit, make_model, tmp_path, names):
+def test_decision_an_unused_monitor_without_a_direction_is_not_an_error(fit, make_model, tmp_path, names):
     fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras", monitor="unheard_of")])
     assert names(tmp_path) == ["m.keras"]
 
 
-def test_the_signature_is_that_of_the_document():
+def test_the_signature_matches_the_document():
     import inspect
 
     parameters = list(inspect.signature(ModelCheckpoint).parameters.values())

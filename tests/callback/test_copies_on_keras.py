@@ -1,4 +1,4 @@
-"""A callback that is copied, sent elsewhere, or set up anew before it is used, as searches and folds do."""
+"""Callbacks that are copied, pickled or reconfigured before use, as tuners and cross-validation do."""
 
 import copy
 import pickle
@@ -17,7 +17,7 @@ def _first_weights(model):
     return np.array(to_numpy(model.weights[0]))
 
 
-def test_a_copy_saves_the_model_that_it_is_given_and_not_the_originals(fit, make_model, tmp_path):
+def test_copies_save_their_own_models_and_leave_the_original_unused(fit, make_model, tmp_path):
     original = lastgood.ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=1, save_freq=lastgood.Epochs(1))
     first, second = make_model(), make_model()
     fit(first, [copy.deepcopy(original)], epochs=1)
@@ -30,7 +30,7 @@ def test_a_copy_saves_the_model_that_it_is_given_and_not_the_originals(fit, make
     assert original.stats == []
 
 
-def test_a_copy_made_after_a_fit_counts_for_itself(fit, make_model, tmp_path):
+def test_a_fit_with_a_copy_does_not_change_the_original(fit, make_model, tmp_path):
     original = lastgood.ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss", save_best_only=True)
     fit(make_model(), [original], epochs=1)
     again = copy.deepcopy(original)
@@ -39,20 +39,20 @@ def test_a_copy_made_after_a_fit_counts_for_itself(fit, make_model, tmp_path):
     assert len(original.stats) == 1
 
 
-def test_a_copy_saves_into_the_same_memory(fit, make_model, tmp_path):
+def test_a_copy_saves_into_the_same_memory_storage(fit, make_model, tmp_path):
     path = f"memory://{tmp_path.name}/copies/{{epoch}}.keras"
     fit(make_model(), [copy.deepcopy(lastgood.ModelCheckpoint(path, resume=True))], epochs=1)
     assert [each.epoch for each in lastgood.open_run(f"memory://{tmp_path.name}/copies").checkpoints] == [1]
 
 
-def test_what_is_set_before_training_is_heeded(fit, make_model, tmp_path, capsys):
+def test_attributes_set_before_training_take_effect(fit, make_model, tmp_path, capsys):
     checkpoint = lastgood.ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss")
     checkpoint.verbose, checkpoint.save_best_only = 1, True
     fit(make_model(), [checkpoint], epochs=1)
     assert "loss improved from" in capsys.readouterr().out
 
 
-def test_a_callback_travels_to_another_process_before_a_fit_and_after_one(fit, make_model, tmp_path):
+def test_a_callback_can_be_pickled_before_and_after_a_fit(fit, make_model, tmp_path):
     saver = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, keep_last=5)
     for epochs in (1, 2):
         sent = pickle.loads(pickle.dumps(saver))
@@ -62,8 +62,8 @@ def test_a_callback_travels_to_another_process_before_a_fit_and_after_one(fit, m
     assert sorted(path.name for path in tmp_path.glob("*.h5")) == ["1.weights.h5", "2.weights.h5"]
 
 
-def test_another_path_or_monitor_that_is_set_is_the_next_saves(fit, make_model, tmp_path):
-    """As a loop over folds does with one callback."""
+def test_a_new_filepath_or_monitor_applies_from_the_next_save(fit, make_model, tmp_path):
+    """A loop over folds reuses one callback in this way."""
     saver = ModelCheckpoint(tmp_path / "fold-0.weights.h5", "loss", save_weights_only=True, save_best_only=True)
     for fold in range(2):
         saver.filepath = tmp_path / f"fold-{fold}" / "{epoch}.weights.h5"
@@ -81,8 +81,8 @@ def test_another_path_or_monitor_that_is_set_is_the_next_saves(fit, make_model, 
     assert saver.filepath == str(tmp_path / "whole.h5")
 
 
-def test_a_subclass_may_save_another_model_than_the_one_that_is_trained(fit, make_model, tmp_path):
-    """Such as the one inside of a wrapper that spreads it over devices."""
+def test_a_subclass_can_save_a_model_other_than_the_trained_one(fit, make_model, tmp_path):
+    """For example, the model inside a wrapper that distributes it over devices."""
 
     class Inner(ModelCheckpoint):
         inner = None

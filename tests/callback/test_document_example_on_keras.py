@@ -1,4 +1,4 @@
-"""The example of the document that describes ModelCheckpoint, word for word."""
+"""Run the example from the document that describes ModelCheckpoint, word for word."""
 
 import shutil
 from pathlib import Path
@@ -59,8 +59,8 @@ class Elided(keras.Sequential):
 
 def test_the_example_runs_word_for_word():
     target = Path("/tmp/checkpoint")
-    if list(target.parent.glob("checkpoint*")):  # tf_keras makes files of this name and of those that begin with it
-        pytest.skip(f"{target} is somebody's")
+    if list(target.parent.glob("checkpoint*")):  # tf_keras creates files whose names begin with this one
+        pytest.skip(f"files named {target}* already exist")
     layers = [keras.Input((4,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(1, "sigmoid")]
     model = Elided(layers)
     callbacks = SimpleNamespace(ModelCheckpoint=ModelCheckpoint)

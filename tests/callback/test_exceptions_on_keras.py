@@ -1,4 +1,4 @@
-"""An exception leaves ``fit()``: what had been announced is there and loads, and nothing is written behind it."""
+"""After an exception leaves ``fit``, every save that had started is complete and loads, and nothing more is written."""
 
 import tempfile
 import threading
@@ -17,7 +17,7 @@ X, Y = np.ones((16, 4), "float32"), np.ones((16, 1), "float32")
 
 
 class PrunedError(Exception):
-    """What a search raises to end a trial."""
+    """The exception that a tuner raises to end a trial."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def _slow_disk():
 
 
 class Raises(keras.callbacks.Callback):
-    """Raises in a hook, in the second epoch; says that it looks at no file."""
+    """Raises in a hook of the second epoch; declares with ``async_safe`` that it reads no file."""
 
     async_safe = True
 
@@ -54,7 +54,7 @@ class Raises(keras.callbacks.Callback):
 
 
 class Breaks(keras.Model):
-    """Fails in a step of training, or of a validation, once it is told to."""
+    """Fails in a training or validation step once ``fails`` is set."""
 
     def __init__(self):
         super().__init__()
@@ -82,22 +82,22 @@ def model_that_breaks():
     return model
 
 
-class Tells(keras.callbacks.Callback):
-    """Tells the model, or the data, when the first epoch has ended."""
+class AtSecondEpoch(keras.callbacks.Callback):
+    """Calls a function at the beginning of the second epoch."""
 
     async_safe = True
 
-    def __init__(self, tell):
+    def __init__(self, action):
         super().__init__()
-        self.tell = tell
+        self.action = action
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 1:
-            self.tell()
+            self.action()
 
 
 class Data(keras.utils.Sequence if TF_KERAS else keras.utils.PyDataset):
-    """Batches that fail once they are told to."""
+    """Batches that fail once ``fails`` is set."""
 
     fails = False
 
@@ -111,28 +111,28 @@ class Data(keras.utils.Sequence if TF_KERAS else keras.utils.PyDataset):
 
 
 @contextmanager
-def leaving():
-    """Expect an exception, whichever the backend makes of it."""
+def exception_leaves_fit():
+    """Expect an exception, of whichever type the backend raises."""
     try:
         yield
-    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - TensorFlow wraps what the data raise
+    except (Exception, KeyboardInterrupt):  # noqa: BLE001 - TensorFlow wraps exceptions from the data
         return
-    pytest.fail("no exception has left fit()")
+    pytest.fail("fit() raised no exception")
 
 
 def train(directory, cause):
-    """Train until an exception leaves ``fit``; return it."""
+    """Train until an exception leaves ``fit``; return the model and the checkpoint callback."""
     model, data = model_that_breaks(), Data()
     checkpoint = ModelCheckpoint(directory / "{epoch}.weights.h5", save_weights_only=True)
     causes = {
-        "step": Tells(lambda: setattr(model, "fails", "step")),
-        "validation": Tells(lambda: setattr(model, "fails", "validation")),
-        "data": Tells(lambda: setattr(data, "fails", True)),
+        "step": AtSecondEpoch(lambda: setattr(model, "fails", "step")),
+        "validation": AtSecondEpoch(lambda: setattr(model, "fails", "validation")),
+        "data": AtSecondEpoch(lambda: setattr(data, "fails", True)),
         "interrupt": Raises("on_epoch_begin", KeyboardInterrupt()),
     }
     cause = causes.get(cause) or Raises(cause, PrunedError())
     options = {} if TF_KERAS else {"shuffle": False}
-    with leaving():
+    with exception_leaves_fit():
         model.fit(data, epochs=3, verbose=0, callbacks=[checkpoint, cause], validation_data=(X, Y), **options)
     return model, checkpoint
 
@@ -141,11 +141,11 @@ HOOKS = ["on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_bat
 
 
 @pytest.mark.parametrize("cause", ["step", "validation", "data", "interrupt", *HOOKS])
-def test_what_was_announced_is_there_when_the_except_block_runs(tmp_path, cause):
+def test_saves_in_flight_are_complete_when_the_except_block_runs(tmp_path, cause):
     train(tmp_path, cause)
-    # By now the caller's except block would run. Nobody waits for anything.
+    # At this point the caller's except block would run; the test does not wait.
     saved = sorted(path.name for path in tmp_path.iterdir())
-    # Behind the checkpoint in its hook something raised: the second epoch's save had been announced, too.
+    # If a later callback raised in on_epoch_end, the save of the second epoch had started as well.
     assert saved == ["1.weights.h5", "2.weights.h5"][: 2 if cause == "on_epoch_end" else 1]
     for name in saved:
         loaded = Breaks()
@@ -154,7 +154,7 @@ def test_what_was_announced_is_there_when_the_except_block_runs(tmp_path, cause)
 
 
 @pytest.mark.parametrize("cause", ["step", "on_epoch_begin"])
-def test_a_temporary_directory_around_the_training_goes_and_stays_away(cause):
+def test_a_temporary_directory_stays_deleted_after_an_exception(cause):
     with tempfile.TemporaryDirectory() as name:
         train(Path(name) / "run", cause)
     assert not Path(name).exists()
@@ -164,19 +164,19 @@ def test_a_temporary_directory_around_the_training_goes_and_stays_away(cause):
 
 
 @pytest.mark.parametrize("cause", ["step", "interrupt"])
-def test_the_next_fit_of_the_same_callback_works(tmp_path, cause):
+def test_the_same_callback_works_in_the_next_fit_after_an_exception(tmp_path, cause):
     _, checkpoint = train(tmp_path, cause)
-    model = model_that_breaks()  # on jax, Keras leaves the one that failed in a step without its weights
+    model = model_that_breaks()  # on JAX, Keras leaves a model that failed in a step without weights
     model.fit(X, Y, epochs=2, verbose=0, callbacks=[checkpoint], initial_epoch=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
 
 
-def test_another_process_may_take_the_files_over_after_an_exception(tmp_path):
-    """The claim of a run that is continued ends with the training that an exception has ended."""
+def test_another_callback_can_claim_the_files_after_an_exception(tmp_path):
+    """An exception that ends training also ends the claim on a resumed run."""
     model = model_that_breaks()
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, resume=True, keep_last=1)
-    stop = Tells(lambda: setattr(model, "fails", "step"))
-    with leaving():
+    stop = AtSecondEpoch(lambda: setattr(model, "fails", "step"))
+    with exception_leaves_fit():
         model.fit(X, Y, epochs=3, verbose=0, callbacks=[checkpoint, stop])
     again = model_that_breaks()
     other = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, resume=True, keep_last=1)
@@ -184,7 +184,7 @@ def test_another_process_may_take_the_files_over_after_an_exception(tmp_path):
     assert (tmp_path / "2.weights.h5").exists()
 
 
-def test_a_save_that_failed_is_told_beside_the_exception_that_ends_training(tmp_path):
+def test_a_failed_save_warns_when_another_exception_ends_training(tmp_path):
     model = model_that_breaks()
     stop = Raises("on_epoch_begin", PrunedError())
 

@@ -1,4 +1,4 @@
-"""Metrics that nobody can know beforehand, and names of every kind: no warning that turns out wrong."""
+"""Metrics that are not known before training, and unusual metric names, cause no false warning."""
 
 import warnings
 
@@ -13,7 +13,7 @@ ODD = ["my metric", "p@5", "top-5", "rouge(l)", "f1_é", "准确率", "val_my f1
 
 
 class Adds(keras.callbacks.Callback):
-    """Puts metrics of its own into the logs."""
+    """Adds custom metrics to the logs."""
 
     def __init__(self, **values):
         super().__init__()
@@ -24,7 +24,7 @@ class Adds(keras.callbacks.Callback):
 
 
 @pytest.fixture
-def told(recwarn):
+def unknown_metric_warnings(recwarn):
     def texts():
         return [str(each.message) for each in recwarn if "ModelCheckpoint uses" in str(each.message)]
 
@@ -32,26 +32,26 @@ def told(recwarn):
 
 
 @pytest.mark.parametrize("options", [{"save_best_only": True}, {"keep_best": 1}], ids=str)
-def test_a_metric_that_a_callback_adds_is_not_warned_of(fit, make_model, tmp_path, told, options):
+def test_a_metric_that_a_callback_adds_does_not_warn(fit, make_model, tmp_path, unknown_metric_warnings, options):
     saver = ModelCheckpoint(
         tmp_path / "{epoch}-{val_f1:.1f}.weights.h5", "val_f1", save_weights_only=True, mode="max", **options
     )
     fit(make_model(), [Adds(val_f1=0.5), saver], epochs=2, validate=True)
-    assert told() == []
+    assert unknown_metric_warnings() == []
     assert (tmp_path / "2-1.5.weights.h5").exists()
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_a_name_of_any_kind_is_looked_up_as_the_format_string_does(fit, make_model, tmp_path, told, name):
+def test_unusual_metric_names_work_in_the_path_and_as_monitor(fit, make_model, tmp_path, unknown_metric_warnings, name):
     saver = ModelCheckpoint(
         tmp_path / f"{{epoch}}-{{{name}:.1f}}.weights.h5", name, save_weights_only=True, mode="max", save_best_only=True
     )
     fit(make_model(), [Adds(**{name: 0.5}), saver], epochs=2)
-    assert told() == []
+    assert unknown_metric_warnings() == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1-0.5.weights.h5", "2-1.5.weights.h5"]
 
 
-def test_a_metric_of_a_format_is_looked_up_too(fit, make_model, tmp_path):
+def test_a_metric_inside_a_format_spec_is_looked_up(fit, make_model, tmp_path):
     saver = ModelCheckpoint(tmp_path / "{loss:{width}.2f}.weights.h5", save_weights_only=True)
     fit(make_model(), [Adds(width=8), saver])
     assert len(list(tmp_path.iterdir())) == 1
@@ -60,7 +60,7 @@ def test_a_metric_of_a_format_is_looked_up_too(fit, make_model, tmp_path):
         fit(make_model(), [other])
 
 
-def test_it_is_said_beforehand_where_nothing_can_add_it(make_model, data, tmp_path):
+def test_an_unknown_metric_warns_before_training_if_nothing_can_add_it(make_model, data, tmp_path):
     saver = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", "val_los", save_weights_only=True, save_best_only=True)
     saver.set_model(make_model())
 
@@ -73,26 +73,30 @@ def test_it_is_said_beforehand_where_nothing_can_add_it(make_model, data, tmp_pa
         def on_train_begin(self, logs=None):
             raise Stop
 
-    told = pytest.warns(UserWarning, match="uses 'val_los', which this model will not log. Did you mean 'val_loss'")
-    with told, pytest.raises(Stop):
+    warns = pytest.warns(UserWarning, match="uses 'val_los', which this model will not log. Did you mean 'val_loss'")
+    with warns, pytest.raises(Stop):
         make_model().fit(*data, verbose=0, callbacks=[saver, Stops()])
 
 
-def test_it_is_said_after_the_first_epoch_that_could_have_logged_it(fit, make_model, tmp_path, told):
-    """The metric ranks, so no save would miss it aloud."""
+def test_a_missing_metric_warns_once_after_the_first_epoch_that_could_log_it(
+    fit, make_model, tmp_path, unknown_metric_warnings
+):
+    """The metric only ranks checkpoints, so no save would report that it is missing."""
     saver = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", "val_f2", save_weights_only=True, keep_best=1)
     fit(make_model(), [Adds(val_f1=0.5), saver], epochs=3)
-    assert len(told()) == 1
-    assert "uses 'val_f2', which this epoch has not logged. Did you mean 'val_f1'?" in told()[0]
+    assert len(unknown_metric_warnings()) == 1
+    assert "uses 'val_f2', which this epoch has not logged. Did you mean 'val_f1'?" in unknown_metric_warnings()[0]
 
 
-def test_a_validation_that_comes_later_is_waited_for(fit, make_model, tmp_path, told):
+def test_a_validation_metric_does_not_warn_before_the_first_validation(
+    fit, make_model, tmp_path, unknown_metric_warnings
+):
     saver = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", "val_loss", save_weights_only=True, keep_best=1)
     fit(make_model(), [Adds(f1=0.5), saver], epochs=3, validate=True, validation_freq=3)
-    assert told() == []
+    assert unknown_metric_warnings() == []
 
 
-def test_a_model_whose_step_logs_what_it_likes_is_waited_for(tmp_path, data, recwarn):
+def test_with_a_custom_train_step_a_missing_metric_warns_after_the_first_epoch(tmp_path, data, recwarn):
     class Own(keras.Sequential):
         def train_step(self, *args, **kwargs):
             return super().train_step(*args, **kwargs)

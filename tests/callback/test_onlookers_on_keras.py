@@ -1,4 +1,4 @@
-"""Somebody looks at the file right after the hook, or in a later one: by default they find it whole."""
+"""By default, code that reads the file right after the hook, or in a later hook, finds it complete."""
 
 import shutil
 import time
@@ -27,7 +27,7 @@ def checkpoint(directory, **options):
 
 
 class Looks(keras.callbacks.Callback):
-    """Looks in one hook, whether all epochs that have ended have their files."""
+    """Checks in one hook that every ended epoch has its file."""
 
     def __init__(self, directory, ended):
         super().__init__()
@@ -43,8 +43,8 @@ BATCH_HOOKS = ["on_train_batch_begin", "on_train_batch_end", "on_batch_end", "on
 
 
 @pytest.mark.parametrize("hook", EPOCH_HOOKS + BATCH_HOOKS)
-@pytest.mark.parametrize("behind", [True, False])
-def test_a_callback_of_yours_finds_each_file_that_was_due_before_its_hook(fit, make_model, tmp_path, hook, behind):
+@pytest.mark.parametrize("after", [True, False])
+def test_a_custom_callback_finds_every_file_that_was_due_before_its_hook(fit, make_model, tmp_path, hook, after):
     ended = []
     looker = type("Looker", (Looks,), {hook: lambda self, *args, **kwargs: self.look()})(tmp_path, ended)
 
@@ -55,20 +55,21 @@ def test_a_callback_of_yours_finds_each_file_that_was_due_before_its_hook(fit, m
             ended.append(epoch + 1)
 
     saver = checkpoint(tmp_path)
-    # What stands before the checkpoint in the same hook sees the files of the epochs before.
-    chain = [saver, Ends(), looker] if behind else [looker, saver, Ends()]
+    # In the same hook, a callback before the checkpoint sees the files of the previous epochs.
+    chain = [saver, Ends(), looker] if after else [looker, saver, Ends()]
     fit(make_model(), chain, epochs=3, validate=True)
     assert looker.looked >= 1
     assert looker.missing == []
 
 
-def test_the_file_that_is_uploaded_is_of_this_epoch(fit, make_model, tmp_path):
+def test_an_uploaded_file_holds_the_weights_of_the_current_epoch(fit, make_model, tmp_path):
     path, wrong = tmp_path / "best.weights.h5", []
 
     class Upload(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             shutil.copy(path, tmp_path / "up.weights.h5")
-            other = keras.models.clone_model(self.model)  # without an optimizer, which stock would want built
+            # The clone has no optimizer, which stock Keras would require to be built.
+            other = keras.models.clone_model(self.model)
             other.load_weights(tmp_path / "up.weights.h5")
             same = map(np.array_equal, other.get_weights(), self.model.get_weights())
             wrong.extend([] if all(same) else [epoch])
@@ -86,7 +87,7 @@ def test_a_function_in_a_lambda_callback_finds_the_file(fit, make_model, tmp_pat
     assert found == [True, True]
 
 
-def test_a_subclass_that_looks_after_its_own_hook_finds_the_file(fit, make_model, tmp_path):
+def test_a_subclass_finds_the_file_after_the_super_call_in_its_hook(fit, make_model, tmp_path):
     found = []
 
     class Uploading(ModelCheckpoint):
@@ -98,8 +99,8 @@ def test_a_subclass_that_looks_after_its_own_hook_finds_the_file(fit, make_model
     assert found == [True, True]
 
 
-def test_hooks_that_a_wrapper_forwards_leave_the_file_there(fit, make_model, tmp_path):
-    """The wrapper passes two hooks on, and no end of training comes."""
+def test_hooks_forwarded_by_a_wrapper_finish_their_saves(fit, make_model, tmp_path):
+    """The wrapper forwards ``set_model`` and ``on_epoch_end`` only, so ``on_train_end`` is never called."""
 
     class Later(keras.callbacks.Callback):
         def __init__(self, inner):
@@ -118,7 +119,7 @@ def test_hooks_that_a_wrapper_forwards_leave_the_file_there(fit, make_model, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.weights.h5", "3.weights.h5"]
 
 
-def test_hooks_that_are_called_by_hand_leave_the_file_there(make_model, data, tmp_path):
+def test_hooks_called_by_hand_finish_the_save_before_they_return(make_model, data, tmp_path):
     model, saver = make_model(), checkpoint(tmp_path, save_freq=1)
     model.train_on_batch(*data)
     saver.set_model(model)
@@ -128,7 +129,7 @@ def test_hooks_that_are_called_by_hand_leave_the_file_there(make_model, data, tm
     assert (tmp_path / "1.weights.h5").exists()
 
 
-def test_a_list_of_callbacks_in_a_loop_of_your_own_leaves_the_file_there(make_model, data, tmp_path):
+def test_a_callback_list_in_a_custom_loop_finishes_the_save_before_it_returns(make_model, data, tmp_path):
     model = make_model()
     callbacks = keras.callbacks.CallbackList([checkpoint(tmp_path)], model=model, epochs=1, steps=1)
     callbacks.on_train_begin()
@@ -146,8 +147,8 @@ class Quiet(keras.callbacks.Callback):
         pass
 
 
-def of_a_logger():
-    """Return a callback whose hook is defined in a logger's package, as its authors ship it."""
+def logger_callback():
+    """Return a callback whose hook is defined in the package of a logger."""
 
     def on_epoch_end(self, epoch, logs=None):
         pass
@@ -162,11 +163,11 @@ def of_a_logger():
         [],
         [partial(keras.callbacks.EarlyStopping, monitor="loss"), keras.callbacks.TerminateOnNaN],
         [Quiet],
-        [of_a_logger],
+        [logger_callback],
     ],
     ids=["none", "of Keras", "async_safe", "logger"],
 )
-def test_nobody_waits_where_nobody_looks(fit, make_model, tmp_path, others):
+def test_training_does_not_wait_for_saves_if_no_callback_reads_the_file(fit, make_model, tmp_path, others):
     saver, was_there = checkpoint(tmp_path), []
 
     class Spy(keras.callbacks.Callback):
@@ -180,7 +181,7 @@ def test_nobody_waits_where_nobody_looks(fit, make_model, tmp_path, others):
     assert (tmp_path / "2.weights.h5").exists()
 
 
-def test_background_means_what_it_says(fit, make_model, tmp_path):
+def test_background_decides_whether_training_waits_for_saves(fit, make_model, tmp_path):
     for background in (True, False):
         there, directory = [], tmp_path / str(background)
         looks = keras.callbacks.LambdaCallback(
@@ -194,7 +195,7 @@ def test_background_means_what_it_says(fit, make_model, tmp_path):
         checkpoint(tmp_path, background="always")
 
 
-def test_it_is_said_once_why_training_waits(fit, make_model, tmp_path, capsys):
+def test_the_reason_why_training_waits_is_printed_once(fit, make_model, tmp_path, capsys):
     class Upload(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             pass
@@ -206,8 +207,8 @@ def test_it_is_said_once_why_training_waits(fit, make_model, tmp_path, capsys):
     assert "training waits" not in capsys.readouterr().out
 
 
-def test_a_list_of_callbacks_is_left_as_it_was_and_serves_a_second_fit(fit, make_model, tmp_path):
-    """What is watched while a ``fit`` runs is wrapped on objects of this fit, never on a class."""
+def test_fit_leaves_a_callback_list_unchanged_and_usable_for_a_second_fit(fit, make_model, tmp_path):
+    """During ``fit``, methods are wrapped only on objects of this fit, never on a class."""
     model, hooks = make_model(), [name for name in dir(keras.callbacks.Callback) if name.startswith("on_")]
     classes, changed = (keras.callbacks.CallbackList, keras.Model, keras.callbacks.Callback), []
     before = [dict(vars(cls)) for cls in classes]

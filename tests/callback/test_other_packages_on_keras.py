@@ -1,4 +1,4 @@
-"""Beside what others give to a ``fit``: tuners that copy callbacks and prune trials, and callbacks of Keras's own."""
+"""Other packages in ``fit``: tuners that copy callbacks and prune trials, and Keras's own callbacks."""
 
 import time
 import warnings
@@ -19,7 +19,7 @@ def _needs(package):
 
 
 def _both(directory, name="{epoch}.keras", **options):
-    """Return stock Keras's callback and ours, each with a directory of its own."""
+    """Return the callbacks of stock Keras and of lastgood, each with its own directory."""
     for each in ("stock", "ours"):
         (directory / each).mkdir(parents=True, exist_ok=True)
     stock = keras.callbacks.ModelCheckpoint(directory / "stock" / name, **options)
@@ -27,7 +27,7 @@ def _both(directory, name="{epoch}.keras", **options):
 
 
 def _assert_same_files(directory, names):
-    """Check that there are files, of the same names and with the same weights."""
+    """Check that both callbacks saved at least one file, with the same names and weights."""
     assert names(directory / "ours") == names(directory / "stock") != []
     for name in names(directory / "ours"):
         loaded = [keras.models.load_model(directory / each / name).get_weights() for each in ("ours", "stock")]
@@ -38,8 +38,8 @@ def _assert_same_files(directory, names):
 
 
 @pytest.mark.long
-def test_keras_tuner_leaves_what_stock_leaves_and_the_callback_as_it_was(data, tmp_path, names):
-    """It copies the callbacks for each trial."""
+def test_with_keras_tuner_files_match_stock_keras_and_the_callback_is_unchanged(data, tmp_path, names):
+    """Keras Tuner copies the callbacks for each trial."""
     keras_tuner = _needs("keras_tuner")
 
     def tuned(parameters):
@@ -52,7 +52,8 @@ def test_keras_tuner_leaves_what_stock_leaves_and_the_callback_as_it_was(data, t
     options = {"objective": "val_loss", "max_trials": 3, "directory": tmp_path / "tuner", "seed": 1}
     tuner = keras_tuner.RandomSearch(tuned, **options)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*(currentThread|getName)\(\) is deprecated", DeprecationWarning)  # its own
+        # Keras Tuner itself calls these deprecated methods.
+        warnings.filterwarnings("ignore", r".*(currentThread|getName)\(\) is deprecated", DeprecationWarning)
         tuner.search(x, y, epochs=3, validation_data=(x, y), callbacks=[stock, ours], verbose=0)
     _assert_same_files(tmp_path, names)
     assert [trial.status for trial in tuner.oracle.get_best_trials(3)] == ["COMPLETED"] * 3
@@ -65,7 +66,9 @@ def _sigmoid():
 
 
 @pytest.mark.parametrize("fitted", [False, True])
-def test_scikit_learn_clones_an_estimator_that_holds_it_as_it_clones_stocks(data, tmp_path, names, make_model, fitted):
+def test_scikit_learn_clones_an_estimator_with_the_callback_as_with_stock_keras(
+    data, tmp_path, names, make_model, fitted
+):
     base = _needs("sklearn.base")
 
     class Trains(base.BaseEstimator):
@@ -91,10 +94,10 @@ def test_scikit_learn_clones_an_estimator_that_holds_it_as_it_clones_stocks(data
     assert names(tmp_path / "ours") == ["1.keras", "2.keras", "3.keras"]
 
 
-def test_scikit_learn_gives_one_callback_to_the_fit_of_each_fold(data, tmp_path, names):
+def test_one_callback_for_all_scikit_learn_folds_saves_as_stock_keras_does(data, tmp_path, names):
     selection = _needs("sklearn.model_selection")
 
-    def classifier(X, y):  # noqa: N803 - so the wrapper names them
+    def classifier(X, y):  # noqa: N803 - the wrapper's names
         model = keras.Sequential([keras.Input((4,)), _sigmoid()])
         model.compile("adam", "binary_crossentropy")
         return model
@@ -109,7 +112,7 @@ def test_scikit_learn_gives_one_callback_to_the_fit_of_each_fold(data, tmp_path,
 
 @pytest.fixture
 def study():
-    """A study whose second trial is pruned at its first epoch's end."""
+    """A study whose second trial is pruned at the end of its first epoch."""
     optuna = _needs("optuna")
     _needs("optuna_integration")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -133,7 +136,7 @@ def _objective(fit, make_model, directory):
     return objective
 
 
-def test_an_optuna_study_goes_on_behind_a_trial_that_was_pruned(fit, make_model, tmp_path, names, study):
+def test_an_optuna_study_continues_after_a_pruned_trial(fit, make_model, tmp_path, names, study):
     study.optimize(_objective(fit, make_model, tmp_path), n_trials=3)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
     for trial, epochs in zip("012", (3, 1, 3), strict=True):
@@ -141,7 +144,7 @@ def test_an_optuna_study_goes_on_behind_a_trial_that_was_pruned(fit, make_model,
         assert len(names(tmp_path / trial / "ours")) == epochs
 
 
-def test_what_a_pruned_trial_announced_is_there_when_the_study_hears_of_it(fit, make_model, tmp_path, study):
+def test_a_pruned_optuna_trial_completes_its_save_before_it_raises(fit, make_model, tmp_path, study):
     import optuna
 
     objective, found = _objective(fit, make_model, tmp_path), []
@@ -158,12 +161,14 @@ def test_what_a_pruned_trial_announced_is_there_when_the_study_hears_of_it(fit, 
     assert found == [True]
 
 
-# Callbacks of Keras's own
+# Keras's own callbacks
 
 
 @pytest.mark.parametrize("best", [False, True])
 @pytest.mark.parametrize("raises", [False, True])
-def test_a_training_that_ends_with_nan_leaves_what_stock_leaves(data, make_model, tmp_path, names, best, raises):
+def test_training_that_terminates_on_nan_leaves_the_same_files_as_stock_keras(
+    data, make_model, tmp_path, names, best, raises
+):
     x, y = data
     x = x.copy()
     x[30] = np.nan  # in the eighth batch
@@ -188,7 +193,7 @@ def _backup(directory):
 
 
 class Epochs(keras.callbacks.Callback):
-    """Notes which epochs are trained to their end."""
+    """Records which epochs have ended."""
 
     def __init__(self):
         super().__init__()
@@ -199,8 +204,8 @@ class Epochs(keras.callbacks.Callback):
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_beside_a_backup_of_kerass_a_plain_checkpoint_continues_as_stocks_does(fit, tmp_path, names, first):
-    """The backup restores the model, and nobody else does."""
+def test_with_backup_and_restore_a_plain_checkpoint_continues_as_stock_keras_does(fit, tmp_path, names, first):
+    """Only the backup restores the model."""
 
     def callbacks():
         stock, ours = _both(tmp_path)
@@ -216,8 +221,10 @@ def test_beside_a_backup_of_kerass_a_plain_checkpoint_continues_as_stocks_does(f
 
 @pytest.mark.parametrize("backup_first", [True, False])
 @pytest.mark.parametrize(("save_freq", "left"), [("epoch", [1, 2]), (3, [1, 2])])
-def test_beside_a_backup_of_kerass_a_checkpoint_that_resumes_wins(fit, tmp_path, capsys, backup_first, save_freq, left):
-    """It may be newer than the backup, in the middle of an epoch; training is the uninterrupted one all the same."""
+def test_with_backup_and_restore_a_checkpoint_with_resume_takes_precedence(
+    fit, tmp_path, capsys, backup_first, save_freq, left
+):
+    """The checkpoint may be newer than the backup, even mid-epoch; training still equals an uninterrupted one."""
 
     def callbacks(directory, *more):
         path = directory / ("{epoch}.keras" if save_freq == "epoch" else "{epoch}-{batch}.keras")
@@ -234,8 +241,8 @@ def test_beside_a_backup_of_kerass_a_checkpoint_that_resumes_wins(fit, tmp_path,
 
 
 @pytest.mark.parametrize("backup_first", [True, False])
-def test_of_a_backup_and_a_checkpoint_of_different_epochs_the_checkpoint_counts(fit, tmp_path, backup_first):
-    """Killed between the two at an epoch's end: training continues from its epoch, and from its weights, too."""
+def test_if_backup_and_checkpoint_differ_in_epoch_training_resumes_from_the_checkpoint(fit, tmp_path, backup_first):
+    """After a crash between the two at the end of an epoch, both epoch and weights come from the checkpoint."""
 
     def callbacks(directory, *between):
         both = [_backup(directory), ModelCheckpoint(directory / "{epoch}.keras", resume=True)]

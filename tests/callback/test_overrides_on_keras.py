@@ -1,4 +1,4 @@
-"""Methods of your own in the way of a save: of the model, which stock calls, and of a subclass of the callback."""
+"""Overridden methods that affect a save: those of the model, which stock Keras calls, and of a callback subclass."""
 
 import warnings
 from pathlib import Path
@@ -26,7 +26,7 @@ def net(width, name):
 
 
 class Distiller(keras.Model):
-    """Saves its student alone; stock calls it."""
+    """Saves only its student; stock Keras calls these methods."""
 
     def __init__(self):
         super().__init__()
@@ -54,7 +54,7 @@ KINDS = [("m.weights.h5", True), ("m.keras", False), ("m.h5", False)]
 
 
 @pytest.mark.parametrize(("name", "weights_only"), [*KINDS, *([("ck", True), ("saved", False)] if TF_KERAS else [])])
-def test_the_models_own_save_says_what_is_in_the_file(tmp_path, name, weights_only):
+def test_an_overridden_save_method_of_the_model_determines_the_file_content(tmp_path, name, weights_only):
     model = trained(ModelCheckpoint(tmp_path / name, save_weights_only=weights_only))
     if weights_only:
         student = net(3, "student")
@@ -65,7 +65,7 @@ def test_the_models_own_save_says_what_is_in_the_file(tmp_path, name, weights_on
     assert len(student.get_weights()) == 4
 
 
-def test_what_it_wrote_is_a_checkpoint_of_the_run(tmp_path):
+def test_a_file_from_an_overridden_save_is_a_checkpoint_of_the_run(tmp_path):
     trained(ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=2), epochs=3)
     run = lastgood.open_run(tmp_path)
     assert [each.path.name for each in run.checkpoints] == ["2.keras", "3.keras"]
@@ -73,7 +73,7 @@ def test_what_it_wrote_is_a_checkpoint_of_the_run(tmp_path):
     assert run.verify() == []
 
 
-def test_a_save_that_fails_leaves_the_file_of_before(tmp_path):
+def test_an_overridden_save_that_fails_keeps_the_previous_file(tmp_path):
     class Fails(Distiller):
         broken = False
 
@@ -92,7 +92,7 @@ def test_a_save_that_fails_leaves_the_file_of_before(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
 
 
-def test_files_that_it_adds_beside_the_checkpoint_are_there(tmp_path):
+def test_files_that_an_overridden_save_adds_beside_the_checkpoint_are_kept(tmp_path):
     class AddsNotes(Distiller):
         def save(self, filepath, *args, **kwargs):
             super().save(filepath, *args, **kwargs)
@@ -105,7 +105,7 @@ def test_files_that_it_adds_beside_the_checkpoint_are_there(tmp_path):
         assert sorted(path.name for path in directory.iterdir()) == ["1.json", "1.keras"]
 
 
-def test_a_model_that_saves_under_another_name_may(tmp_path):
+def test_an_overridden_save_can_use_another_file_name(tmp_path):
     class Renames(Distiller):
         def save(self, filepath, *args, **kwargs):
             super().save(str(filepath).replace("model", "student"), *args, **kwargs)
@@ -115,13 +115,13 @@ def test_a_model_that_saves_under_another_name_may(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == ["student-1.keras", "student-2.keras"]
 
 
-def test_it_is_said_before_training_that_a_restart_cannot_be_exact(tmp_path):
+def test_an_overridden_save_with_resume_warns_that_a_restart_is_not_exact(tmp_path):
     with pytest.warns(UserWarning, match="will not be exact: the model has a method of its own that saves it"):
         trained(ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True))
     assert (tmp_path / "1.keras").exists()
 
 
-def test_a_loop_of_your_own_calls_it_too(tmp_path):
+def test_a_custom_loop_calls_an_overridden_save_weights(tmp_path):
     model = Distiller()
     model.compile("adam", "mse")
     model.train_on_batch(X, Y)
@@ -137,7 +137,7 @@ def test_a_loop_of_your_own_calls_it_too(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_subclass_names_the_file(tmp_path, kind):
+def test_a_subclass_can_choose_the_file_name(tmp_path, kind):
     class Named(ModelCheckpoint):
         def _get_file_path(self, epoch, batch, logs):
             return kind(tmp_path / f"epoch-{epoch}-of-mine.weights.h5")
@@ -150,7 +150,7 @@ def test_a_subclass_names_the_file(tmp_path, kind):
 
 
 @pytest.mark.parametrize("best_only", [False, True])
-def test_a_subclass_says_whether_to_save(tmp_path, best_only):
+def test_a_subclass_can_decide_whether_to_save(tmp_path, best_only):
     asked = []
 
     class Picky(ModelCheckpoint):
@@ -166,7 +166,7 @@ def test_a_subclass_says_whether_to_save(tmp_path, best_only):
 
 
 @pytest.mark.parametrize("save_freq", ["epoch", 2])
-def test_a_subclass_adds_to_the_save(tmp_path, save_freq):
+def test_a_subclass_can_extend_save_model(tmp_path, save_freq):
     found = []
 
     class Adds(ModelCheckpoint):
@@ -175,11 +175,11 @@ def test_a_subclass_adds_to_the_save(tmp_path, save_freq):
             found.append((epoch, batch))
 
     trained(Adds(tmp_path / "m.weights.h5", save_weights_only=True, save_freq=save_freq), net(3, "n"), epochs=2)
-    # 16 rows are one batch of 32: the second batch is the second epoch's.
+    # 16 rows fit into one batch of 32, so the second batch is that of the second epoch.
     assert found == ([(0, None), (1, None)] if save_freq == "epoch" else [(1, 0)])
 
 
-def test_a_subclass_saves_in_a_hook_of_its_own(tmp_path):
+def test_a_subclass_can_save_in_an_overridden_hook(tmp_path):
     there = []
 
     class AtBatches(ModelCheckpoint):
@@ -192,7 +192,7 @@ def test_a_subclass_saves_in_a_hook_of_its_own(tmp_path):
     assert there == [True]
 
 
-def test_a_subclass_hears_when_it_is_made_of_a_method_that_is_not_called(tmp_path):
+def test_a_subclass_warns_when_created_if_it_overrides_a_method_that_is_not_called(tmp_path):
     class Other(ModelCheckpoint):
         def _should_save_on_batch(self, batch):
             return True

@@ -1,4 +1,4 @@
-"""When saves come and what survives, where objects say so: ours, and those of the user's own."""
+"""Schedules and policies, lastgood's and custom ones, decide when to save and what to keep."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def steps(directory):
 
 
 class EveryThird:
-    """A schedule that is no subclass of ours, and has nothing but what it must have."""
+    """A schedule that is not a subclass of ``Schedule`` and has only the required method."""
 
     def __init__(self):
         self.asked = []
@@ -29,7 +29,7 @@ class EveryThird:
 
 
 class AtBatches:
-    """Saves at every seventh batch of the training, which it counts by itself."""
+    """Saves at every seventh batch of training, which it counts itself."""
 
     hooks = ("batch",)
 
@@ -48,7 +48,7 @@ class AtBatches:
 
 
 class AtBatchesToo(AtBatches, Schedule):
-    """The same as one of ours."""
+    """The same schedule as a subclass of ``Schedule``."""
 
 
 class Even:
@@ -72,22 +72,22 @@ def test_every_second_epoch_is_saved(fit, tmp_path):
     assert checkpoint.epochs_since_last_save == 1
 
 
-def test_two_callbacks_with_one_schedule_count_each_for_itself(fit, tmp_path):
+def test_two_callbacks_that_share_a_schedule_count_separately(fit, tmp_path):
     every = Epochs(2)
     both = [ModelCheckpoint(tmp_path / name / "{epoch}.keras", save_freq=every) for name in ("a", "b")]
     fit(build(), both, epochs=4)
     assert epochs(tmp_path / "a") == epochs(tmp_path / "b") == [2, 4]
 
 
-def test_epochs_are_counted_on_from_one_fit_to_the_next(fit, tmp_path):
+def test_the_epoch_count_continues_in_the_next_fit(fit, tmp_path):
     checkpoint, model = ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=Epochs(2)), build()
     fit(model, [checkpoint], epochs=3)
     fit(model, [checkpoint], epochs=6, initial_epoch=3)
     assert epochs(tmp_path) == [2, 4, 6]
 
 
-def test_epochs_are_counted_on_after_a_restart(fit, tmp_path):
-    """The checkpoint to go on from is another callback's, and an epoch had been counted by then."""
+def test_the_epoch_count_continues_after_a_restart(fit, tmp_path):
+    """Training resumes from another callback's checkpoint, when one epoch has already been counted."""
 
     def callbacks(*more):
         rare = ModelCheckpoint(tmp_path / "rare/{epoch}.keras", save_freq=Epochs(2), resume=True)
@@ -100,17 +100,17 @@ def test_epochs_are_counted_on_after_a_restart(fit, tmp_path):
     assert_alike(start(fit, [], other=False, epochs=4), resumed)
 
 
-# Schedules of the user's own
+# Custom schedules
 
 
-def test_an_object_that_has_only_due_says_when(fit, tmp_path):
+def test_an_object_with_only_a_due_method_is_a_schedule(fit, tmp_path):
     schedule = EveryThird()
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=schedule)], epochs=7)
     assert epochs(tmp_path) == [3, 6]
     assert (schedule.asked.count("batch"), schedule.asked.count("epoch")) == (70, 7)
 
 
-def test_an_object_that_has_only_due_serves_a_restart(fit, tmp_path):
+def test_an_object_with_only_a_due_method_works_after_a_restart(fit, tmp_path):
     def checkpoint():
         return ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=EveryThird(), resume=True)
 
@@ -120,7 +120,7 @@ def test_an_object_that_has_only_due_serves_a_restart(fit, tmp_path):
     assert_alike(start(fit, [], other=False, epochs=6), resumed)
 
 
-def test_an_object_that_asks_for_epochs_alone_is_not_asked_at_batches(fit, tmp_path):
+def test_a_schedule_with_only_the_epoch_hook_is_not_called_at_batches(fit, tmp_path):
     schedule = EveryThird()
     schedule.hooks = ("epoch",)
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=schedule)], epochs=3)
@@ -129,14 +129,14 @@ def test_an_object_that_asks_for_epochs_alone_is_not_asked_at_batches(fit, tmp_p
 
 
 @pytest.mark.parametrize("schedule", [AtBatches, AtBatchesToo])
-def test_a_schedule_of_batches_saves_at_them(fit, tmp_path, schedule):
+def test_a_custom_batch_schedule_saves_at_its_batches(fit, tmp_path, schedule):
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=schedule())], epochs=3)
     assert steps(tmp_path) == [7, 14, 21, 28]
 
 
 @pytest.mark.parametrize("schedule", [AtBatches, AtBatchesToo])
-def test_a_schedule_of_batches_counts_on_after_a_restart(fit, tmp_path, schedule):
-    """The checkpoint to go on from is another callback's, between two of its own."""
+def test_a_custom_batch_schedule_continues_its_count_after_a_restart(fit, tmp_path, schedule):
+    """Training resumes from another callback's checkpoint, between two of its own."""
 
     def callbacks(*more):
         own = ModelCheckpoint(tmp_path / "own/{epoch}-{batch}.keras", save_freq=schedule(), resume=True)
@@ -149,7 +149,7 @@ def test_a_schedule_of_batches_counts_on_after_a_restart(fit, tmp_path, schedule
     assert_alike(start(fit, [], other=False), resumed)
 
 
-def test_a_schedule_hears_what_saves_took(fit, tmp_path):
+def test_a_schedule_receives_the_start_and_end_of_each_save(fit, tmp_path):
     class Listens(EveryThird):
         def __init__(self):
             super().__init__()
@@ -164,15 +164,15 @@ def test_a_schedule_hears_what_saves_took(fit, tmp_path):
     assert min(schedule.took) > 0
 
 
-def test_a_schedule_that_has_no_due_is_refused(tmp_path):
+def test_a_schedule_without_a_due_method_is_rejected(tmp_path):
     with pytest.raises(lastgood.ArgumentError, match="Unrecognized save_freq"):
         ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=Even())
 
 
-# Policies of the user's own
+# Custom policies
 
 
-def test_a_policy_of_ones_own_keeps_what_it_says_and_the_last_and_the_best(fit, tmp_path):
+def test_a_custom_policy_keeps_its_choice_plus_the_latest_and_the_best(fit, tmp_path):
     policy = Even()
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss", keep=policy)
     losses = fit(build(), [checkpoint], epochs=5).history["loss"]
@@ -181,13 +181,13 @@ def test_a_policy_of_ones_own_keeps_what_it_says_and_the_last_and_the_best(fit, 
     assert {(context.monitor, context.mode) for context in policy.contexts} == {("loss", "min")}
 
 
-def test_a_policy_of_ones_own_keeps_more_than_keep_last_would(fit, tmp_path):
+def test_a_custom_policy_keeps_more_than_keep_last_alone(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss", keep=Even(), keep_last=2)
     losses = fit(build(), [checkpoint], epochs=6).history["loss"]
     assert epochs(tmp_path) == sorted({2, 4, 5, 6, min(range(6), key=losses.__getitem__) + 1})
 
 
-def test_a_policy_of_ones_own_sees_what_was_saved_before_a_restart(fit, tmp_path):
+def test_a_custom_policy_sees_checkpoints_saved_before_a_restart(fit, tmp_path):
     def checkpoint(policy):
         return ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="none", mode="min", keep=policy, resume=True)
 
@@ -199,7 +199,7 @@ def test_a_policy_of_ones_own_sees_what_was_saved_before_a_restart(fit, tmp_path
 
 @pytest.mark.parametrize("before", [3, "epoch", lastgood.Epochs(2), lastgood.Budget(0.5)])
 @pytest.mark.parametrize("after", [4, "epoch", lastgood.Epochs(3), lastgood.Budget(0.1)])
-def test_a_restart_may_come_with_another_schedule(fit, tmp_path, make_model, before, after):
+def test_a_restart_can_use_another_schedule(fit, tmp_path, make_model, before, after):
     path = tmp_path / "m.weights.h5"
     options = {"save_weights_only": True, "save_last": True, "resume": True}
     fit(make_model(), [lastgood.ModelCheckpoint(path, save_freq=before, **options)], epochs=2)

@@ -1,4 +1,4 @@
-"""The ways in which people run ``fit``."""
+"""Save with the different ways to call ``fit``."""
 
 import pytest
 
@@ -10,8 +10,8 @@ BACKEND = keras.backend.backend()
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_each_file_holds_the_step_that_its_name_says_in_a_list_and_bare(fit, tmp_path, bare):
-    """A bare callback's batch hooks run in Keras's threads, beside the training, unless somebody sees to it."""
+def test_each_file_holds_the_step_in_its_name_for_a_bare_callback_and_a_list(fit, tmp_path, bare):
+    """Keras runs the batch hooks of a bare callback in threads beside the training, unless lastgood prevents it."""
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.weights.h5", save_weights_only=True, save_freq=1)
     fit(counting.model(), checkpoint if bare else [checkpoint], epochs=2)
     for epoch in (1, 2):
@@ -19,7 +19,7 @@ def test_each_file_holds_the_step_that_its_name_says_in_a_list_and_bare(fit, tmp
             assert counting.steps_in(tmp_path / f"{epoch}-{batch}.weights.h5") == (epoch - 1) * 10 + batch
 
 
-def test_a_bare_callback_that_saves_by_epoch_leaves_keras_its_threads(fit, make_model, tmp_path, names):
+def test_a_bare_callback_can_save_by_epoch(fit, make_model, tmp_path, names):
     fit(make_model(), ModelCheckpoint(tmp_path / "{epoch}.keras"), epochs=2)
     assert names(tmp_path) == ["1.keras", "2.keras"]
 
@@ -39,7 +39,7 @@ def test_steps_per_execution_on_data_of_unknown_size(data, make_model, tmp_path,
 
 
 class OwnStep(keras.Model):
-    """A model with a ``train_step`` of its own, on each backend."""
+    """A model with a custom ``train_step`` for each backend."""
 
     def __init__(self):
         super().__init__()
@@ -56,7 +56,7 @@ class OwnStep(keras.Model):
         return {**logs, "twice": 2 * logs["loss"]}
 
 
-def test_a_train_step_of_ones_own_may_log_what_it_likes(fit, tmp_path, names):
+def test_metrics_logged_by_a_custom_train_step_fill_the_path(fit, tmp_path, names):
     model = OwnStep()
     model.compile("sgd", "mse")
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{twice:.4f}.weights.h5", save_weights_only=True)
@@ -70,7 +70,7 @@ def test_run_eagerly(fit, make_model, tmp_path, names):
     assert names(tmp_path) == ["1-10.keras", "1-5.keras"]
 
 
-def test_one_instance_in_two_fits_remembers_the_best(fit, make_model, tmp_path, names):
+def test_one_callback_in_two_fits_remembers_the_best(fit, make_model, tmp_path, names):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", "loss", save_best_only=True)
     model = make_model()
     fit(model, [checkpoint])
@@ -92,22 +92,22 @@ def test_two_callbacks_in_one_directory_do_not_touch_each_others_files(fit, make
 class Raises(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 1:
-            raise RuntimeError("somebody else's")
+            raise RuntimeError("raised by another callback")
 
 
-def test_an_exception_in_another_callback_keeps_what_was_saved(fit, make_model, tmp_path, names):
+def test_an_exception_in_another_callback_keeps_saved_checkpoints(fit, make_model, tmp_path, names):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras")
     model = make_model()
-    with pytest.raises(RuntimeError, match="somebody else's"):
+    with pytest.raises(RuntimeError, match="raised by another callback"):
         fit(model, [checkpoint, Raises()], epochs=5)
     checkpoint.wait()
     assert names(tmp_path) == ["1.keras", "2.keras"]
     assert keras.models.load_model(tmp_path / "2.keras")
-    fit(model, [checkpoint], epochs=3, initial_epoch=2)  # and the instance goes on
+    fit(model, [checkpoint], epochs=3, initial_epoch=2)  # and the callback is still usable
     assert names(tmp_path) == ["1.keras", "2.keras", "3.keras"]
 
 
-def test_a_subclass_may_override_the_batch_hook_and_call_ours(fit, make_model, tmp_path, names):
+def test_a_subclass_can_override_the_batch_hook_and_call_super(fit, make_model, tmp_path, names):
     class Watching(ModelCheckpoint):
         seen = 0
 
@@ -128,8 +128,8 @@ def test_an_unbuilt_model_is_saved_once_training_has_built_it(fit, tmp_path, nam
     assert names(tmp_path) == ["1.keras"]
 
 
-def test_saves_by_epoch_define_no_batch_hook(tmp_path):
-    """Keras calls batch hooks asynchronously only while no callback has one of its own."""
+def test_saving_by_epoch_defines_no_batch_hook(tmp_path):
+    """Keras calls batch hooks asynchronously only if no callback overrides one."""
     from keras.src.utils import is_default
 
     assert is_default(ModelCheckpoint(tmp_path / "m.keras").on_train_batch_end)

@@ -1,4 +1,4 @@
-"""The working directory changes while a save is in flight, or between two: a relative path means what it meant."""
+"""The working directory may change during or between saves; a relative path is resolved when the hook is called."""
 
 import os
 import time
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.any_backend
 
 
 class Moves(keras.callbacks.Callback):
-    """Changes to another directory when the first epoch is over, as a job does that goes to its output directory."""
+    """Changes to another directory after the first epoch, like a job that changes to its output directory."""
 
     async_safe = True
 
@@ -43,7 +43,7 @@ def listed(directory):
 
 @pytest.mark.parametrize("options", [{}, {"keep_last": 5}, {"keep_last": 1}, {"resume": True, "keep_last": 5}], ids=str)
 @pytest.mark.parametrize("background", [True, False])
-def test_each_save_goes_where_its_path_led_when_its_hook_was_called(fit, make_model, places, options, background):
+def test_each_save_resolves_its_relative_path_when_its_hook_is_called(fit, make_model, places, options, background):
     here, there = places
     saver = ModelCheckpoint("out/{epoch}.weights.h5", save_weights_only=True, background=background, **options)
     fit(make_model(), [saver, Moves(there)], epochs=3)
@@ -54,14 +54,14 @@ def test_each_save_goes_where_its_path_led_when_its_hook_was_called(fit, make_mo
     assert lastgood.open_run(there / "out").verify() == []
 
 
-def test_what_is_asked_of_the_run_is_of_the_directory_that_training_is_in(fit, make_model, places):
+def test_the_run_property_uses_the_current_working_directory(fit, make_model, places):
     _, there = places
     saver = ModelCheckpoint("out/{epoch}.weights.h5", save_weights_only=True, keep_last=5)
     fit(make_model(), [saver, Moves(there)], epochs=3)
     assert [each.epoch for each in saver.run.checkpoints] == [2, 3]
 
 
-def test_an_absolute_path_stays_where_it_is(fit, make_model, places):
+def test_an_absolute_path_ignores_changes_of_the_working_directory(fit, make_model, places):
     here, there = places
     saver = ModelCheckpoint(here / "{epoch}.weights.h5", save_weights_only=True, keep_last=2)
     fit(make_model(), [saver, Moves(there)], epochs=3)
@@ -69,7 +69,7 @@ def test_an_absolute_path_stays_where_it_is(fit, make_model, places):
     assert listed(there) == []
 
 
-def test_a_loop_of_your_own_may_move_too(make_model, data, places):
+def test_a_custom_loop_can_change_the_working_directory_between_saves(make_model, data, places):
     here, there = places
     model = make_model()
     model.train_on_batch(*data)
@@ -81,7 +81,7 @@ def test_a_loop_of_your_own_may_move_too(make_model, data, places):
     assert listed(there) == ["out/2.weights.h5"]
 
 
-def test_a_working_directory_that_is_gone_does_not_stop_a_training_with_an_absolute_path(fit, make_model, places):
+def test_training_with_an_absolute_path_works_in_a_deleted_working_directory(fit, make_model, places):
     here, there = places
     saver = ModelCheckpoint(there / "m.weights.h5", save_weights_only=True)
     here.rmdir()
