@@ -1,4 +1,4 @@
-"""Where each byte goes: files laid out in memory are those that HDF5 and zip read, and damage in them is found."""
+"""Where each byte goes: HDF5 and zip read files that were laid out in memory, and damage in them is found."""
 
 import os
 import random
@@ -35,7 +35,7 @@ def _record(table=None):
 
 
 def _file_in_memory():
-    """Return a whole file's bytes, and its layout."""
+    """Return the bytes of a complete file, and its layout."""
     layout = hdf5_layout.plan(GROUPS, DATASETS, training=100)
     record = _record(layout.digests)
     end = trailing_record.encode(record)
@@ -60,7 +60,7 @@ def _check(path):
     return contents
 
 
-def test_hdf5_reads_what_was_laid_out(tmp_path):
+def test_hdf5_reads_a_file_laid_out_in_memory(tmp_path):
     memory, layout = _file_in_memory()
     (tmp_path / "f.h5").write_bytes(memory.tobytes())
     with h5py.File(tmp_path / "f.h5") as file:
@@ -75,7 +75,7 @@ def test_hdf5_reads_what_was_laid_out(tmp_path):
         assert file["_lastgood/digests"][:, :2].tolist() == [list(extent) for extent in layout.tensors]
 
 
-def test_the_reader_finds_what_was_laid_out(tmp_path):
+def test_the_reader_finds_all_arrays_of_a_file_laid_out_in_memory(tmp_path):
     memory, layout = _file_in_memory()
     (tmp_path / "f.h5").write_bytes(memory.tobytes())
     contents = _check(tmp_path / "f.h5")
@@ -86,10 +86,10 @@ def test_the_reader_finds_what_was_laid_out(tmp_path):
         assert not length or stored.offset == offset
 
 
-def test_every_byte_of_a_file_is_covered(tmp_path):
-    """Change each byte in turn: no file that differs from what was written passes, and HDF5 sees none of them.
+def test_digests_cover_every_byte_of_a_file(tmp_path):
+    """Change each byte in turn: no changed file passes the check.
 
-    HDF5 itself does not come back from some of these changes.
+    HDF5 is given none of these files, because it never returns from some of them.
     """
     content = _file_in_memory()[0].tobytes()
     path, missed = tmp_path / "f.h5", []
@@ -110,7 +110,7 @@ def test_every_byte_of_a_file_is_covered(tmp_path):
 
 
 @pytest.mark.parametrize("index", [i for i, dataset in enumerate(DATASETS) if 0 not in dataset.shape])
-def test_damage_in_a_tensor_is_found_where_it_is(tmp_path, index):
+def test_damage_to_a_tensor_is_located(tmp_path, index):
     memory, layout = _file_in_memory()
     memory[layout.extents[index][0]] ^= 1
     (tmp_path / "f.h5").write_bytes(memory.tobytes())
@@ -119,7 +119,7 @@ def test_damage_in_a_tensor_is_found_where_it_is(tmp_path, index):
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.9, 0.999])
-def test_a_file_cut_short_is_damaged(tmp_path, share):
+def test_a_truncated_file_is_reported_as_damaged(tmp_path, share):
     memory, layout = _file_in_memory()
     cut = memory.tobytes()[: int(share * layout.size)]
     for content in (cut, cut + bytes(len(memory) - len(cut))):
@@ -128,7 +128,7 @@ def test_a_file_cut_short_is_damaged(tmp_path, share):
             _check(tmp_path / "f.h5")
 
 
-def test_a_table_of_impossible_places_is_refused_before_it_is_followed(tmp_path):
+def test_a_table_of_digests_with_impossible_extents_is_refused(tmp_path):
     memory, layout = _file_in_memory()
     offset, length = layout.digests
     table = memory[offset : offset + length].view("<u8").reshape(-1, 3)
@@ -147,22 +147,22 @@ def test_a_record_that_claims_to_be_longer_than_the_file_is_refused(tmp_path):
         _check(tmp_path / "f.h5")
 
 
-def test_an_array_that_claims_more_than_there_is_of_it_is_refused(tmp_path):
-    """No memory is taken for it, here or by whoever would read it next."""
+def test_an_array_that_claims_more_bytes_than_are_stored_is_refused(tmp_path):
+    """No memory is allocated for it, here or by a later reader."""
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("vars/0", shape=(2**40,), dtype="float32")
     with pytest.raises(CorruptCheckpointError, match="the array 'vars/0' is longer than its stored bytes"):
         _check(tmp_path / "bomb.h5")
 
 
-def test_an_array_of_the_other_byte_order_is_not_taken_for_numbers_of_this_machine(tmp_path):
+def test_an_array_of_the_other_byte_order_is_not_read_as_native_numbers(tmp_path):
     with h5py.File(tmp_path / "big.h5", "w") as file:
         file.create_dataset("vars/0", data=np.arange(3, dtype=">f4"))
     assert _check(tmp_path / "big.h5").arrays == {"vars/0": None}
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
-def test_the_digest_of_two_texts_joined(first, second):
+def test_digests_of_two_byte_strings_are_joined(first, second):
     assert join(zlib.crc32(first), zlib.crc32(second), len(second)) == zlib.crc32(first + second)
 
 
@@ -188,7 +188,7 @@ def _archive(size, memory=None):
 
 
 @pytest.mark.parametrize("size", [1, 4096, 1_000_003])
-def test_zip_reads_what_was_laid_out(tmp_path, size):
+def test_zipfile_reads_an_archive_laid_out_in_memory(tmp_path, size):
     memory, start, length = _archive(size)
     (tmp_path / "f.keras").write_bytes(memory[:length].tobytes())
     with zipfile.ZipFile(tmp_path / "f.keras") as archive:
@@ -201,7 +201,7 @@ def test_zip_reads_what_was_laid_out(tmp_path, size):
     assert zip_layout.place_of_weights(locate(tmp_path / "f.keras")) == ((start, size), b"the record")
 
 
-def test_an_archive_of_more_than_four_gigabytes(tmp_path):
+def test_an_archive_of_more_than_four_gigabytes_is_readable(tmp_path):
     size, start = 2**32 + 5, zip_layout.start_of_weights(BEFORE)
     path = tmp_path / "f.keras"
     memory = np.memmap(path, np.uint8, "w+", shape=(zip_layout.length_with(start, size, AFTER, "the record"),))
@@ -216,7 +216,7 @@ def test_an_archive_of_more_than_four_gigabytes(tmp_path):
     assert zip_layout.place_of_weights(locate(path)) == ((start, size), b"the record")
 
 
-def test_what_is_no_archive_is_damaged(tmp_path):
+def test_an_invalid_or_compressed_archive_is_reported_as_damaged(tmp_path):
     (tmp_path / "f.keras").write_bytes(b"no zip")
     with pytest.raises(CorruptCheckpointError, match="its structure"):
         zip_layout.place_of_weights(locate(tmp_path / "f.keras"))

@@ -1,4 +1,4 @@
-"""Values and arrays in one block of bytes, and back."""
+"""Packing values and arrays into one block of bytes, and reading them back."""
 
 import json
 import math
@@ -28,11 +28,11 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_what_goes_in_comes_out(tree):
+def test_plain_values_survive_a_round_trip(tree):
     assert _through(tree) == tree
 
 
-def test_numbers_that_json_has_no_word_for():
+def test_nan_and_infinities_survive_a_round_trip():
     out = _through([math.nan, math.inf, -math.inf])
     assert math.isnan(out[0])
     assert out[1:] == [math.inf, -math.inf]
@@ -40,7 +40,7 @@ def test_numbers_that_json_has_no_word_for():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "uint32", "bool", "complex64"])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3), (0, 4)])
-def test_arrays(dtype, shape):
+def test_arrays_survive_a_round_trip(dtype, shape):
     array = np.arange(math.prod(shape)).astype(dtype).reshape(shape)
     out = _through({"a": array, "b": [array.T]})
     for one, other in ((out["a"], array), (out["b"][0], array.T)):
@@ -48,13 +48,13 @@ def test_arrays(dtype, shape):
         np.testing.assert_array_equal(one, other)
 
 
-def test_numpy_numbers_keep_their_type():
+def test_numpy_scalars_keep_their_type():
     out = _through(np.float32(0.1))
     assert type(out) is np.float32
     assert out == np.float32(0.1)
 
 
-def test_equal_arrays_are_kept_once_and_tensors_are_copied_when_it_is_written():
+def test_equal_arrays_are_stored_once_and_tensors_are_copied_when_the_block_is_written():
     array, live = np.arange(1000), np.zeros(3, np.float32)
     block = TrainingBlock([array, array.copy(), Tensor(live, (3,), "float32")])
     live[:] = 7
@@ -73,19 +73,19 @@ def test_equal_arrays_are_kept_once_and_tensors_are_copied_when_it_is_written():
         ({"f": len}, "/f is of type builtin_function_or_method"),
     ],
 )
-def test_what_cannot_be_held_is_refused_by_its_place(tree, text):
+def test_a_value_that_cannot_be_stored_is_refused_with_its_path(tree, text):
     with pytest.raises(UnpackableError, match=text):
         TrainingBlock(tree)
 
 
-def test_it_is_never_longer_than_what_is_reserved():
+def test_a_block_reserves_at_least_a_quarter_more_than_its_size():
     for count in (0, 10, 4000, 100_000):
         block = TrainingBlock(np.zeros(count))
         assert block.size * 5 / 4 <= block.capacity
 
 
 @given(st.binary(max_size=200))
-def test_bytes_of_anybody_are_an_error_that_is_expected(content):
+def test_arbitrary_bytes_raise_a_value_error(content):
     with pytest.raises(ValueError, match=r".*"):
         read_block(content)
 
@@ -102,7 +102,7 @@ def test_bytes_of_anybody_are_an_error_that_is_expected(content):
         {"arrays": 3},
     ],
 )
-def test_a_block_that_claims_what_cannot_be_is_refused(change):
+def test_a_block_with_impossible_claims_is_refused(change):
     values = {"version": 1, "tree": {"$": "array", "index": 0}, "arrays": [], **change}
     text = json.dumps(values).encode()
     with pytest.raises(ValueError, match="training state"):

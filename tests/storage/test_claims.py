@@ -1,4 +1,4 @@
-"""One process trains into a template's files: who claims them, who is told, and when they are let go."""
+"""Only one process trains into a template's files: who claims them, who is refused, and when they are released."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from lastgood._storage import LocalStorage, claims
 
 
 class User:
-    """Who claims files."""
+    """A user that claims files."""
 
 
 def claim(user, directory, template, *, leave_lock):
@@ -51,7 +51,7 @@ def test_the_files_of_a_template_are_claimed_by_one_process(tmp_path, leave_lock
     assert (tmp_path / ".lastgood").exists() == leave_lock
 
     del one
-    for name in "abcdefghij":  # as of trainings that exceptions have ended
+    for name in "abcdefghij":  # like trainings that ended with an exception
         claim(User(), tmp_path, f"{name}.keras", leave_lock=leave_lock)
     assert len(claims._held) == 1
     claim(other, tmp_path, "z.keras", leave_lock=leave_lock).release(other)
@@ -59,8 +59,8 @@ def test_the_files_of_a_template_are_claimed_by_one_process(tmp_path, leave_lock
     assert "object" in ask("j.keras")
 
 
-def test_a_lock_in_the_directory_is_seen_where_names_are_not(tmp_path, monkeypatch):
-    """As on another machine."""
+def test_the_lock_in_the_directory_is_respected_where_names_are_not_shared(tmp_path, monkeypatch):
+    """As between two machines."""
     script = """
         import sys, time
         from pathlib import Path
@@ -83,14 +83,14 @@ def test_a_lock_in_the_directory_is_seen_where_names_are_not(tmp_path, monkeypat
 
 @where_processes_fork
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_a_forked_child_that_outlives_its_parent_keeps_nobody_out(tmp_path):
+def test_a_forked_child_that_outlives_its_parent_does_not_keep_the_claim(tmp_path):
     script = """
         import os, sys, time
         from pathlib import Path
         from lastgood._storage import LocalStorage
         LocalStorage().claim(Path(sys.argv[1]), "a.keras", Path, leave_lock=True)
         if os.fork() == 0:
-            print("ready", flush=True)  # by now it has let go
+            print("ready", flush=True)  # by now it has released the claim
         time.sleep(60)
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
@@ -110,8 +110,8 @@ def test_a_forked_child_that_outlives_its_parent_keeps_nobody_out(tmp_path):
 
 @where_processes_fork
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_a_forked_child_may_end_what_its_parent_began(tmp_path):
-    """As a process that a script forks while it trains, and that leaves by an exception through fit()."""
+def test_a_forked_child_can_release_a_claim_without_affecting_its_parent(tmp_path):
+    """As when a script forks during training, and the child leaves fit() with an exception."""
     me = User()
     mine = claim(me, tmp_path, "a.keras", leave_lock=True)
     child = os.fork()
@@ -146,9 +146,9 @@ _IN_A_CONTAINER = """
 
 @pytest.fixture
 def container(tmp_path):
-    """Start a process that shares the network with this one, and has mounts of its own; give what it says."""
+    """Start a process with the same network as this one, but its own mounts; return its first line of output."""
     if os.geteuid() or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("mounts of its own for a process need root and util-linux")
+        pytest.skip("a process with its own mounts needs root and util-linux")
     started = []
 
     def start(mounting, directory, leave_lock):
@@ -166,7 +166,7 @@ def container(tmp_path):
 
 @on_linux
 @pytest.mark.parametrize("leave_lock", [False, True])
-def test_containers_with_other_disks_at_one_path_do_not_keep_each_other_out(tmp_path, container, leave_lock):
+def test_containers_with_different_disks_at_the_same_path_do_not_lock_each_other_out(tmp_path, container, leave_lock):
     data = tmp_path / "data with blanks"
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
@@ -174,13 +174,13 @@ def test_containers_with_other_disks_at_one_path_do_not_keep_each_other_out(tmp_
     disk = f"mount -t tmpfs tmpfs '{data}'"
     assert container(disk, data / "runs", leave_lock) == "claimed\n"
     assert container(disk, data / "runs", leave_lock) == "claimed\n"
-    for name in ("one", "other"):  # directories of one disk, as volumes of containers are
+    for name in ("one", "other"):  # directories of one disk, like volumes of containers
         assert container(f"mount --bind '{tmp_path / name}' '{data}'", data / "runs", leave_lock) == "claimed\n"
 
 
 @on_linux
 @pytest.mark.parametrize("leave_lock", [False, True])
-def test_one_directory_is_claimed_once_whatever_the_containers_call_it(tmp_path, container, leave_lock):
+def test_a_directory_is_claimed_once_whatever_path_containers_mount_it_at(tmp_path, container, leave_lock):
     for name in ("volume", "here", "there"):
         (tmp_path / name).mkdir()
     mount = f"mount --bind '{tmp_path / 'volume'}'"
@@ -191,7 +191,7 @@ def test_one_directory_is_claimed_once_whatever_the_containers_call_it(tmp_path,
 
 
 @on_linux
-def test_a_process_of_another_container_is_not_called_process_0(tmp_path, container):
+def test_a_process_in_another_container_is_not_reported_as_process_0(tmp_path, container):
     assert container("true", tmp_path, False) == "claimed\n"
     script = [sys.executable, "-c", textwrap.dedent(_IN_A_CONTAINER), str(tmp_path), "False"]
     command = ["unshare", "--fork", "--pid", "--mount-proc", *script]
@@ -200,8 +200,8 @@ def test_a_process_of_another_container_is_not_called_process_0(tmp_path, contai
 
 
 @on_linux
-def test_a_mount_that_hides_another_one_is_another_disk(tmp_path, container):
-    """The hidden one has the longer path."""
+def test_a_mount_that_hides_another_one_counts_as_a_different_disk(tmp_path, container):
+    """The hidden mount has the longer path."""
     (tmp_path / "runs").mkdir()
     hidden = f"mount -t tmpfs tmpfs '{tmp_path / 'runs'}'"
     over = f"mount -t tmpfs tmpfs '{tmp_path}'; mkdir '{tmp_path / 'runs'}'"

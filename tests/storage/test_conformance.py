@@ -1,4 +1,4 @@
-"""The suite that any storage has to pass, on ours, and on the one that fails on purpose while nothing is to fail."""
+"""The conformance suite on the built-in storages, and on FaultyStorage without planned faults."""
 
 from lastgood._storage import LocalStorage
 from lastgood._storage.systems import SYSTEM

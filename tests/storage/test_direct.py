@@ -1,4 +1,4 @@
-"""Bytes from memory to a file and back, by their place."""
+"""Writing bytes from memory to a file, and reading them back by position."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from lastgood._snapshot import staging
 from lastgood._storage import Extent, Image, Span, direct
 from lastgood._storage.positioned import LocalFile
 
-SMALL, LARGE = 10_001, 2 * 16 * 1024 * 1024 + 12_345  # in one write; in several, sealed beside the first
+SMALL, LARGE = 10_001, 2 * 16 * 1024 * 1024 + 12_345  # in one write; in several, and sealed in another thread
 
 
 def _memory(size):
@@ -35,7 +35,7 @@ def _image(memory, size, seal):
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_a_file_holds_what_lay_in_memory_and_was_sealed(tmp_path, size):
+def test_a_file_contains_the_sealed_bytes_from_memory(tmp_path, size):
     memory, reported = _memory(size), []
     direct.write_file(tmp_path / "f", _image(memory, size, _seal(memory, size)), reported.append)
     assert (tmp_path / "f").read_bytes() == memory[:size].tobytes()
@@ -43,14 +43,14 @@ def test_a_file_holds_what_lay_in_memory_and_was_sealed(tmp_path, size):
     assert reported[-1] >= size
 
 
-def test_a_file_system_without_direct_writes_gets_buffered_ones(small_disk):
+def test_writes_are_buffered_where_a_file_cannot_be_opened_for_direct_writes(small_disk):
     memory = _memory(SMALL)
     direct.write_file(small_disk / "f", _image(memory, SMALL, _seal(memory, SMALL)), lambda _: None)
     assert (small_disk / "f").read_bytes() == memory[:SMALL].tobytes()
 
 
 @on_linux
-def test_one_that_takes_a_file_for_direct_writes_and_then_refuses_them_too(tmp_path, monkeypatch):
+def test_writes_are_buffered_where_a_file_opens_for_direct_writes_but_refuses_them(tmp_path, monkeypatch):
     pwrite, refused = os.pwrite, []
 
     def refuse_direct(descriptor, content, offset):
@@ -68,7 +68,7 @@ def test_one_that_takes_a_file_for_direct_writes_and_then_refuses_them_too(tmp_p
     assert (tmp_path / "f").read_bytes() == memory[:LARGE].tobytes()
 
 
-def test_a_full_disk_is_an_error_and_the_sealing_has_ended(small_disk):
+def test_a_full_disk_raises_an_error_after_sealing_has_finished(small_disk):
     memory, ended = _memory(LARGE), []
 
     def seal():
@@ -90,7 +90,7 @@ def test_an_error_while_sealing_is_raised(tmp_path):
             direct.write_file(tmp_path / str(size), _image(memory, size, seal), lambda _: None)
 
 
-def test_places_of_a_file_are_read_from_any_position(tmp_path):
+def test_a_file_is_read_from_any_position(tmp_path):
     content = bytes(range(256)) * 10_000
     (tmp_path / "f").write_bytes(content)
     with LocalFile(tmp_path / "f") as file:
@@ -107,13 +107,13 @@ def test_places_of_a_file_are_read_from_any_position(tmp_path):
             assert window.read(4) == content[10:14]
 
 
-def test_a_file_that_ends_too_early_is_an_error(tmp_path):
+def test_reading_past_the_end_of_a_file_is_an_error(tmp_path):
     (tmp_path / "f").write_bytes(b"1234")
     with LocalFile(tmp_path / "f") as file, pytest.raises(OSError, match="the file ends too early"):
         file.read_into(bytearray(3), 2)
 
 
-def test_a_write_in_place_changes_what_it_should(tmp_path):
+def test_a_write_in_place_changes_only_its_bytes(tmp_path):
     (tmp_path / "f").write_bytes(b"12345678")
     with LocalFile(tmp_path / "f", writable=True) as file:
         file.write(b"ab", 3)

@@ -1,6 +1,6 @@
-"""File systems that lack something: saves succeed with what there is, and what cannot be promised there is said.
+"""File systems that lack a feature: saves still succeed, and what cannot be guaranteed there is reported.
 
-The system calls are refused by strace, since none of the file systems that can be mounted anywhere lacks these.
+strace makes the system calls fail, because every file system that can be mounted anywhere supports them.
 """
 
 import json
@@ -48,9 +48,9 @@ CHILD = """
 
 @pytest.fixture
 def save_without(tmp_path):
-    """Save and delete checkpoints of each kind in a process for which some system calls fail; return what it said."""
+    """Save and delete checkpoints of each kind in a process for which some system calls fail; return its limits."""
     if not shutil.which("strace"):
-        pytest.skip("system calls are refused by strace, which is not there")
+        pytest.skip("strace, which makes the system calls fail, is not installed")
     run = tmp_path / "run"
     run.mkdir()
 
@@ -62,7 +62,7 @@ def save_without(tmp_path):
         command = ["strace", "-f", "-qq", "-o", str(log), *paths, *refused, *child]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
         if "ptrace" in done.stderr and not log.stat().st_size:
-            pytest.skip("strace may not trace here")
+            pytest.skip("strace is not permitted to trace here")
         assert done.returncode == 0, done.stderr[-2000:]
         assert "INJECTED" in log.read_text()
         _check_all_is_there(run)
@@ -80,7 +80,7 @@ def _check_all_is_there(run):
 
 
 @pytest.mark.parametrize("error", ["EINVAL", "ENOSYS", "EOPNOTSUPP", "EBADF", "EACCES"])
-def test_saves_succeed_where_a_directory_takes_no_fsync(save_without, error):
+def test_saves_succeed_where_directories_have_no_fsync(save_without, error):
     said = save_without(f"fsync:error={error}", only=[""])
     assert said == ["It has no fsync of directories, so a power cut may undo the last saves."]
 
@@ -115,21 +115,21 @@ def test_saves_succeed_where_nothing_can_be_renamed(save_without, error):
     assert of_directories.startswith("A directory that is renamed")
 
 
-def test_a_failing_disk_is_not_taken_for_one_that_lacks_something(tmp_path):
+def test_a_failing_disk_is_not_mistaken_for_one_that_lacks_a_feature(tmp_path):
     if not shutil.which("strace"):
-        pytest.skip("system calls are refused by strace, which is not there")
+        pytest.skip("strace, which makes the system calls fail, is not installed")
     child = [sys.executable, "-c", textwrap.dedent(CHILD), str(tmp_path)]
     command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", *child]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert "Input/output error" in done.stderr
 
 
-def test_a_file_system_that_has_all_is_not_complained_of_and_nothing_is_left(tmp_path):
+def test_a_file_system_with_all_features_has_no_limits_and_the_check_leaves_nothing(tmp_path):
     assert LocalStorage().limits(tmp_path / "not" / "yet", swaps=True) == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_is_found_out_once(tmp_path, monkeypatch):
+def test_the_limits_of_a_file_system_are_determined_once_per_storage(tmp_path, monkeypatch):
     storage, made = LocalStorage(), []
     storage.limits(tmp_path, swaps=True)
     touch = Path.touch

@@ -1,4 +1,4 @@
-"""How files reach a disk: the order of syncs and renames, full disks, locks. What any storage does is the suite's."""
+"""How files reach a disk: the order of syncs and renames, full disks, locks. The suite tests what any storage does."""
 
 import errno
 import os
@@ -30,7 +30,7 @@ def _write_directory(path, text):
     (path / "sub" / "file").write_text(text)
 
 
-def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(storage, tmp_path, monkeypatch):
+def test_a_directory_replaces_another_completely_where_names_cannot_be_swapped(storage, tmp_path, monkeypatch):
     monkeypatch.setattr(SYSTEM, "exchange", lambda a, b: False)
     target = tmp_path / "ck"
     for text in ("first", "second"):
@@ -40,7 +40,7 @@ def test_a_directory_replaces_a_directory_whole_where_names_cannot_be_swapped(st
         assert _names(tmp_path) == ["ck"]
 
 
-def test_a_directory_that_cannot_be_put_in_place_gives_the_old_one_back(storage, tmp_path, monkeypatch):
+def test_the_old_directory_is_put_back_if_the_new_one_cannot_replace_it(storage, tmp_path, monkeypatch):
     monkeypatch.setattr(SYSTEM, "exchange", lambda a, b: False)
     target = tmp_path / "ck"
     _write_directory(target, "old")
@@ -60,7 +60,7 @@ def test_a_directory_that_cannot_be_put_in_place_gives_the_old_one_back(storage,
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What is asked of the system, in order, as pairs of the act and the name that it is about."""
+    """The calls to the system in order, as pairs of the operation and the name of its file or directory."""
     made = []
     sync, sync_directory, replace = SYSTEM.sync, SYSTEM.sync_directory, SYSTEM.replace
 
@@ -84,7 +84,7 @@ def calls(monkeypatch):
     return made
 
 
-def test_the_order_is_sync_rename_sync_directory(storage, tmp_path, calls):
+def test_a_commit_syncs_the_file_renames_it_and_syncs_the_directory(storage, tmp_path, calls):
     with storage.stage(tmp_path / "m.keras", ".keras") as stage:
         stage.path.write_text("state")
     assert calls == [("sync", stage.path.name), ("replace", "m.keras"), ("sync directory", tmp_path.name)]
@@ -97,7 +97,7 @@ def test_every_file_of_a_directory_is_synced_before_it_appears(storage, tmp_path
     assert calls == [("sync", "file"), *directories, ("replace", "ck"), ("sync directory", tmp_path.name)]
 
 
-def test_a_failed_sync_is_no_commit(storage, tmp_path, monkeypatch):
+def test_a_failed_sync_prevents_the_commit(storage, tmp_path, monkeypatch):
     target = tmp_path / "m.keras"
     target.write_text("old")
 
@@ -111,7 +111,7 @@ def test_a_failed_sync_is_no_commit(storage, tmp_path, monkeypatch):
     assert _names(tmp_path) == ["m.keras"]
 
 
-def test_a_file_in_the_way_of_a_parent_is_named(storage, tmp_path):
+def test_a_file_in_place_of_a_parent_directory_is_named_in_the_error(storage, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError) as caught, storage.stage(tmp_path / "file" / "sub" / "m.keras", ".keras"):
         pass
@@ -176,7 +176,7 @@ def test_a_process_that_dies_between_two_renames_loses_no_checkpoint(storage, tm
     assert _names(tmp_path) == ["ck"]
 
 
-def test_where_there_are_no_locks_only_old_leftovers_go(storage, tmp_path, saver, monkeypatch):
+def test_without_locks_only_old_leftovers_are_removed(storage, tmp_path, saver, monkeypatch):
     def refuse(descriptor):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -190,17 +190,17 @@ def test_where_there_are_no_locks_only_old_leftovers_go(storage, tmp_path, saver
     os.utime(lock, (long_ago, long_ago))
     assert len(storage.reclaim(tmp_path)) == 1
     with storage.stage(tmp_path / "m", "") as stage:
-        stage.path.write_text("saves go on")
+        stage.path.write_text("saves continue")
     assert _names(tmp_path) == ["m"]
 
 
-def test_a_lock_taken_for_dead_before_it_was_held_is_made_anew(storage, tmp_path, monkeypatch):
+def test_a_lock_file_that_is_reclaimed_before_it_is_locked_is_created_again(storage, tmp_path, monkeypatch):
     lock, reclaimed = SYSTEM.lock, []
 
     def reclaim_first(descriptor):
         if not reclaimed:
             reclaimed.append(True)
-            storage.reclaim(tmp_path)  # another process, between the lock's making and its locking
+            storage.reclaim(tmp_path)  # as another process may, after the lock file is created and before it is locked
         lock(descriptor)
 
     monkeypatch.setattr(SYSTEM, "lock", reclaim_first)
@@ -211,7 +211,7 @@ def test_a_lock_taken_for_dead_before_it_was_held_is_made_anew(storage, tmp_path
 
 
 def test_check_writable_finds_a_read_only_directory(storage, tmp_path):
-    """Root ignores modes, so the directory is made immutable; elsewhere a mode does."""
+    """Root ignores modes, so for root the directory is made immutable; for other users a mode is enough."""
     as_root = os.geteuid() == 0
     if as_root and subprocess.run(["chattr", "+i", tmp_path], capture_output=True, check=False).returncode:
         pytest.skip("this file system has no immutable flag, and root ignores modes")
@@ -227,7 +227,7 @@ def test_check_writable_finds_a_read_only_directory(storage, tmp_path):
             tmp_path.chmod(0o700)
 
 
-def test_a_full_disk_leaves_what_was_there(storage, small_disk):
+def test_a_full_disk_leaves_the_previous_checkpoint_and_nothing_else(storage, small_disk):
     target = small_disk / "m.keras"
     target.write_bytes(b"old")
     with pytest.raises(OSError, match="No space") as caught, storage.stage(target, ".keras") as stage:
@@ -245,7 +245,7 @@ def test_a_disk_too_full_for_the_lock_leaves_nothing(storage, small_disk):
     assert _names(small_disk) == ["filler"]
 
 
-def test_a_directory_that_another_training_creates_meanwhile_is_no_file_in_the_way(storage, tmp_path):
+def test_a_directory_that_another_training_creates_during_the_check_is_not_an_error(storage, tmp_path):
     directories = [tmp_path / str(number) for number in range(2000)]
     other = threading.Thread(target=lambda: [directory.mkdir() for directory in directories])
     other.start()
@@ -267,7 +267,7 @@ def test_a_relative_path_saves_below_the_current_directory(storage, tmp_path, mo
     assert storage.free_space(Path("runs/new")) > 0
 
 
-def test_a_directory_whose_deletion_stops_halfway_is_no_half_a_checkpoint(storage, tmp_path, monkeypatch):
+def test_an_interrupted_deletion_of_a_directory_leaves_no_partial_checkpoint(storage, tmp_path, monkeypatch):
     _write_directory(tmp_path / "ck", "old")
 
     def stop(path, *_, **__):

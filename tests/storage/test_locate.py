@@ -1,4 +1,4 @@
-"""From what a user writes to a storage and a path in it: local paths, URLs, and what only looks like one of them."""
+"""Finding the storage and the path that a user means: local paths, URLs, and what only looks like one of them."""
 
 import re
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,7 @@ def _home(monkeypatch):
         ("~", HOME),
         ("~/runs/m.keras", HOME / "runs/m.keras"),
         (Path("~/runs/m.keras"), HOME / "runs/m.keras"),
-        ("~backup.keras", Path("~backup.keras")),  # a name, and no user of this machine
+        ("~backup.keras", Path("~backup.keras")),  # a file name, not a user of this machine
         ("runs/~/m.keras", Path("runs/~/m.keras")),
         ("runs/loss:0.5.keras", Path("runs/loss:0.5.keras")),
         ("loss:0.5.keras", Path("loss:0.5.keras")),
@@ -40,7 +40,7 @@ def _home(monkeypatch):
         ("{epoch}://m.keras", Path("{epoch}:/m.keras")),
     ],
 )
-def test_what_is_a_local_path(given, path):
+def test_local_paths_are_recognized(given, path):
     at = locate(given)
     assert at.path == path
     assert isinstance(at.path, Path)
@@ -53,14 +53,14 @@ def test_what_is_a_local_path(given, path):
     ("given", "path", "text"),
     [
         ("memory://a/b", "/a/b", "memory://a/b"),
-        ("memory:/a/b", "/a/b", "memory://a/b"),  # what pathlib makes of it
+        ("memory:/a/b", "/a/b", "memory://a/b"),  # what pathlib turns it into
         (Path("memory://a/b"), "/a/b", "memory://a/b"),
         ("memory:///a//b/", "/a/b", "memory://a/b"),
         ("MEMORY://a/b", "/a/b", "memory://a/b"),
         ("memory://", "/", "memory://"),
     ],
 )
-def test_what_lies_in_memory(given, path, text):
+def test_memory_urls_are_recognized(given, path, text):
     at = locate(given)
     assert at.path == PurePosixPath(path)
     assert isinstance(at.storage, MemoryStorage)
@@ -69,7 +69,7 @@ def test_what_lies_in_memory(given, path, text):
     assert at.public() is at
 
 
-def test_the_memory_is_one_and_the_same():
+def test_all_memory_urls_share_one_storage():
     at = locate("memory://here/m")
     at.storage.put(at.path, b"state")
     assert locate(Path("memory://here/m")).read(100) == b"state"
@@ -88,7 +88,7 @@ def test_the_memory_is_one_and_the_same():
         "a+b.c-1://x",
     ],
 )
-def test_a_url_of_an_unknown_scheme_is_no_directory_of_that_name(given):
+def test_a_url_with_an_unknown_scheme_is_not_taken_for_a_local_path(given):
     with pytest.raises(ArgumentError, match=r"is a URL, and there is no storage for its scheme.*memory://"):
         locate(given)
     with pytest.raises(ArgumentError, match="is a URL"):
@@ -101,17 +101,17 @@ class OfBytes:
 
 
 @pytest.mark.parametrize("given", [b"m.keras", 3, 1.5, None, ["m.keras"], OfBytes(), object()])
-def test_what_is_no_path_is_refused(given):
+def test_values_that_are_not_paths_are_refused(given):
     with pytest.raises(ArgumentTypeError, match=r"path must be a str or os\.PathLike"):
         locate(given)
 
 
-def test_a_location_is_what_it_is():
+def test_locating_a_location_returns_it():
     at = locate("memory://a/b")
     assert locate(at) is at
 
 
-def test_locations_are_alike_if_their_paths_are():
+def test_locations_are_equal_if_their_paths_are():
     at = locate("runs/m.keras")
     assert at == Location(Path("runs/m.keras"), LocalStorage())
     assert at.parent / "m.keras" == at.with_name("m.keras") == at
@@ -119,7 +119,7 @@ def test_locations_are_alike_if_their_paths_are():
     assert Path(at) == Path("runs/m.keras")
 
 
-def test_faults_come_between_to_whoever_asks_while_they_are_planned():
+def test_locate_returns_a_faulty_storage_while_faults_are_planned():
     with faults(Fault("open", OSError("planned"))):
         inside = locate("memory://a/b")
     assert isinstance(inside.storage, FaultyStorage)
@@ -142,7 +142,7 @@ def test_faults_come_between_to_whoever_asks_while_they_are_planned():
         ("hdfs://me:wJalr@host/x.keras?token=wJalr", "no storage for its scheme"),
     ],
 )
-def test_a_url_that_no_bucket_can_have_is_told_at_once_and_no_key_in_it_is_shown(given, said):
+def test_an_invalid_url_of_a_bucket_is_refused_without_showing_a_key_in_it(given, said):
     with pytest.raises(ArgumentError, match=re.escape(said)) as raised:
         locate(given)
     assert "wJalr" not in str(raised.value)
@@ -157,5 +157,5 @@ def test_a_url_that_no_bucket_can_have_is_told_at_once_and_no_key_in_it_is_shown
         "abfs://container@account.dfs.core.windows.net/run/x.keras",
     ],
 )
-def test_a_url_of_a_bucket_is_what_it_is_written_as(url):
+def test_a_url_of_a_bucket_is_displayed_as_written(url):
     assert str(locate(url)) == url

@@ -1,4 +1,4 @@
-"""What any storage has to do, in buckets: in a store in memory, and in real servers."""
+"""The conformance suite on buckets: in a store in memory, and on real servers."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def _in_memory(bucket, patient):
 
 
 class InBucket(StorageConformance):
-    """A storage of one scheme, in the bucket that its server has for the tests.
+    """The suite on the storage of one scheme, in the bucket that its server has for the tests.
 
     Attributes:
         scheme: The scheme.
@@ -26,7 +26,7 @@ class InBucket(StorageConformance):
 
     scheme = "s3"
     reads_on = False
-    starts = 30  # each is several requests
+    starts = 30  # each sends several requests
 
     def make_storage(self):
         return ObjectStorage(self.scheme)
@@ -45,7 +45,7 @@ class TestObstoresMemory(InBucket):
 @pytest.mark.usefixtures("bucket")
 class TestSeaweedFS(InBucket):
     def names(self, directory):
-        """Leave out empty directories, which this store shows for a while where objects have been."""
+        """Leave out empty directories, which this store lists for a while after their objects are deleted."""
         found = super().names(directory)
         return [name for name in found if Location(directory / name, self.storage).kind is not None]
 

@@ -1,4 +1,4 @@
-"""Who may read a checkpoint: those who may read one of stock Keras."""
+"""Who can read a checkpoint: those who could read one of stock Keras."""
 
 import os
 import stat
@@ -18,7 +18,7 @@ if TF_KERAS:
 
 @pytest.fixture(params=[0o022, 0o002, 0o077], ids=oct)
 def umask(request):
-    """Have another umask, and put the old one back."""
+    """Set another umask, and put the old one back afterwards."""
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
@@ -43,7 +43,7 @@ def save(make, path, *, weights_only, **options):
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 @pytest.mark.parametrize("name", FORMATS)
-def test_those_who_may_read_what_stock_keras_writes_may_read_what_we_write(tmp_path, umask, name):
+def test_checkpoints_have_the_same_permissions_as_those_of_stock_keras(tmp_path, umask, name):
     stock, ours = tmp_path / "stock", tmp_path / "ours"
     save(keras.callbacks.ModelCheckpoint, str(stock / "new" / name), weights_only=FORMATS[name])
     save(ModelCheckpoint, str(ours / "new" / name), weights_only=FORMATS[name])
@@ -51,7 +51,7 @@ def test_those_who_may_read_what_stock_keras_writes_may_read_what_we_write(tmp_p
 
 
 @pytest.mark.skipif(TF_KERAS, reason="directories of Keras 3")
-def test_the_same_of_directories_of_keras(tmp_path, umask):
+def test_directories_have_the_same_permissions_as_those_of_keras(tmp_path, umask):
     ours = tmp_path / "ours"
     model = save(ModelCheckpoint, str(ours / "new" / "m"), weights_only=False)
     (tmp_path / "stock" / "new").mkdir(parents=True)
@@ -60,7 +60,7 @@ def test_the_same_of_directories_of_keras(tmp_path, umask):
 
 
 @pytest.mark.skipif(TF_KERAS, reason="directories of Keras 3")
-def test_the_same_of_directories_of_orbax(tmp_path, umask):
+def test_directories_have_the_same_permissions_as_those_of_orbax(tmp_path, umask):
     from orbax.checkpoint import v1 as ocp
 
     model = save(ModelCheckpoint, str(tmp_path / "ours" / "new" / "m"), weights_only=True)
@@ -71,7 +71,7 @@ def test_the_same_of_directories_of_orbax(tmp_path, umask):
 
 
 def assert_alike(stock, ours, umask):
-    if TF_KERAS:  # TensorFlow lets nobody else write to a directory that it makes, whatever the umask says
+    if TF_KERAS:  # TensorFlow creates directories that only the owner can write to, whatever the umask is
         stock["new"] = oct(0o777 & ~umask)
     assert "new" in ours
     assert {name: ours.get(name, mode) for name, mode in stock.items()} == stock
@@ -79,7 +79,7 @@ def assert_alike(stock, ours, umask):
     assert set(ours.values()) <= usual | set(stock.values())
 
 
-def test_a_run_that_is_kept_can_be_gone_on_with_by_the_group(tmp_path, umask, make_model, fit):
+def test_all_files_of_a_run_have_the_permissions_that_the_umask_allows(tmp_path, umask, make_model, fit):
     fit(make_model(), [ModelCheckpoint(tmp_path / "run" / "{epoch}.keras", resume=True, keep_last=2)])
     found = modes(tmp_path)
     assert {"run/.lastgood", "run/.lastgood/journal.jsonl", "run/1.keras"} <= found.keys()
@@ -87,7 +87,7 @@ def test_a_run_that_is_kept_can_be_gone_on_with_by_the_group(tmp_path, umask, ma
         assert mode == oct((0o777 if (tmp_path / name).is_dir() else 0o666) & ~umask), name
 
 
-def test_a_file_that_is_replaced_keeps_its_permissions_and_its_owner(tmp_path):
+def test_a_replaced_file_keeps_its_permissions_and_owner(tmp_path):
     for name, make in (("stock.keras", keras.callbacks.ModelCheckpoint), ("ours.keras", ModelCheckpoint)):
         path = tmp_path / name
         path.write_bytes(b"")
@@ -101,8 +101,8 @@ def test_a_file_that_is_replaced_keeps_its_permissions_and_its_owner(tmp_path):
         assert os.geteuid() or (found.st_uid, found.st_gid) == (1234, 5678)
 
 
-def test_a_file_that_is_made_read_only_is_not_replaced(tmp_path, fit, make_model):
-    """Stock Keras cannot write to it."""
+def test_a_read_only_file_is_not_replaced(tmp_path, fit, make_model):
+    """As with stock Keras, which cannot write to it."""
     path = tmp_path / "best.keras"
     path.write_bytes(b"what must stay")
     path.chmod(0o444)
@@ -111,7 +111,7 @@ def test_a_file_that_is_made_read_only_is_not_replaced(tmp_path, fit, make_model
         tmp_path.chmod(0o777)
         for parent in tmp_path.parents[:-2]:
             parent.chmod(0o755)
-        os.seteuid(65534)  # root may write to it
+        os.seteuid(65534)  # root could write to it
     try:
         with pytest.raises(OSError, match="Permission denied"):
             save(keras.callbacks.ModelCheckpoint, str(path), weights_only=False)
@@ -128,4 +128,4 @@ class NoEpoch(keras.callbacks.Callback):
     """Fails if training begins."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        raise AssertionError("it began to train")
+        raise AssertionError("training began")

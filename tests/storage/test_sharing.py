@@ -1,4 +1,4 @@
-"""Blocks that a file takes from the one before it, on a disk that pretends to share: it copies what it is asked for."""
+"""Blocks that a file shares with the previous one, on a simulated disk that copies what it is asked to share."""
 
 import errno
 import mmap
@@ -18,13 +18,13 @@ pytestmark = on_linux
 
 BLOCK = 4096
 SMALL = 40 * BLOCK + 123  # in one write
-LARGE = 2 * 16 * 1024 * 1024 + SMALL  # in several, sealed beside the first
+LARGE = 2 * 16 * 1024 * 1024 + SMALL  # in several, and sealed in another thread
 SEALED = 8
 
 
 @pytest.fixture
 def shares(monkeypatch):
-    """Pretend that the file system shares; give what it is asked for: (offset, length)."""
+    """Simulate a file system that shares blocks; return the list of requests: (offset, length)."""
     asked = []
 
     def share(descriptor, source, offset, length):
@@ -40,7 +40,7 @@ def shares(monkeypatch):
 
 @pytest.fixture
 def save(tmp_path):
-    """Save bytes as the formats do, with an end that is sealed later; return how many of them were shared."""
+    """Save bytes as the formats do, with an end that is sealed later; return how many were shared."""
     storage = LocalStorage()
 
     def save(name, content):
@@ -60,7 +60,7 @@ def save(tmp_path):
 
 
 def _memory(content):
-    """Return the content in whole blocks that begin with a page, as staging memory does."""
+    """Return the content in whole, page-aligned blocks, as in staging memory."""
     length = -(-len(content) // BLOCK) * BLOCK
     memory = np.zeros(length + BLOCK, np.uint8)
     start = -memory.ctypes.data % BLOCK
@@ -73,7 +73,7 @@ def _content(size):
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_what_the_file_before_has_in_the_same_place_is_not_written(shares, save, size):
+def test_blocks_that_the_previous_file_has_at_the_same_offset_are_not_written(shares, save, size):
     content = _content(size)
     assert save("1", content) == 0
     assert save("2", content) == size // BLOCK * BLOCK
@@ -82,15 +82,15 @@ def test_what_the_file_before_has_in_the_same_place_is_not_written(shares, save,
     assert (20 * BLOCK, BLOCK) not in shares
 
 
-def test_blocks_by_themselves_are_written_with_those_around_them(shares, save):
+def test_too_few_adjacent_equal_blocks_are_written_rather_than_shared(shares, save):
     content = _content(SMALL)
     save("1", content)
     content[10 * BLOCK] ^= 1
-    assert save("2", content) == 29 * BLOCK  # of 10 before it and 29 after it
+    assert save("2", content) == 29 * BLOCK  # the 29 after it, but not the 10 before it
     assert [offset for offset, _ in shares] == [11 * BLOCK]
 
 
-def test_equal_sums_are_no_proof(shares, save):
+def test_different_blocks_with_equal_sums_are_not_shared(shares, save):
     content = _content(SMALL)
     save("1", content)
     words = content[: 40 * BLOCK].view(np.uint64)
@@ -100,7 +100,7 @@ def test_equal_sums_are_no_proof(shares, save):
 
 
 @pytest.mark.parametrize("happens", ["it is deleted", "it is cut short", "it is another", "a byte has changed"])
-def test_whatever_becomes_of_the_file_before_the_new_one_holds_what_it_should(shares, save, tmp_path, happens):
+def test_a_new_file_is_correct_whatever_happens_to_the_previous_one(shares, save, tmp_path, happens):
     content, one = _content(SMALL), tmp_path / "1"
     save("1", content)
     if happens == "it is deleted":
@@ -115,7 +115,7 @@ def test_whatever_becomes_of_the_file_before_the_new_one_holds_what_it_should(sh
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EINVAL, errno.EXDEV, errno.ETXTBSY, errno.EIO, errno.EDQUOT])
-def test_what_cannot_be_shared_is_written(shares, save, monkeypatch, number):
+def test_blocks_that_cannot_be_shared_are_written(shares, save, monkeypatch, number):
     def refuse(descriptor, source, offset, length):
         if length:
             raise OSError(number, os.strerror(number))
@@ -137,13 +137,13 @@ def test_blocks_that_cannot_be_read_back_are_written(shares, save, monkeypatch):
         assert save("2", content) == 0
 
 
-def test_a_file_that_is_replaced_shares_with_the_one_that_replaces_it(shares, save):
+def test_a_file_shares_blocks_with_the_one_that_it_replaces(shares, save):
     content = _content(SMALL)
     save("1", content)
     assert save("1", content) == 40 * BLOCK
 
 
-def test_files_of_several_layouts_each_share_with_their_own(shares, save):
+def test_files_share_blocks_with_the_previous_one_of_the_same_layout(shares, save):
     contents = {"small": _content(SMALL), "large": _content(LARGE)}
     for name, content in contents.items():
         save(f"{name} 1", content)
@@ -151,14 +151,14 @@ def test_files_of_several_layouts_each_share_with_their_own(shares, save):
     assert found == [SMALL // BLOCK, LARGE // BLOCK]
 
 
-def test_no_more_files_are_remembered_than_a_few(shares, save):
+def test_only_a_few_recent_files_are_remembered(shares, save):
     contents = [_content(SMALL + number) for number in range(9)]
     for content in contents:
         save("1", content)
     assert save("2", contents[0]) == 0
 
 
-def test_where_the_file_system_shares_nothing_nothing_is_remembered(save, monkeypatch):
+def test_nothing_is_shared_where_the_file_system_does_not_support_it(save, monkeypatch):
     def refuse(descriptor, source, offset, length):
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
@@ -167,7 +167,7 @@ def test_where_the_file_system_shares_nothing_nothing_is_remembered(save, monkey
     assert [save("1", content), save("2", content)] == [0, 0]
 
 
-def test_another_process_has_written_nothing_yet(shares, save):
+def test_remembered_files_are_not_pickled(shares, save):
     written = Written()
     written._files[1, Span(0, 1)] = None
     assert vars(pickle.loads(pickle.dumps(written))) == {"_files": {}}

@@ -1,4 +1,4 @@
-"""Whole trainings on memory:// and s3://, where nothing may depend on a file system."""
+"""Complete trainings on memory:// and s3://, where nothing may depend on a file system."""
 
 import itertools
 import os
@@ -18,13 +18,13 @@ pytestmark = [
 ]
 
 ENDINGS = {".keras": False, ".weights.h5": True, ".h5": False, "": False, " (weights)": True}
-"""What a path ends in, and whether only the weights are saved; the last one is Orbax's directory, without an ending."""
+"""The ending of a path, and whether only the weights are saved; the last is Orbax's directory, without an ending."""
 
 _runs = itertools.count()
 
 
 class Odd(keras.callbacks.Callback):
-    """Logs a metric that is known beforehand."""
+    """Logs a metric with known values."""
 
     def on_epoch_end(self, epoch, logs=None):
         logs["odd"] = [3.0, 1.0, 2.0, 4.0][epoch]
@@ -40,7 +40,7 @@ def url(request):
 
 @pytest.fixture(autouse=True)
 def _nothing_on_disk(tmp_path, monkeypatch):
-    """Have all that a process could write by itself lie in one directory, which has to be empty in the end."""
+    """Redirect all that a process could write by itself to one directory, and check that it stays empty."""
     for name in ("here", "scratch"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -59,7 +59,7 @@ def saved(request):
 
 
 def anew(function, *arguments, **options):
-    """Call what builds a model, as a process of its own would: layers get the names that they had."""
+    """Call what builds a model as a new process would: layers get the same names again."""
     keras.backend.clear_session()
     return function(*arguments, **options)
 
@@ -68,7 +68,7 @@ def places(run):
     return [str(each.path) for each in run.checkpoints]
 
 
-def test_a_training_saves_and_the_run_lists_and_verifies(fit, url, saved):
+def test_checkpoints_at_a_url_are_listed_and_verified(fit, url, saved):
     ending, options = saved
     checkpoint = ModelCheckpoint(f"{url}/{{epoch:02d}}{ending}", **options)
     history = fit(build(), [checkpoint], epochs=2).history
@@ -83,7 +83,7 @@ def test_a_training_saves_and_the_run_lists_and_verifies(fit, url, saved):
     assert str(run.directory) == url
 
 
-def test_what_was_saved_is_loaded_and_restored_by_its_url(fit, url, saved):
+def test_a_checkpoint_is_loaded_and_restored_by_its_url(fit, url, saved):
     ending, options = saved
     model, other, third = (anew(build) for _ in range(3))
     fit(model, [ModelCheckpoint(f"{url}/m{ending}", **options)])
@@ -98,7 +98,7 @@ def test_what_was_saved_is_loaded_and_restored_by_its_url(fit, url, saved):
         np.testing.assert_array_equal(to_numpy(one), to_numpy(two))
 
 
-def test_the_best_alone_is_saved_and_replaced(fit, url, saved):
+def test_save_best_only_replaces_the_best_checkpoint_at_a_url(fit, url, saved):
     ending, options = saved
     best = ModelCheckpoint(f"{url}/best{ending}", monitor="odd", mode="min", save_best_only=True, **options)
     fit(build(), [Odd(), best], epochs=4)
@@ -106,14 +106,14 @@ def test_the_best_alone_is_saved_and_replaced(fit, url, saved):
     assert best.best == 1.0
 
 
-def test_the_last_survive(fit, url, saved):
+def test_retention_at_a_url_keeps_the_last_and_the_best(fit, url, saved):
     ending, options = saved
     kept = {"keep_last": 2, "keep_best": 1, "monitor": "odd", "mode": "min"}
     fit(build(), [Odd(), ModelCheckpoint(f"{url}/{{epoch:02d}}{ending}", **kept, **options)], epochs=4)
     assert places(open_run(url)) == [f"{url}/{epoch}{ending}" for epoch in ("02", "03", "04")]
 
 
-def test_a_restart_inside_an_epoch_ends_as_if_nothing_had_happened(fit, url, saved, capsys):
+def test_a_restart_from_a_url_within_an_epoch_is_exact(fit, url, saved, capsys):
     ending, options = saved
     path, options = f"{url}/{{epoch:02d}}-{{batch:02d}}{ending}", {"save_freq": 3, "resume": True, **options}
     anew(crash, fit, [ModelCheckpoint(path, **options), CrashAt(batch=17)])
@@ -139,7 +139,7 @@ def test_pins_and_the_journal_need_no_disk(fit, url):
     assert (events[0], events[-1]) == ("begin", "end")
 
 
-def test_a_loop_of_ones_own_restores_by_url(url):
+def test_a_custom_loop_restores_by_url(url):
     for last in (2, 4):
         model = build()
         with Checkpointer(f"{url}/{{step}}.weights.h5", keep_last=2) as checkpointer:
@@ -151,7 +151,7 @@ def test_a_loop_of_ones_own_restores_by_url(url):
 
 
 def test_a_damaged_checkpoint_at_a_url_is_set_aside(fit, url, monkeypatch):
-    """What is damaged elsewhere than on a disk is found by the same digests."""
+    """The digests find damage in any storage."""
     path, options = f"{url}/{{epoch:02d}}.weights.h5", {"save_weights_only": True, "resume": True}
     whole = start(fit, [ModelCheckpoint(path, **options)], other=False)
     damage(f"{url}/03.weights.h5")
@@ -162,8 +162,8 @@ def test_a_damaged_checkpoint_at_a_url_is_set_aside(fit, url, monkeypatch):
     assert places(open_run(url)) == [f"{url}/0{epoch}.weights.h5" for epoch in (1, 2, 3)]
 
 
-def test_what_cannot_be_loaded_is_told_of_by_its_url(fit, url, saved):
-    """Not by that of the copy that is made where a reader needs a file."""
+def test_a_load_error_names_the_url_of_the_checkpoint(fit, url, saved):
+    """Not the path of the copy that is made for a reader that needs a file."""
     ending, options = saved
     fit(build(), [ModelCheckpoint(f"{url}/m{ending}", **options)])
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="only")])

@@ -206,12 +206,12 @@ class OfGenerous(StorageConformance):
 @pytest.mark.parametrize(
     ("suite", "test"),
     [
-        (OfInPlace, "test_an_exception_leaves_what_was_there"),
-        (OfInPlace, "test_what_does_not_publish_leaves_what_is_there"),
-        (OfInTwoActs, "test_a_reader_finds_the_old_one_or_the_new_one"),
-        (OfHasty, "test_a_file_in_memory_is_written_as_it_is_when_it_is_sealed"),
+        (OfInPlace, "test_an_exception_leaves_the_previous_checkpoint_and_nothing_else"),
+        (OfInPlace, "test_an_unpublished_save_leaves_the_existing_checkpoint"),
+        (OfInTwoActs, "test_a_reader_finds_the_old_or_the_new_checkpoint_during_replacement"),
+        (OfHasty, "test_a_file_in_memory_is_written_after_it_is_filled_and_sealed"),
         (OfGreedy, "test_leftovers_of_a_dead_process_are_reclaimed_and_those_of_a_live_one_are_not"),
-        (OfCrowded, "test_one_at_a_time_is_alone"),
+        (OfCrowded, "test_alone_admits_one_thread_at_a_time"),
         (OfGenerous, "test_paths_that_another_process_has_claimed_are_refused"),
     ],
 )

@@ -12,8 +12,8 @@ from .tools import KINDS, LARGE, LONG, SUFFIXES, StateInMemory, content, polling
 class Committing(StorageSuite):
     """Tests of what becomes visible, and when."""
 
-    def test_what_is_staged_appears_when_the_block_ends(self, tmp_path: Path) -> None:
-        """Before, the target does not exist; afterwards it is complete, and nothing else is there."""
+    def test_a_staged_checkpoint_appears_when_the_block_ends(self, tmp_path: Path) -> None:
+        """Before that, the target does not exist; afterwards it is complete, and nothing else is there."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -25,7 +25,7 @@ class Committing(StorageSuite):
             assert self.read(target) == content(kind, "state")
             assert self.is_alone(target)
 
-    def test_what_is_written_through_the_stage_is_what_appears(self, tmp_path: Path) -> None:
+    def test_files_written_through_the_stage_appear_unchanged(self, tmp_path: Path) -> None:
         """The stage lists its files before they are visible, and the entries beside the target."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -47,7 +47,7 @@ class Committing(StorageSuite):
                 assert not self.read(target)
             assert self.read(target) == expected
 
-    def test_a_file_in_memory_is_written_as_it_is_when_it_is_sealed(self, tmp_path: Path) -> None:
+    def test_a_file_in_memory_is_written_after_it_is_filled_and_sealed(self, tmp_path: Path) -> None:
         """The storage reads no byte before it is filled, and no sealed part before it is sealed."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -63,7 +63,7 @@ class Committing(StorageSuite):
                 assert reported == sorted(reported)
                 assert reported[-1] >= size
 
-    def test_an_exception_leaves_what_was_there(self, tmp_path: Path) -> None:
+    def test_an_exception_leaves_the_previous_checkpoint_and_nothing_else(self, tmp_path: Path) -> None:
         """Whatever ends the block, even an interrupt, the previous checkpoint is intact and nothing else is left."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -83,7 +83,7 @@ class Committing(StorageSuite):
                 assert self.read(target) == content(kind, "old")
                 assert self.names(target.parent) == before
 
-    def test_an_exception_before_the_first_save_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_an_exception_during_the_first_save_leaves_nothing(self, tmp_path: Path) -> None:
         """Even if the writer had written nothing yet, or only the first of several files."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -95,7 +95,7 @@ class Committing(StorageSuite):
                     raise RuntimeError
                 assert self.names(here) == []
 
-    def test_a_checkpoint_takes_the_place_of_another_whole(self, tmp_path: Path) -> None:
+    def test_a_checkpoint_replaces_another_completely(self, tmp_path: Path) -> None:
         """Old and new files are never mixed."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -106,7 +106,7 @@ class Committing(StorageSuite):
                 assert self.read(target) == content(kind, text, 1 + number % 2)
                 assert self.is_alone(target)
 
-    def test_a_reader_finds_the_old_one_or_the_new_one(self, tmp_path: Path) -> None:
+    def test_a_reader_finds_the_old_or_the_new_checkpoint_during_replacement(self, tmp_path: Path) -> None:
         """A reader that polls during replacements always finds a checkpoint, and always a complete one."""
         here = self.make_directory(tmp_path)
         storage = self.storage

@@ -11,7 +11,7 @@ from .tools import KINDS, LONG, SUFFIXES, content, errors_of, stop, wake, write
 class Crowding(StorageSuite):
     """Tests of concurrent and interrupted saves, and of what they leave."""
 
-    def test_saves_to_one_name_at_once_are_one_commit_after_another(self, tmp_path: Path) -> None:
+    def test_concurrent_saves_to_one_name_commit_one_after_another(self, tmp_path: Path) -> None:
         """The last one is complete, and nothing is left of the others. With a group, late ones may raise an OSError."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -32,7 +32,7 @@ class Crowding(StorageSuite):
                 assert self.read(target) in [content(kind, text) for text in texts]
                 assert self.is_alone(target)
 
-    def test_saves_to_other_names_do_not_meet(self, tmp_path: Path) -> None:
+    def test_concurrent_saves_to_different_names_do_not_interfere(self, tmp_path: Path) -> None:
         """All of them exist in the end."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -69,7 +69,7 @@ class Crowding(StorageSuite):
             assert self.read(directory / "m") == content(kind, "old")
             assert list(storage.reclaim(directory)) == []
 
-    def test_a_stopped_process_that_wakes_commits(self, tmp_path: Path) -> None:
+    def test_a_suspended_process_commits_when_it_continues(self, tmp_path: Path) -> None:
         """Whatever others have saved and reclaimed there in the meantime."""
         here = self.make_directory(tmp_path)
         storage = self.storage

@@ -13,8 +13,8 @@ from .tools import DAY, KINDS, LONG, MOST, content, raises
 class Reading(StorageSuite):
     """Tests of reading."""
 
-    def test_what_was_saved_is_found_and_described(self, tmp_path: Path) -> None:
-        """The storage returns its kind, files and size; where nothing is, it finds nothing."""
+    def test_a_saved_checkpoint_is_found_and_described(self, tmp_path: Path) -> None:
+        """The storage returns its kind, files and size; where there is no checkpoint, it finds nothing."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for kind in KINDS:
@@ -32,7 +32,7 @@ class Reading(StorageSuite):
             assert storage.parse(str(at)) == target
             assert str(at) == storage.text_of(target)
 
-    def test_files_are_read_by_ranges(self, tmp_path: Path) -> None:
+    def test_files_are_read_in_ranges(self, tmp_path: Path) -> None:
         """From any offset, in parts, or as a file object; but not beyond the end."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -52,7 +52,7 @@ class Reading(StorageSuite):
         self.save(storage, "directory", here / "d", "state")
         assert raises(OSError, lambda: storage.open(here / "d"))
 
-    def test_who_has_opened_a_file_reads_on_when_another_takes_its_place(self, tmp_path: Path) -> None:
+    def test_a_reader_of_a_replaced_file_never_gets_parts_of_the_new_one(self, tmp_path: Path) -> None:
         """A reader gets the checkpoint that it has opened, or an error; never a part of the next one."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -78,7 +78,7 @@ class Reading(StorageSuite):
         assert found == {"m.keras": "file", "d": "directory"}
         assert raises(OSError, lambda: storage.entries(here / "absent"))
 
-    def test_a_mark_changes_with_the_checkpoint_and_not_before(self, tmp_path: Path) -> None:
+    def test_the_mark_changes_only_when_the_checkpoint_does(self, tmp_path: Path) -> None:
         """Even if the new one is as long as the old one."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -103,7 +103,7 @@ class Reading(StorageSuite):
             assert self.read(target) == {}
             assert self.read(target.with_name("aside")) == content(kind, "state")
 
-    def test_a_local_path_holds_what_was_saved(self, tmp_path: Path) -> None:
+    def test_a_local_path_contains_the_saved_files(self, tmp_path: Path) -> None:
         """For readers that accept only paths."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -114,8 +114,8 @@ class Reading(StorageSuite):
                 for name, text in content(kind, "state", 2).items():
                     assert Path(file_path(path, cast(Kind, kind), name)).read_text() == text
 
-    def test_a_small_file_is_put_in_one_act(self, tmp_path: Path) -> None:
-        """It replaces an older one."""
+    def test_put_creates_or_replaces_a_small_file(self, tmp_path: Path) -> None:
+        """The new content replaces the old one, and nothing else is left."""
         here = self.make_directory(tmp_path)
         storage = self.storage
         for text in (b"old", b"new"):

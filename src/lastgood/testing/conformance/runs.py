@@ -14,7 +14,7 @@ from .tools import KINDS, MOST, User, content, errors_of, raises
 class Runs(StorageSuite):
     """Tests of logs, claims, deletion and free space."""
 
-    def test_a_log_keeps_the_lines_in_their_order(self, tmp_path: Path) -> None:
+    def test_a_log_keeps_its_lines_in_order(self, tmp_path: Path) -> None:
         """A read continues after the previous one; if the log has been replaced, it starts over."""
         here = self.make_directory(tmp_path)
         log = self.storage.event_log(here / "runs")
@@ -30,7 +30,7 @@ class Runs(StorageSuite):
         assert log.read(8, b"other", MOST) == (b"one\ntwo\nthree\n", False)
         assert log.read(0, b"", 4) == (b"one\n", True)
 
-    def test_lines_that_are_appended_at_once_are_all_whole(self, tmp_path: Path) -> None:
+    def test_concurrently_appended_lines_are_all_intact(self, tmp_path: Path) -> None:
         """From several threads, each with its own log object. Empty lines between them do not count."""
         here = self.make_directory(tmp_path)
 
@@ -43,8 +43,8 @@ class Runs(StorageSuite):
         lines = filter(None, self.storage.event_log(here).read(0, b"", MOST)[0].splitlines())
         assert sorted(lines) == sorted(letter * 100 for letter in (b"a", b"b", b"c", b"d") for _ in range(50))
 
-    def test_one_at_a_time_is_alone(self, tmp_path: Path) -> None:
-        """While one changes the run, others wait."""
+    def test_alone_admits_one_thread_at_a_time(self, tmp_path: Path) -> None:
+        """While one changes the run, the others wait."""
         here = self.make_directory(tmp_path)
         inside: list[int] = []
         most: list[int] = []
@@ -92,7 +92,7 @@ class Runs(StorageSuite):
             process.kill()
             process.join()
 
-    def test_what_is_discarded_is_gone_and_may_be_discarded_again(self, tmp_path: Path) -> None:
+    def test_a_discarded_checkpoint_is_gone_and_can_be_discarded_again(self, tmp_path: Path) -> None:
         """Checkpoints beside it stay."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -105,7 +105,7 @@ class Runs(StorageSuite):
             assert self.read(here / kind / "m2") == content(kind, "state")
             assert self.is_alone(here / kind / "m2")
 
-    def test_what_does_not_publish_leaves_what_is_there(self, tmp_path: Path) -> None:
+    def test_an_unpublished_save_leaves_the_existing_checkpoint(self, tmp_path: Path) -> None:
         """All workers of a distributed training write, but only the chief's checkpoint appears."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -115,13 +115,13 @@ class Runs(StorageSuite):
             assert self.read(here / kind / "m") == content(kind, "chief")
             assert self.is_alone(here / kind / "m")
 
-    def test_asking_whether_a_directory_takes_files_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_check_writable_leaves_nothing(self, tmp_path: Path) -> None:
         """It does not create the directory either."""
         here = self.make_directory(tmp_path)
         self.storage.check_writable(here / "not" / "yet")
         assert self.names(here) == []
 
-    def test_trainings_that_start_at_once_are_not_in_each_others_way(self, tmp_path: Path) -> None:
+    def test_trainings_that_start_concurrently_do_not_interfere(self, tmp_path: Path) -> None:
         """Each removes leftovers and checks whether it can save; temporary files of the others are not leftovers."""
         here = self.make_directory(tmp_path)
         storage = self.storage
@@ -135,7 +135,7 @@ class Runs(StorageSuite):
         assert errors_of(begin, ["a", "b", "c", "d"]) == []
         assert self.names(here) == ["a", "b", "c", "d"]
 
-    def test_free_space_is_known_where_nothing_is_yet(self, tmp_path: Path) -> None:
+    def test_free_space_is_known_before_the_first_save(self, tmp_path: Path) -> None:
         """It is queried before the first save; a storage without a limit returns None."""
         here = self.make_directory(tmp_path)
         free = self.storage.free_space(here / "not" / "yet")
