@@ -1,4 +1,4 @@
-"""Copies of checkpoints in a second place: there in the end, kept by the same rules, and gone on from."""
+"""Copies of checkpoints in a mirror: complete after training, pruned by the same rules, and used to resume."""
 
 import shutil
 import signal
@@ -25,14 +25,14 @@ def steps(run):
 
 @pytest.fixture(params=["path", "memory", "s3"])
 def elsewhere(request, tmp_path):
-    """Return a place that is another one than the run's directory."""
+    """Return a place other than the run's directory."""
     if request.param == "s3":
         return request.getfixturevalue("bucket")
     return str(tmp_path / "elsewhere") if request.param == "path" else f"memory://mirror/{tmp_path.name}"
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_when_training_has_ended_each_checkpoint_is_in_both_places(fit, tmp_path, elsewhere, ending):
+def test_the_mirror_holds_an_intact_copy_of_the_latest_checkpoint_after_training(fit, tmp_path, elsewhere, ending):
     if not ending:
         pytest.importorskip("orbax.checkpoint")
     path, options = f"{tmp_path}/run/{{epoch:02d}}{ending}", {"save_weights_only": ENDINGS[ending], "keep_last": 2}
@@ -48,7 +48,7 @@ def test_when_training_has_ended_each_checkpoint_is_in_both_places(fit, tmp_path
         assert one.tobytes() == two.tobytes()
 
 
-def test_a_restart_whose_disk_is_gone_goes_on_from_the_copies(fit, tmp_path, elsewhere, capsys):
+def test_a_restart_on_an_empty_disk_resumes_from_the_mirror(fit, tmp_path, elsewhere, capsys):
     path, options = f"{tmp_path}/run/{{epoch:02d}}-{{batch:02d}}.keras", {"save_freq": 3, "resume": True}
     crash(fit, [ModelCheckpoint(path, mirror=elsewhere, **options), CrashAt(batch=17)])
     newest = steps(elsewhere)[-1]
@@ -59,7 +59,7 @@ def test_a_restart_whose_disk_is_gone_goes_on_from_the_copies(fit, tmp_path, els
     assert_alike(start(fit, [], other=False), resumed)
 
 
-def test_of_a_checkpoint_and_its_copy_the_one_at_hand_is_gone_on_from(fit, tmp_path, elsewhere, capsys):
+def test_a_restart_prefers_a_checkpoint_to_its_copy_in_the_mirror(fit, tmp_path, elsewhere, capsys):
     path, options = f"{tmp_path}/run/{{epoch:02d}}.keras", {"resume": True}
     fit(build(), [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=2)
     fit(build(), [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3)
@@ -67,7 +67,7 @@ def test_of_a_checkpoint_and_its_copy_the_one_at_hand_is_gone_on_from(fit, tmp_p
     assert steps(elsewhere)[-1] == 30
 
 
-def test_a_damaged_checkpoint_is_gone_on_from_by_its_copy(fit, tmp_path, elsewhere):
+def test_a_restart_replaces_a_damaged_checkpoint_by_its_copy_in_the_mirror(fit, tmp_path, elsewhere):
     path, options = tmp_path / "run" / "{epoch:02d}.weights.h5", {"resume": True, "save_weights_only": True}
     whole = start(fit, [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3, other=False)
     newest = tmp_path / "run" / "03.weights.h5"
@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_gone_on_from_by_its_copy(fit, tmp_path, elsewhe
         assert_alike(start(fit, [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3), whole)
 
 
-def test_pins_count_for_the_copies_too(fit, tmp_path, elsewhere):
+def test_pins_also_protect_copies_in_the_mirror(fit, tmp_path, elsewhere):
     checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", keep_last=1, resume=True, mirror=elsewhere)
 
     class Pin(keras.callbacks.Callback):
@@ -91,7 +91,7 @@ def test_pins_count_for_the_copies_too(fit, tmp_path, elsewhere):
     assert steps(tmp_path / "run") == steps(elsewhere) == [10, 30]
 
 
-def test_copies_that_are_slower_than_saves_leave_out_those_in_between(fit, tmp_path, proxied):
+def test_copies_slower_than_saves_skip_intermediate_checkpoints(fit, tmp_path, proxied):
     url, follow = proxied
     checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", mirror=url)
     held = threading.Event()
@@ -114,7 +114,7 @@ def test_copies_that_are_slower_than_saves_leave_out_those_in_between(fit, tmp_p
     assert len(steps(url)) < 5
 
 
-def test_a_copy_that_fails_is_warned_of_and_the_next_one_is_made(fit, tmp_path, monkeypatch):
+def test_a_failed_copy_warns_and_the_next_copy_is_made(fit, tmp_path, monkeypatch):
     broken = FaultyStorage(LocalStorage(), Fault("commit", OSError(28, "No space left on device"), nth=1))
     monkeypatch.setattr("lastgood._engine.mirror.storage_of", lambda text: broken)
     mirror = str(tmp_path / "elsewhere")
@@ -130,7 +130,7 @@ def test_a_copy_that_fails_is_warned_of_and_the_next_one_is_made(fit, tmp_path, 
     assert steps(tmp_path / "run") == [10, 20]
 
 
-def test_a_loop_of_ones_own_has_copies_too(tmp_path, elsewhere):
+def test_a_custom_loop_copies_to_the_mirror_and_restores_from_it(tmp_path, elsewhere):
     for last in (2, 4):
         model = build()
         with Checkpointer(tmp_path / "run" / "{step}.weights.h5", mirror=elsewhere) as checkpointer:
@@ -143,7 +143,7 @@ def test_a_loop_of_ones_own_has_copies_too(tmp_path, elsewhere):
     assert steps(elsewhere) == [1, 2, 3, 4]
 
 
-def test_a_mirror_that_cannot_be_is_refused(tmp_path):
+def test_an_invalid_mirror_is_refused(tmp_path):
     path = tmp_path / "run" / "{epoch}.keras"
     with pytest.raises(ArgumentError, match="is the directory that checkpoints are saved in"):
         ModelCheckpoint(path, mirror=tmp_path / "run")
@@ -155,14 +155,14 @@ def test_a_mirror_that_cannot_be_is_refused(tmp_path):
         ModelCheckpoint(path, mirror="s3:///run")
 
 
-def test_a_mirror_that_takes_no_files_is_told_of_before_training(fit, tmp_path):
+def test_a_mirror_that_cannot_be_written_to_raises_before_training(fit, tmp_path):
     (tmp_path / "file").touch()
     checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch}.keras", mirror=tmp_path / "file" / "below")
     with pytest.raises(lastgood.SaveError, match="Could not save checkpoints in"):
         fit(build(), [checkpoint])
 
 
-def test_a_signal_is_let_through_when_the_copy_is_there(fit, tmp_path, elsewhere):
+def test_a_signal_is_delivered_after_the_copy_is_complete(fit, tmp_path, elsewhere):
     checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch:02d}.keras", resume=True, mirror=elsewhere)
 
     class Interrupt(keras.callbacks.Callback):
@@ -170,7 +170,7 @@ def test_a_signal_is_let_through_when_the_copy_is_there(fit, tmp_path, elsewhere
             if batch == 3:
                 signal.raise_signal(signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, as behind a shell's "&"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored, as in a background job
     try:
         with pytest.raises(KeyboardInterrupt):
             fit(build(), [Interrupt(), checkpoint], epochs=2)
@@ -180,7 +180,7 @@ def test_a_signal_is_let_through_when_the_copy_is_there(fit, tmp_path, elsewhere
     assert steps(tmp_path / "run") == [4]
 
 
-def test_a_relative_path_leads_to_a_mirror_that_is_kept_and_claimed_all_the_same(fit, tmp_path, monkeypatch):
+def test_a_mirror_at_a_relative_path_gets_copies_and_a_journal(fit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint = ModelCheckpoint("run/{epoch:02d}.keras", resume=True, mirror="elsewhere")
     fit(build(), [checkpoint], epochs=2)

@@ -1,4 +1,4 @@
-"""``on_save``: a function of yours that is called with each checkpoint once it is durable."""
+"""``on_save``: a user's function that is called with each checkpoint once it is durable."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ faces = pytest.mark.parametrize(("face", "run"), FACES, ids=["fit", "loop"])
 
 @faces
 @pytest.mark.parametrize("background", [True, False, "auto"])
-def test_it_gets_each_checkpoint_once_whole_and_in_order(tmp_path, face, run, background):
+def test_on_save_gets_each_checkpoint_once_complete_and_in_order(tmp_path, face, run, background):
     got = []
 
     def upload(checkpoint):
@@ -54,7 +54,7 @@ def test_it_gets_each_checkpoint_once_whole_and_in_order(tmp_path, face, run, ba
 
 
 @faces
-def test_training_goes_on_while_it_runs_and_does_not_end_before_it(tmp_path, face, run):
+def test_on_save_runs_in_a_background_thread_that_training_waits_for(tmp_path, face, run):
     threads = []
 
     def upload(checkpoint):
@@ -67,7 +67,7 @@ def test_training_goes_on_while_it_runs_and_does_not_end_before_it(tmp_path, fac
 
 
 @faces
-def test_nothing_is_called_for_a_save_that_failed(tmp_path, face, run):
+def test_on_save_is_not_called_for_a_failed_save(tmp_path, face, run):
     got = []
     with faults(Fault("commit", OSError(28, "No space left on device"), nth=2)):
         saver = face(tmp_path / "{epoch}.weights.h5", save_weights_only=True, on_error="warn", on_save=got.append)
@@ -78,7 +78,7 @@ def test_nothing_is_called_for_a_save_that_failed(tmp_path, face, run):
 
 @faces
 @pytest.mark.parametrize("background", [True, False])
-def test_what_it_raises_ends_training_or_is_warned_of_and_the_checkpoint_stays(tmp_path, face, run, background):
+def test_an_error_in_on_save_ends_training_or_warns_and_keeps_the_checkpoint(tmp_path, face, run, background):
     def upload(checkpoint):
         raise ConnectionError("the bucket does not answer")
 
@@ -92,7 +92,7 @@ def test_what_it_raises_ends_training_or_is_warned_of_and_the_checkpoint_stays(t
 
 
 @faces
-def test_it_may_ask_the_callback_itself(tmp_path, face, run):
+def test_on_save_may_use_the_saver_that_calls_it(tmp_path, face, run):
     latest = []
 
     def upload(checkpoint):
@@ -105,13 +105,13 @@ def test_it_may_ask_the_callback_itself(tmp_path, face, run):
 
 
 @faces
-def test_what_is_no_function_is_a_type_error(tmp_path, face, run):
+def test_an_on_save_that_is_not_a_function_raises_a_type_error(tmp_path, face, run):
     with pytest.raises(ArgumentTypeError, match=r"on_save must be a function that takes a lastgood\.Checkpoint"):
         face(tmp_path / "m.keras", on_save="upload")
 
 
-def test_a_callback_that_looks_does_not_wait_for_the_upload(tmp_path):
-    """It waits for the file, which is all that it can see."""
+def test_a_later_callback_waits_for_the_file_but_not_for_on_save(tmp_path):
+    """The file is all that such a callback can see."""
     uploaded, seen = [], []
 
     class Looks(keras.callbacks.Callback):

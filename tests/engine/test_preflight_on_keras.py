@@ -1,4 +1,4 @@
-"""What is said before the first epoch, rather than after it."""
+"""Problems that are reported before the first epoch rather than after it."""
 
 import errno
 import os
@@ -27,7 +27,7 @@ class Begun(keras.callbacks.Callback):
         self.begun = True
 
 
-def test_a_directory_that_cannot_be_made_stops_before_the_first_epoch(fit, make_model, tmp_path):
+def test_a_directory_that_cannot_be_created_stops_training_before_the_first_epoch(fit, make_model, tmp_path):
     (tmp_path / "file").write_text("")
     begun = Begun()
     with pytest.raises(SaveError, match="A part of that path is a file, not a directory") as caught:
@@ -36,7 +36,7 @@ def test_a_directory_that_cannot_be_made_stops_before_the_first_epoch(fit, make_
     assert str(tmp_path / "file" / "sub") in str(caught.value)
 
 
-def test_a_read_only_file_system_stops_before_the_first_epoch(fit, make_model, tmp_path):
+def test_a_read_only_file_system_stops_training_before_the_first_epoch(fit, make_model, tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a read-only file system is mounted for this, and that needs root")
@@ -92,8 +92,8 @@ def test_a_nearly_full_disk_warns(fit, small_disk):
         fit(model, [checkpoint])
 
 
-def test_what_a_file_system_lacks_is_said_once_before_training(fit, make_model, tmp_path, monkeypatch):
-    """As on a mounted drive, which takes no fsync of a directory."""
+def test_a_file_system_without_directory_fsync_warns_once_before_training(fit, make_model, tmp_path, monkeypatch):
+    """As on a mounted drive that does not support fsync of a directory."""
     fsync = os.fsync
 
     def refuse_directories(descriptor):
@@ -102,7 +102,7 @@ def test_what_a_file_system_lacks_is_said_once_before_training(fit, make_model, 
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", refuse_directories)
-    monkeypatch.setattr(LOCAL, "_limits", {})  # what it has found out of this file system, which has all
+    monkeypatch.setattr(LOCAL, "_limits", {})  # forget what was found out about this file system
     checkpoints = [ModelCheckpoint(tmp_path / "run" / f"{{epoch}}-{i}.keras", resume=True) for i in range(2)]
     begun = Begun()
     with pytest.warns(UserWarning, match="less safely") as caught:
@@ -114,7 +114,7 @@ def test_what_a_file_system_lacks_is_said_once_before_training(fit, make_model, 
     assert len(checkpoints[0].run.checkpoints) == 2
 
 
-def test_a_link_at_the_checkpoints_path_is_said_to_be_replaced(fit, make_model, tmp_path):
+def test_a_symbolic_link_at_the_filepath_warns_that_it_is_replaced(fit, make_model, tmp_path):
     (tmp_path / "link.keras").symlink_to(tmp_path / "elsewhere.keras")
     with pytest.warns(UserWarning, match=r"link\.keras' is a symbolic link\. A save replaces the link"):
         fit(make_model(), [ModelCheckpoint(tmp_path / "link.keras")])
@@ -151,7 +151,7 @@ def test_a_url_that_cannot_be_saved_to_is_refused_at_once():
         ModelCheckpoint("gs:///{epoch}.keras")
 
 
-def test_a_model_that_cannot_be_saved_says_where_that_happened(fit, tmp_path):
+def test_the_error_of_a_model_that_cannot_be_saved_names_the_checkpoint(fit, tmp_path):
     class NoConfig(keras.Model):
         def __init__(self, required):
             super().__init__()

@@ -1,4 +1,4 @@
-"""Training into a bucket that answers nothing for a while: it waits for the save before, and for nothing else."""
+"""Training into a bucket that stops answering for a while: it waits only for the previous save."""
 
 import threading
 
@@ -12,11 +12,11 @@ from scenarios.buckets.proxy import Plan
 pytestmark = pytest.mark.any_backend
 
 ENDINGS = {".keras": False, ".weights.h5": True}
-BATCHES = 10  # an epoch
+BATCHES = 10  # per epoch
 
 
 class Hold(keras.callbacks.Callback):
-    """Has the store answer nothing from a batch on, and all again at the end of an epoch."""
+    """Makes the bucket stop answering at one batch and answer again at the end of an epoch."""
 
     async_safe = True
 
@@ -38,11 +38,11 @@ class Hold(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("options", [{}, {"keep_last": 2, "keep_best": 1, "monitor": "loss"}, {"resume": True}])
-def test_no_hook_asks_the_store_anything(fit, proxied, ending, options):
-    """What is saved in the second epoch cannot be sent before the third has ended: a hook that asked would wait."""
+def test_no_hook_sends_requests_to_the_bucket(fit, proxied, ending, options):
+    """A save in the second epoch cannot be sent before the third has ended: a hook that sent a request would wait."""
     url, follow = proxied
     hold = Hold(follow, first=2 * BATCHES, last=3)
-    rescue = threading.Timer(60, hold.held.set)  # a failure is to be seen, and not waited for
+    rescue = threading.Timer(60, hold.held.set)  # a failing test must not hang
     rescue.start()
     path = f"{url}/{{epoch:02d}}{ending}"
     checkpoint = ModelCheckpoint(path, save_freq=2 * BATCHES, save_weights_only=ENDINGS[ending], **options)

@@ -1,4 +1,4 @@
-"""Trainings in threads of one process: each leaves its own files, and nobody sees what the other does to save."""
+"""Trainings in threads of one process: each leaves its own files, and none sees how another one saves."""
 
 import faulthandler
 import subprocess
@@ -18,12 +18,12 @@ from lastgood import Checkpointer, ModelCheckpoint
 pytestmark = pytest.mark.any_backend
 
 PATIENCE = 120
-NUMBERS = (150_000, 100_000)  # of each training's model: one is no other's
+NUMBERS = (150_000, 100_000)  # sizes of the weights: each training's model has its own
 DATA = np.zeros((40, 4), "float32")
 
 
 def in_threads(*works):
-    """Do them at the same time; raise what one of them raised."""
+    """Run functions in parallel; raise the first of their errors."""
     errors, gate = [], threading.Barrier(len(works))
 
     def run(work):
@@ -40,7 +40,7 @@ def in_threads(*works):
         thread.join(PATIENCE)
         if thread.is_alive():
             faulthandler.dump_traceback()
-            raise AssertionError("it hangs")
+            raise AssertionError("a thread hangs")
     for error in errors:
         raise error
 
@@ -61,7 +61,7 @@ H5, KERAS, DIRECTORY = ".weights.h5", ".keras", ""
 
 @pytest.mark.parametrize("endings", [(H5, H5), (KERAS, H5), (KERAS, KERAS), (DIRECTORY, DIRECTORY)])
 @pytest.mark.parametrize("options", [{}, {"keep_last": 2}, {"resume": True, "background": False}])
-def test_two_trainings_at_once_each_leave_their_own_files(tmp_path, endings, options):
+def test_two_parallel_trainings_each_leave_their_own_files(tmp_path, endings, options):
     def work(name, numbers, ending):
         callback = _weights(tmp_path / name / f"{{epoch}}-{{batch}}{ending}", save_freq=3, **options)
         return lambda: train(numbers, [callback])
@@ -76,7 +76,7 @@ def test_two_trainings_at_once_each_leave_their_own_files(tmp_path, endings, opt
         assert not run.verify()
 
 
-def test_two_trainings_that_save_into_one_directory_prune_and_continue_each_its_own(tmp_path):
+def test_two_trainings_in_one_directory_each_prune_and_resume_their_own_checkpoints(tmp_path):
     def work(name, numbers, epochs):
         callback = _weights(tmp_path / f"{name}-{{epoch}}.weights.h5", keep_last=2, resume=True)
         return lambda: train(numbers, [callback], epochs=epochs)
@@ -88,7 +88,7 @@ def test_two_trainings_that_save_into_one_directory_prune_and_continue_each_its_
         assert [counting.steps_in(tmp_path / f"{name}-{e}.weights.h5", numbers) for e in (4, 5)] == [40, 50]
 
 
-def test_a_loop_of_your_own_beside_a_fit_leaves_its_own_files(tmp_path):
+def test_a_custom_loop_and_a_parallel_fit_each_leave_their_own_files(tmp_path):
     def loop():
         model = counting.model(NUMBERS[0])
         with Checkpointer(tmp_path / "loop/{step}.weights.h5") as checkpointer:
@@ -105,7 +105,7 @@ def test_a_loop_of_your_own_beside_a_fit_leaves_its_own_files(tmp_path):
 
 @keras.saving.register_keras_serializable("threads")
 class Lingers(keras.layers.Layer):
-    """Computes what it saves, so that each save asks it, and lets others work meanwhile."""
+    """Computes what it saves, so that each save calls it, and can run other work in the middle of a save."""
 
     meet = None
 
@@ -128,7 +128,7 @@ class Lingers(keras.layers.Layer):
 def _lingering():
     model = keras.Sequential([keras.Input((4,)), Lingers(name="lingers"), keras.layers.Dense(1, name="d")])
     model.compile("adam", "mse")
-    model.fit(DATA, DATA[:, :1], batch_size=20, verbose=0)  # its optimizer is built
+    model.fit(DATA, DATA[:, :1], batch_size=20, verbose=0)  # builds the optimizer
     return model
 
 
@@ -142,7 +142,7 @@ def meet(monkeypatch):
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_stock_saving_in_another_thread_gets_copies_and_no_live_variables(tmp_path, meet, ending):
-    """An optimizer's own method is asked while a save walks over another model."""
+    """An optimizer's own save method is called while a save traverses another model."""
     model, other, seen = _lingering(), _lingering(), []
 
     def look():
@@ -159,8 +159,8 @@ def test_stock_saving_in_another_thread_gets_copies_and_no_live_variables(tmp_pa
     assert {type(value) for store in seen for value in store.values()} <= {np.ndarray, np.int64, np.float32}
 
 
-def test_no_class_of_keras_stays_changed_when_two_saves_overlap(tmp_path, meet):
-    """The first to begin ended first, and the second put back what it had found: the change of the first."""
+def test_overlapping_saves_leave_no_keras_class_patched(tmp_path, meet):
+    """A former bug: the first save to begin ended first, and the second put back the patch of the first."""
     kinds = [type(_lingering().optimizer), keras.optimizers.Optimizer, keras.layers.Layer]
     before = [kind.save_own_variables for kind in kinds]
     models = [_lingering(), _lingering()]
@@ -170,7 +170,7 @@ def test_no_class_of_keras_stays_changed_when_two_saves_overlap(tmp_path, meet):
         name = threading.current_thread().name
         inside[name].set()
         if name == "first":
-            inside["second"].wait(1)  # in vain, where one waits for the other
+            inside["second"].wait(1)  # times out if one save waits for the other
         else:
             time.sleep(0.3)
 
@@ -190,7 +190,7 @@ def test_no_class_of_keras_stays_changed_when_two_saves_overlap(tmp_path, meet):
     assert [kind.save_own_variables for kind in kinds] == before
 
 
-def test_an_optimizer_that_saves_in_a_way_of_its_own_is_asked_as_stock_asks_it(tmp_path):
+def test_an_optimizer_with_custom_saving_is_called_as_stock_keras_calls_it(tmp_path):
     @keras.saving.register_keras_serializable("threads")
     class Halves(keras.optimizers.SGD):
         def save_own_variables(self, store):
@@ -212,7 +212,7 @@ def test_an_optimizer_that_saves_in_a_way_of_its_own_is_asked_as_stock_asks_it(t
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_the_first_saves_of_two_threads_of_a_new_process_import_what_they_need(tmp_path, ending):
+def test_the_first_saves_in_threads_of_a_new_process_import_what_they_need(tmp_path, ending):
     code = f"""
         import threading, warnings
         warnings.simplefilter("ignore")
@@ -229,7 +229,7 @@ def test_the_first_saves_of_two_threads_of_a_new_process_import_what_they_need(t
                 f"{{number}}{ending}", save_weights_only={ending != ".keras"}, resume=True, keep_last=1
             )
             model.fit(x, x[:, :number], verbose=0, callbacks=[checkpoint])
-            print(f"saved {{number}}\\n", end="")  # in one piece: the others print, too
+            print(f"saved {{number}}\\n", end="")  # in one write: the other threads print too
 
         gate = threading.Barrier(3)
         threads = [threading.Thread(target=work, args=(number, gate)) for number in (1, 2, 3)]

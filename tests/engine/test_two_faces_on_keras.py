@@ -1,4 +1,4 @@
-"""What ModelCheckpoint promises a fit(), Checkpointer promises a loop of your own: the same tests for both."""
+"""What ModelCheckpoint guarantees in fit(), Checkpointer guarantees in a custom loop: the same tests for both."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ X, Y = np.ones((4, 4), "float32"), np.ones((4, 1), "float32")
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 BETTER = (3.0, 1.0, 2.0)  # what "odd" is in the first three epochs
 
-# tf_keras writes TensorFlow's formats to any other ending, and weights to ".keras", too.
+# tf_keras writes TensorFlow's formats to any other ending, and also writes weights to ".keras".
 ONLY_WRONG_FOR_KERAS_3 = [
     ("m.pt", False, "for which Keras has no format"),
     ("m.keras", True, "holds a whole model"),
@@ -41,7 +41,7 @@ ONLY_WRONG_FOR_KERAS_3 = [
 
 pytestmark = [
     pytest.mark.any_backend,
-    pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '"),  # a loop says nothing of what it will log
+    pytest.mark.filterwarnings("ignore:ModelCheckpoint uses '"),  # a loop does not declare what it will log
 ]
 
 
@@ -52,10 +52,10 @@ def build(width=3):
 
 
 class Training:
-    """Trains one step an epoch, so that epochs and steps have the same numbers.
+    """Trains one step per epoch, so that epochs and steps have the same numbers.
 
     Attributes:
-        steps: The number of steps that were computed.
+        steps: The number of steps trained so far.
     """
 
     kind: type
@@ -65,11 +65,11 @@ class Training:
         self.steps = 0
 
     def make(self, path, **options):
-        """Return one of the two: what is saved by it, a training that is started again does not go on from."""
+        """Return a ModelCheckpoint or Checkpointer whose checkpoints a restarted training does not resume from."""
         return self.kind(path, **options)
 
     def before(self, epoch):
-        """Is called before each epoch, counted from 1."""
+        """Do something before each epoch; epochs are counted from 1."""
 
     def run(self, saver, model=None, values=BETTER, name="odd"):
         raise NotImplementedError
@@ -126,8 +126,8 @@ def training(request):
 
 
 @contextmanager
-def told():
-    """Give a list that has the texts of all warnings when the block has ended."""
+def recorded_warnings():
+    """Yield a list that holds the texts of all warnings once the block has ended."""
     texts = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -139,16 +139,16 @@ def checkpoints(directory):
     return sorted(path.name for path in directory.iterdir() if path.name != ".lastgood")
 
 
-# When it is made
+# At construction
 
 
-def test_a_url_that_nothing_can_save_to_is_refused_before_there_is_a_model(training):
+def test_a_url_with_an_unsupported_scheme_is_refused_at_construction(training):
     with pytest.raises(ArgumentError, match=r"'hdfs://host/\{epoch\}\.keras' is a URL, and there is no storage"):
         training.make("hdfs://host/{epoch}.keras")
 
 
 @pytest.mark.parametrize("path", [None, 3, b"m.keras", ["m.keras"]])
-def test_a_filepath_that_is_no_path_is_a_type_error(training, path):
+def test_a_filepath_that_is_not_a_path_raises_a_type_error(training, path):
     with pytest.raises(ArgumentTypeError, match=r"filepath must be a str or os\.PathLike"):
         training.make(path)
 
@@ -163,17 +163,17 @@ def test_a_filepath_that_is_no_path_is_a_type_error(training, path):
         *ONLY_WRONG_FOR_KERAS_3,
     ],
 )
-def test_a_path_that_cannot_be_meant_is_refused_with_what_may_have_been(training, name, weights_only, text):
+def test_an_invalid_filepath_is_refused_with_the_reason(training, name, weights_only, text):
     with pytest.raises(ArgumentError, match=text):
         training.make(name, save_weights_only=weights_only)
 
 
-def test_an_unknown_mode_is_told_of_and_the_metrics_name_decides(training, tmp_path):
+def test_an_unknown_mode_warns_and_the_metric_name_decides_the_direction(training, tmp_path):
     wanted = f"{training.kind.__name__} mode 'best' is unknown, fallback to auto mode"
     with pytest.warns(UserWarning, match=wanted):
         saver = training.make(tmp_path / "{epoch}.keras", monitor="accuracy", mode="best", keep_best=1)
     training.run(saver, values=(0.9, 0.2, 0.1), name="accuracy")
-    assert checkpoints(tmp_path) == ["1.keras", "3.keras"]  # of accuracies the highest, and the latest
+    assert checkpoints(tmp_path) == ["1.keras", "3.keras"]  # the highest accuracy, and the latest
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_an_unknown_mode_is_told_of_and_the_metrics_name_decides(training, tmp_p
     ],
     ids=str,
 )
-def test_an_argument_that_cannot_work_is_refused_by_name(training, tmp_path, options):
+def test_an_invalid_argument_is_refused_by_name(training, tmp_path, options):
     with pytest.raises(ArgumentError, match=f"{next(iter(options))}[: ]"):
         training.make(tmp_path / "{epoch}.keras", **options)
 
@@ -198,7 +198,7 @@ def test_an_argument_that_cannot_work_is_refused_by_name(training, tmp_path, opt
 # When training begins
 
 
-def test_a_directory_that_cannot_be_made_ends_training_before_its_first_step(training, tmp_path):
+def test_a_directory_that_cannot_be_created_ends_training_before_the_first_step(training, tmp_path):
     (tmp_path / "file").write_text("")
     saver = training.make_continuing(tmp_path / "file/sub/{epoch}.keras")
     with pytest.raises(SaveError, match="A part of that path is a file, not a directory"):
@@ -206,7 +206,7 @@ def test_a_directory_that_cannot_be_made_ends_training_before_its_first_step(tra
     assert training.steps == 0
 
 
-def test_a_directory_that_takes_no_files_ends_training_before_its_first_step(training, tmp_path):
+def test_a_read_only_directory_ends_training_before_the_first_step(training, tmp_path):
     mount = ["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", tmp_path]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a read-only file system is mounted for this, and that needs root")
@@ -228,7 +228,7 @@ def test_a_directory_of_other_files_at_the_path_is_not_replaced(training, tmp_pa
     assert checkpoints(target) == ["thesis.tex"]
 
 
-def test_a_directory_of_other_files_that_comes_later_is_not_replaced(training, tmp_path):
+def test_a_directory_of_other_files_that_appears_during_training_is_not_replaced(training, tmp_path):
     def make_directory(epoch):
         if epoch == 2:
             (tmp_path / "2.keras/thesis").mkdir(parents=True)
@@ -254,7 +254,7 @@ _CLAIMS = """
 
 @pytest.fixture
 def claimed(tmp_path):
-    """Have another process train into the files of a template; return the template, and how the process is called."""
+    """Have another process claim the files of a template; yield the template and how messages name the process."""
     command = [sys.executable, "-c", textwrap.dedent(_CLAIMS), str(tmp_path), "{epoch}.keras"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "claimed\n"
@@ -269,22 +269,22 @@ def test_files_of_another_process_are_not_deleted(training, claimed):
     assert [each.name for each in path.parent.glob("*.keras")] == []
 
 
-def test_files_of_another_process_are_not_continued_from(training, claimed):
+def test_training_does_not_resume_from_files_of_another_process(training, claimed):
     path, owner = claimed
     with pytest.raises(RunInUseError, match=owner):
         training.run(training.make_continuing(path))
     assert training.steps == 0
 
 
-def test_another_process_with_the_same_files_is_told_of_where_nothing_but_names_is_at_stake(training, claimed):
+def test_files_of_another_process_only_cause_a_warning_without_pruning_and_resume(training, claimed):
     path, owner = claimed
-    with told() as texts:
+    with recorded_warnings() as texts:
         training.run(training.make(path))
     assert sum(f"{owner}. Each will overwrite checkpoints of the other." in text for text in texts) == 1
     assert checkpoints(path.parent) == ["1.keras", "2.keras", "3.keras"]
 
 
-def test_files_are_anothers_to_claim_when_training_has_ended(training, tmp_path):
+def test_another_process_can_claim_the_files_after_training_has_ended(training, tmp_path):
     training.run(training.make_continuing(tmp_path / "{epoch}.keras", keep_last=1))
     command = [sys.executable, "-c", textwrap.dedent(_CLAIMS), str(tmp_path), "{epoch}.keras"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60)
@@ -302,7 +302,7 @@ _KILLED = """
 
 
 @pytest.mark.parametrize("template", ["{epoch}.keras", "{epoch}/m.keras"])
-def test_what_a_killed_process_left_is_gone_when_training_begins(training, tmp_path, template):
+def test_leftovers_of_a_killed_process_are_gone_when_training_begins(training, tmp_path, template):
     left = (tmp_path / template.format(epoch=1)).parent
     command = [sys.executable, "-c", textwrap.dedent(_KILLED), str(tmp_path / template.format(epoch=1))]
     assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
@@ -313,34 +313,34 @@ def test_what_a_killed_process_left_is_gone_when_training_begins(training, tmp_p
     assert seen == [[]]
 
 
-def test_a_nearly_full_disk_is_told_of(training, small_disk):
+def test_a_nearly_full_disk_warns_once(training, small_disk):
     filler = small_disk / "filler"
     filler.write_bytes(bytes(990_000))
     saver = training.make(small_disk / "{epoch}.weights.h5", save_weights_only=True, on_error="warn")
-    with told() as texts:
+    with recorded_warnings() as texts:
         training.run(saver, build(width=20_000), values=BETTER[:1])
     assert sum(bool(re.search(r"Only 0\.\d MB are free .* each takes about \d\.\d MB", text)) for text in texts) == 1
 
 
-# What is kept
+# Retention
 
 
-def test_a_direction_that_had_to_be_guessed_is_told_of_once(training, tmp_path):
+def test_a_guessed_direction_warns_once(training, tmp_path):
     saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", keep_best=1)
-    with told() as texts:
+    with recorded_warnings() as texts:
         training.run(saver)
     wanted = f"{training.kind.__name__} assumes that a lower 'odd' is better, since nothing says otherwise. Pass mode="
     assert sum(text.startswith(wanted) for text in texts) == 1
     assert checkpoints(tmp_path) == ["2.keras", "3.keras"]
 
 
-def test_a_metric_that_nothing_is_ranked_by_needs_no_direction(training, tmp_path):
-    with told() as texts:
+def test_a_monitor_that_ranks_nothing_needs_no_direction(training, tmp_path):
+    with recorded_warnings() as texts:
         training.run(training.make(tmp_path / "{epoch}.keras", monitor="odd"))
     assert not [text for text in texts if "assumes that a lower" in text]
 
 
-def test_the_last_the_best_and_the_pinned_survive(training, tmp_path):
+def test_the_latest_best_and_pinned_checkpoints_are_kept(training, tmp_path):
     saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", mode="min", keep_last=1, keep_best=1)
 
     def pin(epoch):
@@ -355,7 +355,7 @@ def test_the_last_the_best_and_the_pinned_survive(training, tmp_path):
     assert saver.run.best("odd", "min").epoch == 3
 
 
-def test_retention_counts_what_was_saved_before_a_restart(training, tmp_path):
+def test_retention_counts_checkpoints_saved_before_a_restart(training, tmp_path):
     options = {"monitor": "odd", "mode": "min", "keep_last": 2, "keep_best": 1}
     training.run(training.make_continuing(tmp_path / "{epoch}.keras", **options), values=(1.0, 2.0, 3.0))
     assert checkpoints(tmp_path) == ["1.keras", "2.keras", "3.keras"]
@@ -364,8 +364,8 @@ def test_retention_counts_what_was_saved_before_a_restart(training, tmp_path):
     assert training.steps == 5
 
 
-def test_who_waits_finds_nothing_that_is_still_to_be_deleted(training, tmp_path, monkeypatch):
-    """Behind a look at very many checkpoints, retention rests for some saves."""
+def test_no_deletion_is_pending_after_wait(training, tmp_path, monkeypatch):
+    """After listing very many checkpoints, retention skips some saves."""
     monkeypatch.setattr(keeper, "_LONG_LOOK", -1.0)
     monkeypatch.setattr(keeper, "_REST", 1e12)
     saver = training.make(tmp_path / "{epoch}.keras", monitor="odd", mode="min", keep_last=1)
@@ -382,13 +382,13 @@ def test_who_waits_finds_nothing_that_is_still_to_be_deleted(training, tmp_path,
     assert checkpoints(tmp_path) == ["1.keras", "5.keras"]
 
 
-# What goes wrong
+# Failures
 
 
-def test_a_save_that_fails_costs_that_save_alone_where_training_is_to_go_on(training, tmp_path):
+def test_a_failed_save_only_loses_that_checkpoint_with_on_error_warn(training, tmp_path):
     with faults(Fault("commit", FULL, nth=2)):
         saver = training.make(tmp_path / "{epoch}.keras", on_error="warn")
-    with told() as texts:
+    with recorded_warnings() as texts:
         training.run(saver)
     failures = [text for text in texts if "the next save tries again" in text]
     assert len(failures) == 1
@@ -400,13 +400,13 @@ def test_a_save_that_fails_costs_that_save_alone_where_training_is_to_go_on(trai
     assert training.steps == 3
 
 
-def test_a_save_that_cannot_be_begun_costs_that_save_alone_where_training_is_to_go_on(training, tmp_path):
+def test_a_save_that_cannot_start_only_loses_that_checkpoint_with_on_error_warn(training, tmp_path):
     def make_directory(epoch):
         if epoch == 2:
             (tmp_path / "2.keras/thesis").mkdir(parents=True)
 
     training.before = make_directory
-    with told() as texts:
+    with recorded_warnings() as texts:
         training.run(training.make(tmp_path / "{epoch}.keras", on_error="warn"))
     failures = [text for text in texts if "the next save tries again" in text]
     assert len(failures) == 1
@@ -422,12 +422,12 @@ def test_a_save_that_fails_ends_training(training, tmp_path):
     assert training.steps < 6
 
 
-def test_who_waits_for_a_save_hears_that_it_failed(training, tmp_path):
-    """Also where training would only warn of it: whoever waits relies on it."""
+def test_wait_raises_the_error_of_a_failed_save(training, tmp_path):
+    """Even with on_error="warn": the caller of wait() relies on the save."""
     waited_for = threading.Event()
 
     def fail():
-        assert waited_for.wait(60)  # else a hook might report it first
+        assert waited_for.wait(60)  # otherwise a hook might report it first
         raise FULL
 
     with faults(Fault("commit", fail, nth=1)):
@@ -447,10 +447,10 @@ def test_who_waits_for_a_save_hears_that_it_failed(training, tmp_path):
     assert checkpoints(tmp_path) == ["2.keras", "3.keras"]
 
 
-# What there is to see
+# What users can inspect
 
 
-def test_the_journal_tells_of_the_beginning_each_save_and_the_end(training, tmp_path):
+def test_the_journal_records_begin_save_and_end_events(training, tmp_path):
     for count in (2, 3):
         saver = training.make_continuing(tmp_path / "{epoch}.keras")
         training.run(saver, values=BETTER[:count])
@@ -468,7 +468,7 @@ def test_the_journal_tells_of_the_beginning_each_save_and_the_end(training, tmp_
     assert [event["stopped"] for event in events if event["event"] == "end"] == [False, False]
 
 
-def test_the_journal_tells_no_end_of_a_training_that_an_exception_ended(training, tmp_path):
+def test_the_journal_records_no_end_event_after_an_exception(training, tmp_path):
     def fail(epoch):
         if epoch == 3:
             raise ZeroDivisionError
@@ -482,13 +482,13 @@ def test_the_journal_tells_no_end_of_a_training_that_an_exception_ended(training
     assert events == ["begin", "save", "save"]
 
 
-def test_a_directory_holds_nothing_but_checkpoints_until_more_is_asked_for(training, tmp_path):
+def test_a_directory_holds_only_checkpoints_by_default(training, tmp_path):
     training.run(training.make(tmp_path / "{epoch}.keras"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.keras", "2.keras", "3.keras"]
 
 
 @pytest.mark.parametrize("verbose", [0, 1, 2])
-def test_what_is_printed_is_the_same_but_for_what_is_counted(training, tmp_path, capsys, verbose):
+def test_fit_and_loop_print_the_same_lines_apart_from_the_unit(training, tmp_path, capsys, verbose):
     saver = training.make(tmp_path / "{epoch}.keras", verbose=verbose, background=False)
     training.run(saver, values=BETTER[:2])
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
@@ -504,7 +504,7 @@ def test_what_is_printed_is_the_same_but_for_what_is_counted(training, tmp_path,
     assert lines == (expected if verbose else [])
 
 
-def test_what_saves_cost_is_there_to_read(training, tmp_path):
+def test_stats_report_the_costs_of_each_save(training, tmp_path):
     saver = training.make(tmp_path / "{epoch}.keras")
     assert saver.stats == []
     training.run(saver)
@@ -515,7 +515,7 @@ def test_what_saves_cost_is_there_to_read(training, tmp_path):
         assert save.wait >= 0
 
 
-def test_the_run_is_there_to_look_at_while_training_goes_on(training, tmp_path):
+def test_the_run_is_readable_during_training(training, tmp_path):
     saver = training.make(tmp_path / "sub/{epoch}.keras")
     seen = []
 
@@ -529,7 +529,7 @@ def test_the_run_is_there_to_look_at_while_training_goes_on(training, tmp_path):
     assert seen == [[], [1], [1, 2]]
 
 
-def test_what_waits_for_saves_returns_when_they_are_durable(training, tmp_path):
+def test_wait_returns_when_saves_are_durable(training, tmp_path):
     with faults(Fault("commit", lambda: time.sleep(0.2), nth=None)):
         saver = training.make(tmp_path / "{epoch}.keras")
     seen = []
@@ -543,7 +543,7 @@ def test_what_waits_for_saves_returns_when_they_are_durable(training, tmp_path):
     assert seen == [(0, 0), (1, 1), (2, 2)]
 
 
-def test_one_saver_serves_one_training_after_another(training, tmp_path):
+def test_a_saver_can_be_reused_for_a_second_training(training, tmp_path):
     saver = training.make(tmp_path / "{epoch}.keras", keep_last=2)
     training.run(saver, values=BETTER[:2])
     training.run(saver)

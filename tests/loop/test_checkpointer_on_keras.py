@@ -1,4 +1,4 @@
-"""Training loops of one's own: restore, and Checkpointer."""
+"""Custom training loops: restore and Checkpointer."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from lastgood import ModelCheckpoint
 pytestmark = pytest.mark.any_backend
 
 
-def test_restore_puts_everything_back_that_a_model_has(fit, tmp_path):
+def test_restore_brings_back_variables_progress_and_random_state(fit, tmp_path):
     model, _ = start(fit, [ModelCheckpoint(tmp_path / "a.keras")], other=False)
     drawn = np.random.random()
     keras.utils.set_random_seed(99)
@@ -26,7 +26,7 @@ def test_restore_puts_everything_back_that_a_model_has(fit, tmp_path):
         np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
 
 
-def test_a_loop_of_ones_own(tmp_path, data):
+def test_a_custom_loop_resumes_exactly(tmp_path, data):
     x, y = data
 
     def train(steps):
@@ -52,7 +52,7 @@ def test_a_loop_of_ones_own(tmp_path, data):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_loop_of_ones_own_keeps_what_it_is_told_to(tmp_path):
+def test_a_custom_loop_applies_its_retention_rules_also_after_a_restart(tmp_path):
     def checkpointer():
         path = tmp_path / "{step}.weights.h5"
         return lastgood.Checkpointer(path, keep_last=2, keep_best=1, monitor="loss")

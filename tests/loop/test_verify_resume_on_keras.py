@@ -1,4 +1,4 @@
-"""Does a training go on exactly: said, or told of by step and variable."""
+"""verify_resume confirms that a training resumes exactly, or names the step and variable that differ."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from helpers.crashing import build
 from helpers.kit import keras
 
 
-def test_a_training_that_goes_on_exactly_is_said_to(fit, capsys):
+def test_verify_resume_confirms_a_training_that_resumes_exactly(fit, capsys):
     def train(callbacks):
         keras.utils.set_random_seed(1)
         fit(build(), callbacks, epochs=3)
@@ -16,9 +16,9 @@ def test_a_training_that_goes_on_exactly_is_said_to(fit, capsys):
     assert "25 steps, interrupted after 13, are bit-equal" in capsys.readouterr().out
 
 
-def test_a_training_that_does_not_is_told_of_by_step_and_variable(fit):
+def test_verify_resume_names_the_first_step_and_variable_that_differ(fit):
     class Drift(keras.callbacks.Callback):
-        """Has a state that it does not give to anybody."""
+        """Has state that no checkpoint contains."""
 
         def __init__(self):
             super().__init__()
@@ -36,7 +36,7 @@ def test_a_training_that_does_not_is_told_of_by_step_and_variable(fit):
         lastgood.verify_resume(train)
 
 
-def test_a_training_that_is_not_deterministic_is_told_of_as_that(fit):
+def test_verify_resume_reports_a_training_that_is_not_deterministic(fit):
     calls = []
 
     def train(callbacks):

@@ -13,7 +13,7 @@ KNOWN = {"auc": "max", "mae": "min", "balanced_acc_error": "min"}
     ("monitor", "mode", "wanted"),
     [
         ("val_loss", "min", Direction("min")),
-        ("val_loss", "max", Direction("max")),  # what the user says is not argued with
+        ("val_loss", "max", Direction("max")),  # the user's mode takes precedence
         ("val_loss", "auto", Direction("min")),
         ("loss", "auto", Direction("min")),
         ("left_loss", "auto", Direction("min")),
@@ -21,10 +21,10 @@ KNOWN = {"auc": "max", "mae": "min", "balanced_acc_error": "min"}
         ("val_accuracy", "auto", Direction("max")),
         ("fmeasure", "auto", Direction("max")),
         ("fmeasure_macro", "auto", Direction("max")),
-        ("val_fmeasure", "auto", Direction("min", guessed=True)),  # the rule says startswith, to the letter
+        ("val_fmeasure", "auto", Direction("min", guessed=True)),  # the rule is startswith, literally
         ("val_auc", "auto", Direction("max")),
         ("mae", "auto", Direction("min")),
-        ("balanced_acc_error", "auto", Direction("max")),  # the rule's names come before the metric's own direction
+        ("balanced_acc_error", "auto", Direction("max")),  # the rule takes precedence over the metric's direction
         ("val_unheard_of", "auto", Direction("min", guessed=True)),
     ],
 )
@@ -46,7 +46,7 @@ def test_direction(monitor, mode, wanted):
         (math.nan, None, "min", False),
         (math.nan, None, "max", False),
         (math.nan, 1.0, "min", False),
-        (1.0, math.nan, "min", True),  # a threshold of NaN bars nothing for ever
+        (1.0, math.nan, "min", True),  # a threshold of NaN does not block saves forever
     ],
 )
 def test_better_is_strict_and_never_nan(current, best, mode, better):
@@ -68,7 +68,7 @@ def test_judge(logs, best, wanted):
 
 
 @pytest.mark.parametrize("value", [np.zeros(2), [0.1, 0.2], "0.5", {"a": 1}, np.array([])])
-def test_a_value_that_is_no_scalar_is_an_error(value):
+def test_a_monitored_value_that_is_not_a_scalar_raises_an_error(value):
     with pytest.raises(ValueError, match="must be a scalar") as caught:
         judge("val_loss", {"val_loss": value}, None, "min")
     assert isinstance(caught.value, MonitorError)

@@ -27,11 +27,11 @@ from lastgood._policies.naming import Template
         ("{{literal}}-{epoch}.h5", 3, None, {}, "{literal}-3.h5"),
     ],
 )
-def test_path(template, epoch, batch, logs, wanted):
+def test_a_template_formats_epoch_batch_and_logs(template, epoch, batch, logs, wanted):
     assert Template(template).path(epoch=epoch, batch=batch, logs=logs) == wanted
 
 
-def test_a_placeholder_that_the_logs_cannot_fill_names_what_was_there():
+def test_a_placeholder_missing_from_the_logs_lists_the_available_names():
     with pytest.raises(KeyError) as caught:
         Template("{epoch}-{val_loss:.2f}.keras").path(epoch=1, batch=None, logs={"loss": 1.0})
     assert isinstance(caught.value, PlaceholderError)
@@ -41,13 +41,13 @@ def test_a_placeholder_that_the_logs_cannot_fill_names_what_was_there():
     )
 
 
-def test_a_value_that_does_not_take_its_format_is_an_error():
+def test_a_value_that_does_not_fit_its_format_raises_an_error():
     with pytest.raises(ArgumentError, match="Failed to format this callback filepath"):
         Template("{loss:d}.keras").path(epoch=1, batch=None, logs={"loss": 1.5})
 
 
 @pytest.mark.parametrize("text", ["", "{}.keras", "{0}.keras", "{epoch.keras", "epoch}.keras"])
-def test_a_template_that_cannot_work_is_refused_at_once(text):
+def test_an_invalid_template_is_refused_at_construction(text):
     with pytest.raises(ValueError, match="filepath"):
         Template(text)
 
@@ -80,7 +80,7 @@ def test_suffix_is_the_literal_ending(text, suffix):
         ("best-{epoch}.keras", ".", [["best-1.keras"]], [["last-1.keras"], ["best-1.keras.corrupt"]]),
     ],
 )
-def test_components_find_what_the_template_made(text, directory, matches, others):
+def test_components_match_only_paths_of_the_template(text, directory, matches, others):
     where, patterns = Template(text).components()
     assert where == directory
 
@@ -132,7 +132,7 @@ def test_a_value_that_leads_to_another_directory_is_an_error(template, value):
         Template(template).path(epoch=1, batch=None, logs={"tag": value})
 
 
-def test_dots_of_the_users_own_are_left_to_them():
+def test_dots_written_in_the_template_itself_are_allowed():
     assert Template("../{tag}.keras").path(epoch=1, batch=None, logs={"tag": ".."}) == "../...keras"
 
 
@@ -150,7 +150,7 @@ def test_no_template_takes_long_to_match(template, name):
     ),
     name=st.text("1a-/ +", max_size=8),
 )
-def test_a_shape_matches_what_a_regular_expression_would(pieces, name):
+def test_matches_agrees_with_a_regular_expression(pieces, name):
     patterns = {"{epoch}": r"[ +]*\d+ *", "{epoch:03d}": r"[ +]*\d+ *", "{loss}": r"[^/]+"}
     pattern = "".join(patterns.get(piece) or re.escape(piece) for piece in pieces)
     assert Template("".join(pieces)).matches(name) == bool(re.fullmatch(pattern, name))
@@ -159,7 +159,7 @@ def test_a_shape_matches_what_a_regular_expression_would(pieces, name):
 @pytest.mark.parametrize("letter", ["a", "é", "模", "🦜"])
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5", ""])
 @pytest.mark.parametrize("prefix", ["interrupted", "last"])
-def test_what_goes_beside_a_long_name_fits_and_keeps_its_ending(letter, ending, prefix):
+def test_beside_shortens_a_long_name_and_keeps_its_ending(letter, ending, prefix):
     name = letter * (240 // len(letter.encode())) + ending
     beside = Template(f"runs/{name}").beside(prefix)
     assert beside.startswith(f"runs/{prefix}-{letter}")
@@ -168,15 +168,15 @@ def test_what_goes_beside_a_long_name_fits_and_keeps_its_ending(letter, ending, 
     assert beside == Template(f"runs/{name}").beside(prefix)
 
 
-def test_what_goes_beside_long_names_that_differ_at_their_ends_differs():
+def test_beside_distinguishes_long_names_that_differ_only_at_the_end():
     names = ["a" * 240 + "1.keras", "a" * 240 + "2.keras", "a" * 240 + "{epoch}.keras", "{epoch}/" + "a" * 240]
     beside = [Template(f"runs/{name}").beside(prefix) for name in names for prefix in ("last", "interrupted")]
     assert len(set(beside)) == len(beside)
 
 
-def test_what_goes_beside_short_names_is_called_as_ever():
+def test_beside_does_not_shorten_a_short_name():
     assert Template("runs/{epoch:02d}/m-{loss:.2f}.weights.h5").beside("last") == "runs/last-epoch-m-loss.weights.h5"
 
 
-def test_an_ending_that_is_none_is_no_reason_for_a_name_that_does_not_fit():
+def test_beside_also_shortens_a_very_long_text_after_the_last_dot():
     assert len(Template("m." + "a" * 250).beside("interrupted").removeprefix("./")) <= 255

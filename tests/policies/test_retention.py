@@ -18,7 +18,7 @@ def record(step, value=None, created=None):
 
 
 def kept(records, mode="min", pinned=(), **policy):
-    """Return the steps that survive."""
+    """Return the steps that are kept."""
     context = Context("val_loss", mode, [each.step in pinned for each in records])
     keep = Retention.parse(**policy).should_keep(records, context)
     return [each.step for each, stays in zip(records, keep, strict=True) if stays]
@@ -31,12 +31,12 @@ RUN = [record(step, value) for step, value in enumerate([5.0, 3.0, 4.0, 1.0, 2.0
     ("policy", "steps"),
     [
         ({}, [1, 2, 3, 4, 5, 6, 7, 8]),
-        ({"keep_last": 1}, [4, 8]),  # the best stays all the same
+        ({"keep_last": 1}, [4, 8]),  # the best is always kept
         ({"keep_last": 3}, [4, 6, 7, 8]),
         ({"keep_last": 99}, [1, 2, 3, 4, 5, 6, 7, 8]),
-        ({"keep_best": 1}, [4, 8]),  # and so does the latest
+        ({"keep_best": 1}, [4, 8]),  # and so is the latest
         ({"keep_best": 3}, [2, 4, 5, 8]),
-        ({"keep_best": 99}, [1, 2, 3, 4, 5, 8]),  # what has no metric, or NaN, is in no order
+        ({"keep_best": 99}, [1, 2, 3, 4, 5, 8]),  # without the metric, or with NaN, there is no rank
         ({"keep_best": 2, "mode": "max"}, [1, 8]),
         ({"keep_every": 3}, [3, 4, 6, 8]),
         ({"keep_every": timedelta(seconds=4)}, [1, 4, 8]),
@@ -44,20 +44,20 @@ RUN = [record(step, value) for step, value in enumerate([5.0, 3.0, 4.0, 1.0, 2.0
         ({"keep_last": 1, "pinned": {1, 7}}, [1, 4, 7, 8]),
     ],
 )
-def test_the_union_survives_and_the_best_the_latest_and_the_pinned(policy, steps):
+def test_retention_keeps_the_union_of_its_rules_plus_best_latest_and_pinned(policy, steps):
     assert kept(RUN, **policy) == steps
 
 
-def test_every_nth_step_is_the_first_at_or_after_a_multiple():
+def test_keep_every_keeps_the_first_step_at_or_after_each_multiple():
     run = [record(step) for step in (40, 90, 140, 190, 240, 290, 340)]
     assert kept(run, keep_every=100) == [140, 240, 340]
 
 
-def test_of_equals_the_earlier_is_better():
+def test_the_earliest_of_equal_values_is_the_best():
     assert kept([record(step, 1.0) for step in (1, 2, 3)], keep_best=1) == [1, 3]
 
 
-def test_rank_is_from_the_best_on():
+def test_rank_orders_from_best_to_worst():
     assert [RUN[i].step for i in rank(RUN, "val_loss", "min")] == [4, 5, 2, 3, 1, 8]
 
 
@@ -65,16 +65,16 @@ def test_rank_is_from_the_best_on():
     "policy",
     [{"keep_last": 0}, {"keep_best": -1}, {"keep_last": True}, {"keep_every": 1.5}, {"keep_every": timedelta()}],
 )
-def test_what_cannot_be_meant_is_refused(policy):
+def test_invalid_retention_arguments_are_refused(policy):
     with pytest.raises(ArgumentError, match=f"Unrecognized {next(iter(policy))}"):
         Retention.parse(**policy)
 
 
-# The user's own policy
+# Custom policies
 
 
 class Own:
-    """Keeps the steps that it is made of, and remembers what it was asked."""
+    """Keeps the steps given to it, and records its calls."""
 
     def __init__(self, *steps):
         self.steps, self.asked = steps, []
@@ -85,7 +85,7 @@ class Own:
 
 
 class Answering:
-    """Answers what it is made of, whatever it is asked."""
+    """Always returns the answer given to it."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -97,7 +97,7 @@ class Answering:
 @pytest.mark.parametrize(
     ("policy", "steps"),
     [
-        ({"keep": Own()}, [4, 8]),  # the best and the latest stay, whatever it says
+        ({"keep": Own()}, [4, 8]),  # the best and the latest are kept, whatever it returns
         ({"keep": Own(4, 8)}, [4, 8]),
         ({"keep": Own(1, 6)}, [1, 4, 6, 8]),
         ({"keep": Own(*range(1, 9))}, [1, 2, 3, 4, 5, 6, 7, 8]),
@@ -108,16 +108,16 @@ class Answering:
         ({"keep": Own(1), "keep_every": 3}, [1, 3, 4, 6, 8]),
         ({"keep": Own(1), "keep_every": timedelta(seconds=4)}, [1, 4, 8]),
         ({"keep": Own(7), "keep_last": 2, "keep_best": 2, "keep_every": 6, "pinned": {3}}, [3, 4, 5, 6, 7, 8]),
-        ({"keep": Answering([1, 0, "", None, 0.0, (), "yes", 0])}, [1, 4, 7, 8]),  # what Python takes for true
+        ({"keep": Answering([1, 0, "", None, 0.0, (), "yes", 0])}, [1, 4, 7, 8]),  # by truth value
         ({"keep": Answering(step % 2 for step in range(1, 9))}, [1, 3, 4, 5, 7, 8]),
         ({"keep": Answering(np.arange(1, 9) < 3)}, [1, 2, 4, 8]),
     ],
 )
-def test_what_the_users_own_policy_keeps_is_kept_beside_the_rest(policy, steps):
+def test_a_custom_policy_adds_to_what_the_other_rules_keep(policy, steps):
     assert kept(RUN, **policy) == steps
 
 
-def test_the_users_own_policy_is_asked_for_all_records_as_they_are():
+def test_a_custom_policy_gets_all_records_unchanged_and_the_context():
     own = Own()
     kept(RUN[::-1], pinned={2}, keep=own)
     ((records, context),) = own.asked
@@ -126,8 +126,8 @@ def test_the_users_own_policy_is_asked_for_all_records_as_they_are():
     assert context.pinned == [each.step == 2 for each in RUN[::-1]]
 
 
-def test_the_users_own_policy_cannot_put_the_records_in_another_order():
-    """Its answers would be taken for those of other checkpoints."""
+def test_a_custom_policy_cannot_reorder_the_records():
+    """Its answers would apply to the wrong checkpoints."""
 
     class Sorting:
         def should_keep(self, records, context):
@@ -137,7 +137,7 @@ def test_the_users_own_policy_cannot_put_the_records_in_another_order():
         kept(RUN, keep=Sorting())
 
 
-def test_a_policy_of_ones_own_is_one_that_deletes():
+def test_a_custom_policy_makes_retention_prune():
     assert Retention.parse(keep=Own()).prunes
     assert not Retention.parse().prunes
 
@@ -152,7 +152,7 @@ class NoMethod:
 
 
 @pytest.mark.parametrize("keep", [Misnamed(), NoMethod(), 3, "all", True, False, [], lambda records, context: [], Own])
-def test_what_is_no_policy_is_refused(keep):
+def test_a_keep_that_is_not_a_policy_is_refused(keep):
     with pytest.raises(ArgumentError, match=r"Unrecognized keep: .* a method should_keep\(records, context\)"):
         Retention.parse(keep=keep)
 
@@ -168,7 +168,7 @@ def test_what_is_no_policy_is_refused(keep):
         (True, "returned True for 8 records"),
     ],
 )
-def test_an_answer_that_is_not_one_for_each_record_deletes_nothing(answer, told):
+def test_a_custom_policy_that_does_not_answer_for_each_record_raises(answer, told):
     with pytest.raises(ArgumentError, match=told) as caught:
         kept(RUN, keep_last=1, keep=Answering(answer))
     assert "policy <policies.test_retention.Answering object" in str(caught.value)
@@ -182,7 +182,7 @@ records = st.lists(
 
 
 @given(records, numbers, numbers, st.none() | st.integers(1, 9) | st.just(timedelta(seconds=7)), st.randoms())
-def test_what_survives_survives_again_in_any_order(rows, last, best, every, random):
+def test_pruning_again_deletes_nothing_more_whatever_the_order_of_records(rows, last, best, every, random):
     random.shuffle(rows)
     run = [record(step, value) for step, value, _ in rows]
     pinned = {step for step, _, pin in rows if pin}
@@ -199,8 +199,8 @@ def test_what_survives_survives_again_in_any_order(rows, last, best, every, rand
 
 
 @given(records, st.integers(1, 9), st.randoms())
-def test_pruning_behind_each_save_keeps_what_pruning_at_the_end_keeps(rows, every, random):
-    """So that it does not matter when it happens; of the best only those are compared that still come."""
+def test_pruning_after_each_save_keeps_the_same_as_pruning_at_the_end(rows, every, random):
+    """So it does not matter when pruning happens. The best are left out here: the records have no metric."""
     rows.sort()
     there = []
     for step, _, _ in rows:

@@ -1,4 +1,4 @@
-"""When a save is due: what users pass, and what each schedule says to the hooks of a training."""
+"""When a save is due: what users pass, and what each schedule answers to the hooks of a training."""
 
 from datetime import timedelta
 
@@ -12,14 +12,14 @@ from lastgood._policies.schedule import Batches, Interval, parse_schedule, whole
 
 
 class OnlyDue:
-    """A user's own schedule that has what it must, and no more."""
+    """A custom schedule with only the required method."""
 
     def due(self, moment):
         return moment.hook == "batch" and moment.batch == 2
 
 
 class WithState:
-    """A user's own schedule that has all that one can have."""
+    """A custom schedule with every optional method."""
 
     hooks = ("epoch",)
 
@@ -47,14 +47,14 @@ class WithState:
 
 
 class AtPowersOfTwo(Schedule):
-    """A user's own schedule, by the class that is there for it."""
+    """A custom schedule that subclasses Schedule."""
 
     def due(self, moment):
         return moment.hook == "batch" and moment.step & (moment.step - 1) == 0
 
 
 class EveryOther(Schedule):
-    """A subclass with a state."""
+    """A subclass with state."""
 
     hooks = ("epoch",)
 
@@ -93,7 +93,7 @@ class EveryOther(Schedule):
         (WithState(), Schedule, {"hooks": ("epoch",)}),
     ],
 )
-def test_what_says_when_to_save(given, kind, attributes):
+def test_a_valid_save_freq_becomes_a_schedule(given, kind, attributes):
     schedule = parse_schedule(given)
     assert isinstance(schedule, kind)
     assert {name: getattr(schedule, name) for name in attributes} == attributes
@@ -104,22 +104,22 @@ def test_what_says_when_to_save(given, kind, attributes):
     [
         *("batch", "", 0, -1, True, False, 1.5, 2.0, None, np.float32(2), [3], object()),
         *(timedelta(), timedelta(seconds=-1)),
-        *(Epochs, Budget, OnlyDue),  # a class, where one of its objects is meant
+        *(Epochs, Budget, OnlyDue),  # a class in place of an instance
     ],
 )
-def test_what_does_not_is_refused(given):
+def test_an_invalid_save_freq_is_refused(given):
     with pytest.raises(ValueError, match="Unrecognized save_freq: ") as caught:
         parse_schedule(given)
     assert isinstance(caught.value, ArgumentError)
 
 
-def test_a_period_is_for_epochs_alone():
+def test_a_period_applies_only_to_epochs():
     assert parse_schedule("epoch", 3).every == 3
     assert parse_schedule(7, 3).every == 7
 
 
 @pytest.mark.parametrize("given", [0, -2, True, "2", 1.0])
-def test_a_number_of_epochs_is_a_whole_one_above_zero(given):
+def test_a_number_of_epochs_must_be_a_positive_integer(given):
     with pytest.raises(ArgumentError, match="Unrecognized period"):
         whole_number("period", given, "epochs")
     with pytest.raises(ArgumentError, match="Unrecognized every"):
@@ -127,20 +127,20 @@ def test_a_number_of_epochs_is_a_whole_one_above_zero(given):
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 2, True])
-def test_a_budget_is_a_share(share):
+def test_a_budget_must_be_a_fraction_between_zero_and_one(share):
     with pytest.raises(ArgumentError, match="Unrecognized overhead"):
         Budget(share)
 
 
-def test_only_those_that_look_at_batches_are_asked_at_batches():
+def test_all_schedules_but_epochs_use_the_batch_hook():
     assert ["batch" in parse_schedule(each).hooks for each in ("epoch", 1, timedelta(1), Budget())] == [0, 1, 1, 1]
 
 
-# What they say
+# When saves are due
 
 
 def hooks(epochs, first=1):
-    """Yield the moments of a training, of epochs given as the counts of batches done when hooks come."""
+    """Yield the moments of a training; each epoch is given as the counts of batches done when its hooks are called."""
     for epoch, batches in enumerate(epochs, first):
         yield "begin"
         for batch in batches:
@@ -149,7 +149,7 @@ def hooks(epochs, first=1):
 
 
 def due_at(schedule, moments):
-    """Return where a schedule has saves come, asked as a callback asks it."""
+    """Return the places where a schedule is due when it is asked as a callback asks it."""
     due = []
     for moment in moments:
         if moment == "begin":
@@ -168,7 +168,7 @@ def due_at(schedule, moments):
         (5, 11, [5, 10]),
     ],
 )
-def test_epochs(every, epochs, due):
+def test_epochs_are_due_every_nth_epoch(every, epochs, due):
     schedule = parse_schedule(Epochs(every))
     assert due_at(schedule, hooks([[1, 2]] * epochs)) == [(epoch, None) for epoch in due]
     assert schedule.since == epochs % every
@@ -177,7 +177,7 @@ def test_epochs(every, epochs, due):
 def test_epochs_are_counted_across_fits():
     schedule = parse_schedule(Epochs(5))
     assert due_at(schedule, hooks([[1]] * 3)) == []
-    assert due_at(schedule, hooks([[1]] * 3)) == [(2, None)]  # whose epochs begin at 1 again
+    assert due_at(schedule, hooks([[1]] * 3)) == [(2, None)]  # epochs start at 1 again
     assert not schedule.due(Moment(1, 1, "batch"))
     assert schedule.since == 1
 
@@ -193,14 +193,14 @@ def test_epochs_are_counted_across_fits():
         (2, [[1], [1], [1], [1]], [(2, 1), (4, 1)]),
         (7, [[7, 10], [7, 10]], [(1, 7), (2, 7)]),  # steps_per_execution=7: the last chunk holds 3
         (10, [[7, 10], [7, 10]], [(1, 10), (2, 10)]),
-        (8, [[7, 10], [7, 10]], [(1, 10), (2, 10)]),  # 10 seen at the save, and the 2 beyond 8 are not kept
+        (8, [[7, 10], [7, 10]], [(1, 10), (2, 10)]),  # 10 at the save; the 2 beyond 8 are not carried over
         (12, [[7, 10], [7, 10]], [(2, 7)]),
         (9, [[1, 2], [7, 10]], [(2, 7)]),  # a fit cut short, then one with longer chunks
         (9, [[7, 10], [1, 2]], [(1, 10)]),
         (12, [[7, 10], [1, 2]], [(2, 2)]),
     ],
 )
-def test_batches(every, epochs, due):
+def test_batches_are_due_every_nth_batch_across_epochs(every, epochs, due):
     assert due_at(parse_schedule(every), hooks(epochs)) == due
 
 
@@ -218,13 +218,13 @@ def test_batches_are_counted_across_fits(every, fits, due):
     assert [due_at(schedule, hooks(epochs)) for epochs in fits] == due
 
 
-def test_batches_are_counted_where_nobody_says_that_an_epoch_begins():
-    """As where hooks are called by hand."""
+def test_batches_are_counted_without_a_call_of_begin():
+    """As when hooks are called by hand."""
     moments = [moment for moment in hooks([[1, 2, 3], [1, 2, 3], [2, 4]]) if moment != "begin"]
     assert due_at(parse_schedule(4), moments) == [(2, 1), (3, 2)]
 
 
-def test_batches_do_not_take_another_hook_for_a_batch():
+def test_a_batch_schedule_ignores_other_hooks():
     schedule = parse_schedule(1)
     assert not schedule.due(Moment(1, None, "epoch"))
     assert not schedule.due(Moment(1, 3, "validation"))
@@ -232,7 +232,7 @@ def test_batches_do_not_take_another_hook_for_a_batch():
 
 
 def train(schedule, batches, seconds, held=0.0, slowed=0.0, busy=0):
-    """Return the times of saves in a training of so many batches; the ``busy`` batches behind a save are slowed."""
+    """Return the times of the saves and the end of a training; the ``busy`` batches after a save are slowed down."""
     now, saves, left = 0.0, [], 0
     schedule.begin(now)
     for batch in range(1, batches + 1):
@@ -252,7 +252,7 @@ def train(schedule, batches, seconds, held=0.0, slowed=0.0, busy=0):
     [
         (10, 1.0, 0.0, [10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0]),
         (30, 1.0, 0.0, [30.0, 60.0, 90.0]),
-        (10, 4.0, 0.0, [12.0 * count for count in range(1, 34)]),  # at the first batch that ends then
+        (10, 4.0, 0.0, [12.0 * count for count in range(1, 34)]),  # at the first batch that ends after the time
         (30, 1.0, 5.0, [30.0, 65.0, 100.0]),  # from the end of a save to the next
         (1000, 1.0, 0.0, []),
     ],
@@ -261,7 +261,7 @@ def test_saves_are_a_timedelta_apart(span, seconds, held, saves):
     assert train(parse_schedule(timedelta(seconds=span)), 100, seconds, held)[0] == saves
 
 
-def test_a_timedelta_counts_on_through_epochs():
+def test_a_timedelta_continues_across_epochs():
     schedule, due = parse_schedule(timedelta(seconds=25)), []
     for epoch in range(1, 6):
         schedule.begin(10.0 * (epoch - 1))
@@ -274,7 +274,7 @@ def test_a_timedelta_counts_on_through_epochs():
     assert due == [25.0, 50.0]
 
 
-def test_a_budget_is_kept_and_what_saves_slow_down_counts():
+def test_a_budget_holds_and_includes_batches_slowed_by_saves():
     schedule = parse_schedule(Budget(0.02))
     saves, end = train(schedule, 20_000, 1.0, held=1.0, slowed=0.25, busy=4)
     assert saves[0] == 10.0
@@ -286,17 +286,17 @@ def test_a_budget_is_kept_and_what_saves_slow_down_counts():
     ("share", "held", "interval"),
     [(0.01, 1.0, 100.0), (0.5, 1.0, 2.0), (0.01, 0.1, 10.0)],
 )
-def test_the_interval_of_a_budget_follows_from_what_a_save_costs(share, held, interval):
+def test_the_interval_of_a_budget_follows_from_the_cost_of_a_save(share, held, interval):
     schedule = parse_schedule(Budget(share))
     assert (schedule.cost, schedule.interval, schedule.news()) == (None, None, None)
     train(schedule, 500, 1.0, held=held)
     assert schedule.cost == pytest.approx(held)
     assert schedule.interval == pytest.approx(interval)
     assert f"{interval:.1f} s apart" in schedule.news()
-    assert schedule.news() is None  # it has been said
+    assert schedule.news() is None  # it is reported only once
 
 
-def test_the_time_between_epochs_is_nobodys_cost():
+def test_time_between_epochs_is_not_a_cost_of_saving():
     schedule = parse_schedule(Budget(0.5))
     for epoch in range(20):
         schedule.begin(epoch * 100.0)
@@ -308,7 +308,7 @@ def test_the_time_between_epochs_is_nobodys_cost():
     assert schedule.cost == 0.5
 
 
-# The user's own
+# Custom schedules
 
 
 @pytest.mark.parametrize(
@@ -319,11 +319,11 @@ def test_the_time_between_epochs_is_nobodys_cost():
         (EveryOther(), [(2, None)]),
     ],
 )
-def test_the_users_own(schedule, due):
+def test_custom_schedules_decide_when_saves_are_due(schedule, due):
     assert due_at(parse_schedule(schedule), hooks([[1, 2, 3], [1, 2, 3]])) == due
 
 
-def test_the_step_is_asked_of_the_device_only_if_the_schedule_asks_for_it():
+def test_the_step_is_read_from_the_device_only_if_the_schedule_uses_it():
     asked = []
 
     def moment(step):
@@ -336,7 +336,7 @@ def test_the_step_is_asked_of_the_device_only_if_the_schedule_asks_for_it():
     assert 99 not in asked
 
 
-def test_an_object_is_told_all_that_it_has_a_method_for():
+def test_a_custom_schedule_gets_each_call_that_it_has_a_method_for():
     own = WithState()
     schedule = parse_schedule(own)
     schedule.begin(1.0)
@@ -351,14 +351,14 @@ def test_an_object_is_told_all_that_it_has_a_method_for():
 
 
 @pytest.mark.parametrize("given", [Epochs(2), EveryOther()])
-def test_one_schedule_for_two_callbacks_counts_for_each(given):
+def test_one_schedule_in_two_callbacks_counts_separately(given):
     one, other = parse_schedule(given), parse_schedule(given)
     epoch = Moment(1, None, "epoch")
     assert [one.due(epoch), other.due(epoch), one.due(epoch), other.due(epoch)] == [False, False, True, True]
     assert parse_schedule(given).due(epoch) is False
 
 
-# What a restart needs
+# State for a restart
 
 TRAINING = [[1, 2, 3]] * 7
 
@@ -376,7 +376,7 @@ TRAINING = [[1, 2, 3]] * 7
         lambda: Epochs(1),
     ],
 )
-def test_what_was_counted_survives_a_restart_between_any_two_epochs(make):
+def test_the_count_survives_a_restart_between_any_two_epochs(make):
     whole = due_at(parse_schedule(make()), hooks(TRAINING))
     for epochs in range(len(TRAINING)):
         before, after = parse_schedule(make()), parse_schedule(make())
@@ -389,18 +389,18 @@ def test_what_was_counted_survives_a_restart_between_any_two_epochs(make):
 
 @pytest.mark.parametrize("every", [1, 2, 4, 5, 7])
 @pytest.mark.parametrize("done", [1, 2])
-def test_batches_of_an_epoch_that_a_restart_continues_are_not_counted_twice(every, done):
+def test_batches_before_a_restart_within_an_epoch_are_not_counted_twice(every, done):
     whole = due_at(parse_schedule(every), hooks(TRAINING))
     before, after = parse_schedule(every), parse_schedule(every)
     moments = list(hooks(TRAINING))
     middle = moments.index(Moment(3, done, "batch")) + 1
     due = due_at(before, moments[:middle])
-    after.begin(0.0)  # the epoch begins, and its first batches are those of before
+    after.begin(0.0)  # the epoch begins; its first batches ran before the restart
     after.set_state(before.get_state())
     assert due + due_at(after, moments[middle:]) == whole
 
 
-def test_the_state_of_batches_is_what_older_checkpoints_hold():
+def test_the_state_of_batches_keeps_the_format_of_older_checkpoints():
     schedule = parse_schedule(5)
     due_at(schedule, hooks([[1, 2, 3]]))
     assert schedule.get_state() == {"since_save": 3, "last": 2}
@@ -408,7 +408,7 @@ def test_the_state_of_batches_is_what_older_checkpoints_hold():
     assert schedule.get_state() == {"since_save": 3, "last": None}
 
 
-def test_what_is_public():
+def test_schedules_are_public_and_have_a_repr():
     assert {"Schedule", "Epochs", "Budget", "Moment"} <= set(lastgood.__all__)
     assert repr(Epochs(5)) == "Epochs(5)"
     assert repr(Budget(0.05)) == "Budget(overhead=0.05)"
