@@ -1,4 +1,4 @@
-"""A whole model from a checkpoint: the one that stock Keras loads from the same file, or an error and none."""
+"""Complete models from checkpoints: the same that stock Keras loads, or an error and no model."""
 
 import warnings
 
@@ -39,14 +39,14 @@ def _saved(model, path, **arguments):
 
 
 def _damage(path, content):
-    """Change a bit of a file, where it has some bytes."""
+    """Flip a bit in a file, in the given content."""
     whole = bytearray(path.read_bytes())
     whole[whole.index(content)] ^= 1
     path.write_bytes(whole)
 
 
 def _assert_loaded_alike(path, *arguments, **named):
-    """Load a model with ours and with stock Keras, which give layers the same seeds, and return both."""
+    """Load a model with lastgood and with stock Keras, from the same seed, and return both."""
     loaded = []
     for load in (lastgood.load_model, keras.saving.load_model):
         keras.utils.set_random_seed(5)
@@ -82,7 +82,7 @@ def _state(model):
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype .* is not available")  # by jax
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")  # by stock Keras, of mixed_float16
 @pytest.mark.parametrize("builder", zoo.parameters())
-def test_every_model_is_the_one_that_stock_keras_loads(tmp_path, builder):
+def test_load_model_loads_every_model_as_stock_keras_does(tmp_path, builder):
     path = _saved(_trained(builder), tmp_path / "m.keras")
     ours, stock = _assert_loaded_alike(path, custom_objects=zoo.CUSTOM_OBJECTS)
     _, x, y = zoo.BUILDERS[builder]()
@@ -108,7 +108,7 @@ def test_a_file_that_stock_keras_wrote_is_loaded(tmp_path, name):
     _assert_loaded_alike(path)
 
 
-def test_without_compiling_there_is_no_optimizer_and_the_same_weights(tmp_path):
+def test_compile_false_loads_the_same_weights_and_no_optimizer(tmp_path):
     path = _saved(_trained(), tmp_path / "m.keras")
     ours, _ = _assert_loaded_alike(path, compile=False)
     assert not ours.compiled
@@ -130,13 +130,13 @@ def test_a_lambda_is_refused_in_safe_mode_as_stock_keras_refuses_it(tmp_path):
 
 
 class Doubled(keras.layers.Dense):
-    """A layer that no configuration finds by itself."""
+    """A layer that Keras cannot find by its configuration alone."""
 
     def call(self, inputs):
         return 2 * super().call(inputs)
 
 
-def test_a_class_of_the_users_is_found_by_its_name_alone_in_custom_objects(tmp_path, monkeypatch):
+def test_a_custom_class_is_found_in_custom_objects_by_its_name_alone(tmp_path, monkeypatch):
     model = keras.Sequential([keras.Input((4,)), Doubled(3)])
     path = _saved(model, tmp_path / "m.keras")
     monkeypatch.setattr(Doubled, "__module__", "elsewhere")
@@ -144,7 +144,7 @@ def test_a_class_of_the_users_is_found_by_its_name_alone_in_custom_objects(tmp_p
     assert type(loaded.layers[0]) is Doubled
 
 
-def test_what_a_layer_computes_from_its_weights_is_computed(tmp_path):
+def test_load_model_computes_what_a_layer_derives_from_its_weights(tmp_path):
     rows = np.random.default_rng(0).normal(3, 2, size=(64, 4)).astype("float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Normalization()])
     model.layers[0].adapt(rows)
@@ -153,7 +153,7 @@ def test_what_a_layer_computes_from_its_weights_is_computed(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.keras", "m.h5", "directory"])
-def test_of_a_damaged_checkpoint_no_model_is_made(tmp_path, name, monkeypatch):
+def test_load_model_makes_no_model_from_a_damaged_checkpoint(tmp_path, name, monkeypatch):
     model = _trained()
     path = _saved(model, tmp_path / name)
     kernel = np.asarray(to_numpy(model.get_layer("last").kernel)).tobytes()
@@ -181,12 +181,12 @@ def test_a_checkpoint_of_weights_says_to_build_the_model(tmp_path, name):
     assert str(path) in str(caught.value)
 
 
-def test_no_checkpoint_is_told(tmp_path):
+def test_load_model_refuses_a_missing_checkpoint(tmp_path):
     with pytest.raises(RestoreError, match="There is no checkpoint at"):
         lastgood.load_model(tmp_path / "m.keras")
 
 
-def test_a_model_is_loaded_from_a_url_and_from_what_a_run_says_is_best():
+def test_models_are_loaded_from_a_url_and_from_the_latest_and_best_of_a_run():
     keras.utils.set_random_seed(7)
     model, x, y = zoo.BUILDERS["norm_dropout"]()
     run = "memory://load-model"
@@ -206,7 +206,7 @@ def test_assets_are_loaded_from_a_url():
     assert loaded.lookup.get_vocabulary() == model.lookup.get_vocabulary()
 
 
-def test_text_vectorization_keeps_its_words(tmp_path):
+def test_text_vectorization_keeps_its_vocabulary(tmp_path):
     pytest.importorskip("tensorflow")
     layer = keras.layers.TextVectorization(output_sequence_length=3)
     layer.adapt(["a model of words", "a word"])

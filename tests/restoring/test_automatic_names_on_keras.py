@@ -1,4 +1,4 @@
-"""A model that is built twice in one process, as when a notebook's cell is run again: Keras gives it other names."""
+"""A model that is built twice in one process, as when a notebook cell is run again: Keras changes its names."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ if not TF_KERAS:
 
 
 def build(name=None):
-    """Return a model in which nothing has a name but, if one is given, a layer."""
+    """Return a model with automatic names only, except for one layer if a name is given."""
     encoder = keras.layers.Dense(6, activation="relu", **({"name": name} if name else {}))
     inner = keras.Sequential([keras.Input((6,)), keras.layers.Dense(6), keras.layers.Dense(6)])
     rest = [keras.layers.Dropout(0.4), keras.layers.BatchNormalization(), inner, keras.layers.Dense(1)]
@@ -61,7 +61,7 @@ def test_weights_are_loaded_into_a_model_that_is_built_again(tmp_path, name):
 
 
 @pytest.mark.parametrize("ending", [".weights.h5", ""])
-def test_a_loop_that_is_begun_again_gets_its_model_back(tmp_path, ending):
+def test_a_custom_loop_that_is_run_again_restores_its_model(tmp_path, ending):
     with Checkpointer(f"{tmp_path}/{{step}}{ending}", save_weights_only=True) as checkpointer:
         trained = train([], 1)
         checkpointer.save(trained, step=1)
@@ -71,8 +71,8 @@ def test_a_loop_that_is_begun_again_gets_its_model_back(tmp_path, ending):
     assert_alike(values(model), values(trained))
 
 
-@pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
-def test_names_that_you_gave_still_count(tmp_path):
+@pytest.mark.skipif(TF_KERAS, reason="the format needs Keras 3")
+def test_layer_names_given_by_the_user_must_still_match(tmp_path):
     train([ModelCheckpoint(tmp_path / "m", save_weights_only=True)], 1, lambda: build("encoder"))
     again = build("encoder")
     lastgood.load_weights(again, tmp_path / "m")
@@ -84,7 +84,7 @@ def test_names_that_you_gave_still_count(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.weights.h5", "m.keras"])
-def test_a_model_that_is_refused_hears_which_variables_differ(tmp_path, name):
+def test_the_error_for_another_model_names_the_variables_that_differ(tmp_path, name):
     def other():
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)])
         model.compile(keras.optimizers.RMSprop(momentum=0.5), "mse")
@@ -101,9 +101,9 @@ def test_a_model_that_is_refused_hears_which_variables_differ(tmp_path, name):
         train([ModelCheckpoint(tmp_path / name, **options)], 2, other)
 
 
-@pytest.mark.skipif(BACKEND != "torch", reason="a module of torch")
+@pytest.mark.skipif(BACKEND != "torch", reason="needs torch")
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_module_of_torch_keeps_its_buffers(tmp_path, name):
+def test_a_torch_module_keeps_its_buffers(tmp_path, name):
     import torch
 
     def make():

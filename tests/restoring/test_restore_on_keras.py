@@ -1,4 +1,4 @@
-"""Loading weights: checked first, read straight into the model, and the same as stock loading."""
+"""Loading weights: checked first, read directly into the model, with the same result as stock loading."""
 
 import warnings
 from contextlib import contextmanager
@@ -50,14 +50,14 @@ def test_each_format_is_loaded_into_another_model(tmp_path, name):
     _save(model, tmp_path / name)
     lastgood.load_weights(other, str(tmp_path / name))
     _assert_same(other, model, only_weights=name in ("m.h5", "w.hdf5"))
-    other.fit(*zoo.norm_dropout()[1:], verbose=0)  # and it trains on, from memory that is its own
+    other.fit(*zoo.norm_dropout()[1:], verbose=0)  # and training continues, in memory that the model owns
     assert int(other.optimizer.iterations) > 0
 
 
 @pytest.mark.filterwarnings("ignore:Explicitly requested dtype .* is not available")  # by jax
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 @pytest.mark.parametrize("builder", zoo.parameters())
-def test_every_model_is_loaded_as_stock_loads_it(tmp_path, builder, ending):
+def test_load_weights_loads_every_model_as_stock_keras_does(tmp_path, builder, ending):
     model, ours, stock = _trained(builder, seed=7), _trained(builder, seed=8), _trained(builder, seed=9)
     _save(model, tmp_path / f"m{ending}")
     lastgood.load_weights(ours, tmp_path / f"m{ending}")
@@ -66,8 +66,8 @@ def test_every_model_is_loaded_as_stock_loads_it(tmp_path, builder, ending):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_a_layer_that_computes_from_what_it_loads_has_done_so(tmp_path, ending):
-    """Normalization keeps the saved statistics in variables, and uses others that it makes of them."""
+def test_a_layer_recomputes_what_it_derives_from_loaded_weights(tmp_path, ending):
+    """Normalization saves its statistics in variables, and computes with other values, derived from them."""
     rows = np.random.default_rng(0).normal(3, 2, size=(64, 4)).astype("float32")
     model, other = (keras.Sequential([keras.Input((4,)), keras.layers.Normalization()]) for _ in range(2))
     model.layers[0].adapt(rows)
@@ -85,8 +85,8 @@ def test_a_file_of_stock_keras_is_loaded(tmp_path, ending):
     _assert_same(other, model)
 
 
-def test_weights_of_another_type_are_converted_as_stock_converts_them(tmp_path):
-    """Into a model whose variables are of other types than the file's arrays."""
+def test_weights_of_another_dtype_are_converted_as_in_stock_keras(tmp_path):
+    """The variables of the model have other dtypes than the arrays of the file."""
     model = _trained()
     _save(model, tmp_path / "m.weights.h5")
     with _policy("float16"):
@@ -107,8 +107,8 @@ def _policy(name):
         keras.config.set_dtype_policy(before)
 
 
-def test_the_optimizer_is_built_to_be_loaded(tmp_path):
-    """Stock loading leaves out the state of one that is not, as on TensorFlow before the first batch."""
+def test_load_weights_builds_the_optimizer_to_load_its_state(tmp_path):
+    """Stock loading skips the state of an optimizer that is not built, as on TensorFlow before the first batch."""
     model = _trained()
     _save(model, tmp_path / "m.weights.h5")
     other = keras.models.clone_model(model)
@@ -119,7 +119,7 @@ def test_the_optimizer_is_built_to_be_loaded(tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_a_changed_byte_of_a_tensor_names_the_variable_and_nothing_is_loaded(tmp_path, ending):
+def test_the_error_for_a_changed_byte_names_the_variable_and_nothing_is_loaded(tmp_path, ending):
     model, other = _trained(seed=7), _trained(seed=8)
     path = tmp_path / f"m{ending}"
     _save(model, path)
@@ -154,7 +154,7 @@ def test_a_changed_byte_anywhere_is_found(tmp_path, name):
             lastgood.load_weights(model, path)
 
 
-def test_a_model_of_other_shapes_is_told_by_name_before_anything_is_loaded(tmp_path):
+def test_the_error_for_other_shapes_names_the_variable_and_nothing_is_loaded(tmp_path):
     _save(_trained(), tmp_path / "m.weights.h5")
     other = keras.Sequential(
         [
@@ -173,15 +173,15 @@ def test_a_model_of_other_shapes_is_told_by_name_before_anything_is_loaded(tmp_p
 
 
 def test_a_directory_of_another_model_is_refused(tmp_path):
-    """Stock Keras loads nothing of it into a model whose layers have other names, and says nothing."""
+    """Stock Keras loads nothing from it into a model whose layers have other names, without any error."""
     _save(_trained(), tmp_path / "orbax")
     other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, name="elsewhere")], name="norm_dropout")
     with pytest.raises(RestoreError, match=r"'trainable_variables/norm_dropout/elsewhere/bias' has .* is not in the"):
         lastgood.load_weights(other, tmp_path / "orbax")
 
 
-def test_a_load_that_fails_leaves_the_optimizer_as_it_was(tmp_path):
-    """It was built, to name its variables, though nothing was loaded."""
+def test_a_failed_load_leaves_the_optimizer_unchanged(tmp_path):
+    """It used to be built, to name its variables, although nothing was loaded."""
     model, path = _trained(), tmp_path / "m.weights.h5"
     _save(model, path)
     content = bytearray(path.read_bytes())
@@ -195,7 +195,7 @@ def test_a_load_that_fails_leaves_the_optimizer_as_it_was(tmp_path):
     assert len(other.optimizer.variables) == before
 
 
-def test_what_stock_loading_refuses_is_a_restore_error_with_the_path(tmp_path):
+def test_an_error_of_stock_loading_becomes_a_restore_error_with_the_path(tmp_path):
     _save(_trained(), tmp_path / "m.weights.h5")
     other = keras.Sequential(
         [keras.Input((6,)), keras.layers.Dense(8), keras.layers.LSTM(3)]
@@ -206,7 +206,7 @@ def test_what_stock_loading_refuses_is_a_restore_error_with_the_path(tmp_path):
         lastgood.load_weights(other, tmp_path / "m.weights.h5")
 
 
-def test_no_checkpoint_and_no_built_model_are_told(tmp_path):
+def test_load_weights_refuses_a_missing_checkpoint_and_an_unbuilt_model(tmp_path):
     with pytest.raises(RestoreError, match="There is no checkpoint at"):
         lastgood.load_weights(_trained(), tmp_path / "m.keras")
     _save(_trained(), tmp_path / "m.keras")

@@ -1,4 +1,4 @@
-"""A restart behind the last batch of an epoch of which nobody knew that it was the last: the data just end."""
+"""Restarts after the last batch of an epoch that nothing announced as the last: the data just end."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 class Pairs:
-    """Tensors, as a loader takes them; torch is imported only where it is needed, since that takes seconds."""
+    """Tensors for a loader; torch is imported only where it is needed, since the import takes seconds."""
 
     def __len__(self):
         return len(X)
@@ -70,7 +70,7 @@ def tf_data_of_unknown_length():
     ],
 )
 @pytest.mark.parametrize("passes", [1, 2])
-def test_a_restart_behind_the_last_batch_of_the_data_goes_on_with_the_next_epoch(tmp_path, data, steps, passes):
+def test_restart_after_the_last_batch_of_unsized_data_continues_with_the_next_epoch(tmp_path, data, steps, passes):
     def fit(model, callbacks, epochs):
         options = {"epochs": epochs, "steps_per_epoch": steps, "shuffle": False}
         return model.fit(data(), verbose=0, callbacks=callbacks, **options)

@@ -1,4 +1,4 @@
-"""Signals that are held back until what they would interrupt has been saved."""
+"""Signals that are held back until the training that they would interrupt has been saved."""
 
 import signal
 
@@ -9,7 +9,7 @@ from lastgood._resuming.signals import Interruption, parse_signals
 
 @pytest.fixture(autouse=True)
 def _interruptible():
-    """Have Ctrl-C interrupt, also where these tests were started with it ignored."""
+    """Make Ctrl-C interrupt, even if these tests were started with it ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -26,7 +26,7 @@ def test_the_second_signal_is_not_held_back():
         signal.raise_signal(signal.SIGINT)
 
 
-def test_it_does_what_it_would_have_done_and_the_next_is_held_back_again():
+def test_delivery_calls_the_previous_handler_and_holds_back_the_next_signal():
     interruption = Interruption(lambda: None, lambda _: True)
     came = []
     signal.signal(signal.SIGINT, lambda *_: came.append(1))
@@ -42,7 +42,7 @@ def test_it_does_what_it_would_have_done_and_the_next_is_held_back_again():
     assert came == [1, 1, 1]
 
 
-def test_what_nobody_trains_by_is_not_held_back():
+def test_a_signal_is_not_held_back_when_nothing_is_training():
     interruption = Interruption(lambda: None, lambda _: False)
     interruption.hold()
     with pytest.raises(KeyboardInterrupt):
@@ -50,7 +50,7 @@ def test_what_nobody_trains_by_is_not_held_back():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_a_handler_that_an_exception_left_behind_is_not_taken_for_the_programs():
+def test_a_handler_left_by_an_exception_is_not_mistaken_for_the_programs_own():
     Interruption(lambda: None, lambda _: True).hold()
     later = Interruption(lambda: None, lambda _: True)
     later.hold()
@@ -58,7 +58,7 @@ def test_a_handler_that_an_exception_left_behind_is_not_taken_for_the_programs()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_those_that_are_named_are_held_back_and_no_others():
+def test_only_the_named_signals_are_held_back():
     numbers = parse_signals(["SIGUSR1", signal.SIGTERM, "SIGUSR1"])
     assert numbers == (signal.SIGUSR1, signal.SIGTERM)
     interruption = Interruption(lambda: None, lambda _: True, numbers)

@@ -1,4 +1,4 @@
-"""Restarts with another release of Keras than that which saved, or than those that were tested."""
+"""Restarts with another Keras release than the one that saved, or with one that was never tested."""
 
 import warnings
 
@@ -11,13 +11,13 @@ from lastgood._keras.releases import NEWEST, release
 
 pytestmark = [
     pytest.mark.any_backend,
-    pytest.mark.skipif(TF_KERAS, reason="tf_keras 2 has no releases to come"),
+    pytest.mark.skipif(TF_KERAS, reason="tf_keras 2 gets no new releases"),
 ]
 X, Y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
 
 
 def train(path, epochs):
-    """Train with resume=True; return what was warned of."""
+    """Train with resume=True; return the warnings about Keras."""
     model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with warnings.catch_warnings(record=True) as told:
@@ -27,30 +27,30 @@ def train(path, epochs):
 
 
 def as_release(monkeypatch, version):
-    """Have lastgood take this Keras for another release."""
+    """Make lastgood see the installed Keras as another release."""
     from lastgood._keras.keras3 import Keras3Model
 
     monkeypatch.setattr(Keras3Model, "version", staticmethod(lambda: version))
 
 
-def test_a_release_is_told_by_its_first_two_numbers():
+def test_a_release_is_identified_by_its_first_two_numbers():
     assert release("3.15.1") == (3, 15)
     assert release("3.16.0.dev2026102704") == (3, 16)
     assert release("unknown") == ()
 
 
-def test_the_release_that_is_installed_was_tested():
+def test_the_installed_keras_release_was_tested():
     assert release(keras.__version__) <= NEWEST
 
 
-def test_a_release_that_was_never_tested_is_told_of_before_training(tmp_path, monkeypatch):
+def test_a_keras_release_newer_than_the_tested_ones_warns(tmp_path, monkeypatch):
     as_release(monkeypatch, "3.99.0")
     (told,) = train(tmp_path / "{epoch}.keras", 1)
     assert "Keras 3.99.0 is newer than 3.16" in told
     assert "verify_resume" in told
 
 
-def test_a_run_that_goes_on_with_another_release_says_so(tmp_path, monkeypatch):
+def test_resuming_a_run_with_another_keras_release_warns(tmp_path, monkeypatch):
     as_release(monkeypatch, "3.14.0")
     assert train(tmp_path / "{epoch}.keras", 1) == []
     as_release(monkeypatch, "3.14.1")

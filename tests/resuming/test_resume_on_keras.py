@@ -1,4 +1,4 @@
-"""Going on with a run, inside an epoch and behind one."""
+"""Resuming a run, inside an epoch and after one."""
 
 import errno
 import gc
@@ -16,13 +16,13 @@ from lastgood._formats.weights_load import Loader
 
 
 def clear(directory):
-    """Remove all that a run has left, and what is known of it."""
+    """Remove everything that a run has left, its journal included."""
     shutil.rmtree(directory)
     directory.mkdir()
 
 
 class Log(keras.callbacks.Callback):
-    """Notes what it is told of, and has a state of its own."""
+    """Records the calls of its hooks, and has a state."""
 
     def __init__(self):
         super().__init__()
@@ -45,7 +45,7 @@ class Log(keras.callbacks.Callback):
         self.batches = state["batches"]
 
 
-def test_the_first_run_is_as_without_resume(fit, tmp_path, capsys):
+def test_resume_true_does_not_change_the_first_run(fit, tmp_path, capsys):
     plain = start(fit, [], other=False)
     resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False)
     assert_alike(plain, resumed)
@@ -54,7 +54,7 @@ def test_the_first_run_is_as_without_resume(fit, tmp_path, capsys):
 
 @pytest.mark.parametrize("validate", [False, True])
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_a_restart_goes_on_inside_the_epoch(fit, tmp_path, capsys, ending, validate):
+def test_a_restart_continues_inside_the_epoch(fit, tmp_path, capsys, ending, validate):
     options = {"save_freq": 3, "save_weights_only": ending != ".keras", "resume": True}
     path = tmp_path / f"{{epoch}}-{{batch}}{ending}"
     crash(fit, [ModelCheckpoint(path, **options), CrashAt(batch=17)], validate=validate)
@@ -66,7 +66,7 @@ def test_a_restart_goes_on_inside_the_epoch(fit, tmp_path, capsys, ending, valid
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_a_restart_inside_the_epoch_loads_the_model_once(fit, tmp_path, monkeypatch, ending):
-    """To load it twice would double what a restart of a large model waits for."""
+    """Loading it twice would double how long a restart of a large model takes."""
     options = {"save_freq": 3, "save_weights_only": ending != ".keras", "resume": True}
     path, loads, fill = tmp_path / f"{{epoch}}-{{batch}}{ending}", [], Loader.fill
     crash(fit, [ModelCheckpoint(path, **options), CrashAt(batch=17)])
@@ -77,8 +77,8 @@ def test_a_restart_inside_the_epoch_loads_the_model_once(fit, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_rate_that_is_changed_when_an_epoch_begins_is_not_changed_twice(fit, tmp_path, first):
-    """The epoch that is begun again has its beginning again, and what that does to the model must not last."""
+def test_a_restart_does_not_repeat_a_learning_rate_change_from_the_start_of_its_epoch(fit, tmp_path, first):
+    """The restarted epoch calls ``on_epoch_begin`` again; what that changes in the model must not remain."""
 
     def callbacks(*more):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3, resume=True)
@@ -93,7 +93,7 @@ def test_a_rate_that_is_changed_when_an_epoch_begins_is_not_changed_twice(fit, t
     assert float(to_numpy(resumed[0].optimizer.learning_rate)) == pytest.approx(0.001 * 0.5**3)
 
 
-def test_a_restart_goes_on_behind_an_epoch(fit, tmp_path, capsys):
+def test_a_restart_continues_after_a_completed_epoch(fit, tmp_path, capsys):
     crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=17)])
     resumed = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
     assert f"resumed from {tmp_path / '1.keras'}: epoch 1 is done" in capsys.readouterr().out
@@ -101,8 +101,8 @@ def test_a_restart_goes_on_behind_an_epoch(fit, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_what_a_fit_draws_from_is_gone_when_it_ends_and_waits_for_no_garbage_collection(fit, tmp_path, resume):
-    """That takes a second for each iterator of TensorFlow: trainings one after the other stood still for minutes."""
+def test_fit_frees_its_data_iterators_without_a_garbage_collection(fit, tmp_path, resume):
+    """Collecting takes a second for each iterator of TensorFlow: consecutive trainings used to pause for minutes."""
 
     def left(callback):
         model = build()
@@ -123,7 +123,7 @@ def test_what_a_fit_draws_from_is_gone_when_it_ends_and_waits_for_no_garbage_col
     assert left(ModelCheckpoint(tmp_path / "{epoch}.keras", resume=resume, save_last=resume)) <= stock
 
 
-def test_a_finished_run_trains_nothing_more_and_a_longer_one_goes_on(fit, tmp_path, capsys):
+def test_a_finished_run_does_not_train_and_continues_if_given_more_epochs(fit, tmp_path, capsys):
     whole = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False, epochs=2)
     again = start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], epochs=2)
     assert "the run has ended, nothing is left to train" in capsys.readouterr().out
@@ -133,7 +133,7 @@ def test_a_finished_run_trains_nothing_more_and_a_longer_one_goes_on(fit, tmp_pa
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_a_run_that_was_stopped_early_stays_so(fit, tmp_path, capsys, first):
+def test_a_run_that_was_stopped_early_stays_stopped(fit, tmp_path, capsys, first):
     def callbacks():
         stop = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)
@@ -145,8 +145,8 @@ def test_a_run_that_was_stopped_early_stays_so(fit, tmp_path, capsys, first):
     assert_alike(whole, again)
 
 
-def test_best_is_not_forgotten(fit, tmp_path):
-    """The complaint that this is about: a restart would overwrite the best model with its first, worse one."""
+def test_a_restart_remembers_the_best_value(fit, tmp_path):
+    """Users complained that a restart overwrites the best model with its first, worse one."""
 
     def callbacks(*more):
         best = ModelCheckpoint(tmp_path / "best.keras", monitor="loss", save_best_only=True, resume=True)
@@ -162,8 +162,8 @@ def test_best_is_not_forgotten(fit, tmp_path):
     assert members[0].best == whole[0].best
 
 
-def test_a_checkpoint_that_a_restart_makes_up_for_is_one_to_go_on_from(fit, tmp_path, names, capsys):
-    """Killed between the saves of two callbacks; the restart makes the second one, and is killed before any other."""
+def test_a_missed_checkpoint_that_a_restart_saves_can_be_resumed_from(fit, tmp_path, names, capsys):
+    """Training is killed between the saves of two callbacks; the restart makes the second, then is killed, too."""
 
     def callbacks(between, behind):
         last = ModelCheckpoint(tmp_path / "last.keras", resume=True)
@@ -181,7 +181,7 @@ def test_a_checkpoint_that_a_restart_makes_up_for_is_one_to_go_on_from(fit, tmp_
 
 
 @pytest.mark.parametrize("first", [True, False])
-def test_callbacks_go_on_where_they_were(fit, tmp_path, first):
+def test_keras_callbacks_continue_from_their_saved_states(fit, tmp_path, first):
     def callbacks(*more):
         others = [
             keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True),
@@ -202,17 +202,17 @@ def test_callbacks_go_on_where_they_were(fit, tmp_path, first):
     assert rows == (tmp_path / "log.csv").read_bytes()
 
 
-def test_other_callbacks_hear_of_each_batch_once(fit, tmp_path):
+def test_hooks_of_other_callbacks_are_called_once_for_each_batch(fit, tmp_path):
     before, after = Log(), Log()
     crash(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4, resume=True), before, CrashAt(15)])
     start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4, resume=True), after])
-    # It is behind the callback that saved, so it had not heard of the last batch's end.
+    # It comes after the callback that saved, so its hook for the end of the last batch had not been called.
     assert after.told[:3] == [("epoch", 1), ("end", 1), ("begin", 2)]
     assert [batch for what, batch in after.told if what == "end"] == [*range(1, 10), *range(10)]
     assert after.batches == 30
 
 
-def test_a_model_that_its_first_batch_builds(fit, tmp_path):
+def test_a_restart_restores_a_model_that_its_first_batch_builds(fit, tmp_path):
     def run(callbacks):
         keras.utils.set_random_seed(5)
         model = keras.Sequential([keras.layers.Dense(3), keras.layers.Dense(1, "sigmoid")])
@@ -225,7 +225,7 @@ def test_a_model_that_its_first_batch_builds(fit, tmp_path):
     assert_alike(run([]), run([ModelCheckpoint(path, save_freq=3, resume=True)]))
 
 
-def test_the_steps_of_tensorboard_go_on(fit, tmp_path):
+def test_a_restart_continues_the_steps_of_tensorboard(fit, tmp_path):
     pytest.importorskip("tensorflow", reason="Keras writes TensorBoard's files with TensorFlow")
 
     def board():
@@ -238,7 +238,7 @@ def test_the_steps_of_tensorboard_go_on(fit, tmp_path):
     assert resumed._global_train_batch == 30
 
 
-def test_a_callback_of_ones_own_that_cannot_be_saved_is_told_of(fit, tmp_path):
+def test_a_custom_callback_whose_state_cannot_be_saved_warns(fit, tmp_path):
     class Odd(Log):
         def get_state(self):
             return {"lock": object()}
@@ -274,10 +274,8 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_is_used(fit, tm
 
 
 @pytest.mark.parametrize("template", ["{epoch}.keras", "{epoch}.weights.h5"])
-def test_a_checkpoint_that_the_disk_does_not_give_back_costs_no_more_than_itself(
-    fit, tmp_path, names, monkeypatch, template
-):
-    """A bad sector: a job that starts again at night is not to stand still until somebody looks at it."""
+def test_resume_falls_back_from_a_checkpoint_that_the_disk_cannot_read(fit, tmp_path, names, monkeypatch, template):
+    """A bad sector must not stop a job that restarts at night until somebody looks at it."""
     options = {"save_weights_only": template.endswith("h5"), "resume": True}
     start(fit, [ModelCheckpoint(tmp_path / template, **options)], other=False)
     newest = tmp_path / template.format(epoch=3)
@@ -297,7 +295,7 @@ def test_a_checkpoint_that_the_disk_does_not_give_back_costs_no_more_than_itself
     assert_alike(start(fit, [], other=False), resumed)
 
 
-def test_when_all_are_damaged_nothing_starts_and_nothing_is_moved(fit, tmp_path, names):
+def test_if_all_checkpoints_are_damaged_training_does_not_start_and_no_file_is_moved(fit, tmp_path, names):
     (tmp_path / "1.keras").write_bytes(b"half")
     (tmp_path / "2.keras").write_bytes(b"")
     with pytest.raises(RestoreError, match="No intact checkpoint among 2"):
@@ -305,7 +303,7 @@ def test_when_all_are_damaged_nothing_starts_and_nothing_is_moved(fit, tmp_path,
     assert names(tmp_path) == [".lastgood", "1.keras", "2.keras"]
 
 
-def test_a_file_of_stock_keras_is_not_overwritten(fit, tmp_path):
+def test_resume_refuses_a_file_of_stock_keras(fit, tmp_path):
     build().save(tmp_path / "1.keras")
     with pytest.raises(RestoreError, match="has no training state to resume from"):
         start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
@@ -321,9 +319,9 @@ def test_another_model_is_refused_before_anything_is_overwritten(fit, tmp_path):
     np.testing.assert_array_equal(before[0], other.get_weights()[0])
 
 
-@pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
-def test_a_restart_does_not_leave_out_an_optimizer_of_another_name(fit, make_model, tmp_path):
-    """In a directory of Orbax: stock Keras loads what has the same path, and would leave its momentum at zero."""
+@pytest.mark.skipif(TF_KERAS, reason="the format needs Keras 3")
+def test_resume_refuses_an_optimizer_of_another_name(fit, make_model, tmp_path):
+    """From an Orbax directory, stock Keras loads what has the same path, and would leave the momentum at zero."""
     options = {"save_weights_only": True, "resume": True}
     for name in ("adam", "another"):
         model = make_model()
@@ -336,7 +334,7 @@ def test_a_restart_does_not_leave_out_an_optimizer_of_another_name(fit, make_mod
 
 
 @pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
-def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
+def test_data_that_cannot_resume_exactly_warns(tmp_path, data):
     x, y = data
 
     def batches():
@@ -366,11 +364,11 @@ def test_what_cannot_be_exact_is_said_before_training(tmp_path, data):
 
 
 @pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
-def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
+def test_a_restart_restores_the_state_of_a_pydataset(tmp_path, data):
     x, y = data
 
     class Own(keras.utils.PyDataset):
-        """Shuffles by itself, behind each epoch."""
+        """Shuffles itself after each epoch."""
 
         def __init__(self):
             super().__init__()
@@ -405,10 +403,10 @@ def test_a_data_set_with_a_state_is_put_back(tmp_path, data):
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
 @pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
-def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, workers):
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras does not accept such a loader")
+def test_a_loader_that_knows_its_position_does_not_read_batches_again(tmp_path, data, workers):
     if workers and keras.backend.backend() != "torch":
-        pytest.skip("workers are forked processes, which jax and TensorFlow do not bear")
+        pytest.skip("workers are forked processes, which jax and TensorFlow do not support")
     torch = pytest.importorskip("torch")
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     x, y = data
@@ -431,14 +429,14 @@ def test_a_loader_that_knows_its_position_reads_no_batch_again(tmp_path, data, w
     path = tmp_path / "{epoch}-{batch}.keras"
     crash(fit, [ModelCheckpoint(path, save_freq=7, resume=True), CrashAt(batch=9)], epochs=1)
     resumed = start(fit, [ModelCheckpoint(path, save_freq=7, resume=True)], epochs=1)
-    if not workers and keras.backend.backend() != "tensorflow":  # which draws ahead, so it draws again
-        assert len(asked) <= (3 + 2) * 4  # Keras draws one batch before, or two, to see its shapes
+    if not workers and keras.backend.backend() != "tensorflow":  # TensorFlow prefetches, so it reads some again
+        assert len(asked) <= (3 + 2) * 4  # Keras first reads one or two batches, for their shapes
     assert_alike(start(fit, [], other=False, epochs=1), resumed)
 
 
 @pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")  # torchdata calls it
-@pytest.mark.skipif(TF_KERAS, reason="tf_keras takes no such loader")
-def test_a_loader_whose_position_cannot_be_told_is_drawn_from_again(tmp_path, data):
+@pytest.mark.skipif(TF_KERAS, reason="tf_keras does not accept such a loader")
+def test_a_restart_is_exact_with_a_loader_that_cannot_report_its_position(tmp_path, data):
     torch = pytest.importorskip("torch")
     stateful = pytest.importorskip("torchdata.stateful_dataloader")
     x, y = data
@@ -464,7 +462,7 @@ def test_a_loader_whose_position_cannot_be_told_is_drawn_from_again(tmp_path, da
     assert_alike(start(fit, [], other=False, epochs=2), resumed)
 
 
-def test_other_steps_per_execution_are_refused_where_they_cannot_go_on(tmp_path, data):
+def test_resume_refuses_steps_per_execution_that_do_not_fit_the_saved_batch(tmp_path, data):
     if keras.backend.backend() == "torch":
         pytest.skip("torch runs one step at a time")
     x, y = data
@@ -482,7 +480,7 @@ def test_other_steps_per_execution_are_refused_where_they_cannot_go_on(tmp_path,
         fit(3, [ModelCheckpoint(path, save_freq=3, resume=True)])
 
 
-def test_the_state_is_strict_json_and_plain_arrays_and_small(fit, tmp_path):
+def test_the_training_state_begins_with_json_and_is_small(fit, tmp_path):
     fit(build(), [ModelCheckpoint(tmp_path / "a.weights.h5", save_weights_only=True)])
     with h5py.File(tmp_path / "a.weights.h5") as file:
         block = file["_lastgood/training"][:].tobytes()

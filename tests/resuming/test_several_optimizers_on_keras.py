@@ -1,4 +1,4 @@
-"""Models with several optimizers, built with the first batch, beside one that ``compile`` made and nobody uses."""
+"""Models with several optimizers, built at the first batch, besides one that ``compile`` made and nothing uses."""
 
 import h5py
 import numpy as np
@@ -12,12 +12,12 @@ from lastgood import Checkpointer, ModelCheckpoint
 BACKEND = "tensorflow" if TF_KERAS else keras.backend.backend()
 X = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
 Y = X[:, :1]
-in_fit = pytest.mark.skipif(BACKEND == "jax", reason="on jax, fit() carries the state of one optimizer alone")
-keras_3 = pytest.mark.skipif(TF_KERAS, reason="of Keras 3")
+in_fit = pytest.mark.skipif(BACKEND == "jax", reason="on jax, fit() carries the state of only one optimizer")
+keras_3 = pytest.mark.skipif(TF_KERAS, reason="needs Keras 3")
 
 
 class Gan(keras.Model):
-    """Two networks that are trained by an optimizer each."""
+    """Two networks, each trained by its own optimizer."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -60,7 +60,7 @@ class Gan(keras.Model):
 
 
 class Late(Gan):
-    """Trains its generator from the third epoch on, and without an optimizer before that."""
+    """Trains its generator from the third epoch on; until then it uses no optimizer."""
 
     def compile(self):
         super().compile()
@@ -111,7 +111,7 @@ def arrays(path):
 
 
 @in_fit
-def test_the_file_has_the_state_of_every_optimizer_as_the_stock_file_has_it(tmp_path):
+def test_the_file_holds_the_state_of_every_optimizer_as_the_stock_file_does(tmp_path):
     stock = keras.callbacks.ModelCheckpoint(tmp_path / "stock.weights.h5", save_weights_only=True)
     if TF_KERAS:
         stock = keras.callbacks.LambdaCallback(
@@ -124,7 +124,7 @@ def test_the_file_has_the_state_of_every_optimizer_as_the_stock_file_has_it(tmp_
 
 
 @in_fit
-def test_the_newest_checkpoints_are_kept_and_not_the_first(tmp_path, names):
+def test_keep_last_keeps_the_newest_checkpoints_of_a_model_with_several_optimizers(tmp_path, names):
     train([ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, keep_last=2)])
     assert [name for name in names(tmp_path) if not name.startswith(".")] == ["3.weights.h5", "4.weights.h5"]
     assert [each.step for each in lastgood.open_run(tmp_path).checkpoints] == [12, 16]
@@ -132,9 +132,9 @@ def test_the_newest_checkpoints_are_kept_and_not_the_first(tmp_path, names):
 
 @in_fit
 @pytest.mark.parametrize("ending", [".weights.h5", ".keras", ".h5", ""])
-def test_a_restart_puts_back_the_state_of_optimizers_that_are_not_built_yet(tmp_path, ending):
+def test_a_restart_restores_the_state_of_optimizers_that_are_not_built_yet(tmp_path, ending):
     if TF_KERAS and ending in (".keras", ".h5"):
-        pytest.skip("tf_keras saves no whole model of a class without get_config() there")
+        pytest.skip("there, tf_keras cannot save a complete model of a class without get_config()")
     options = {"save_weights_only": ending != ".keras", "save_freq": 3, "resume": True}
 
     def callback():
@@ -148,14 +148,14 @@ def test_a_restart_puts_back_the_state_of_optimizers_that_are_not_built_yet(tmp_
 
 @in_fit
 @keras_3
-def test_verify_resume_goes_by_batches_and_not_by_an_optimizer_that_nobody_uses(capsys):
+def test_verify_resume_counts_batches_and_not_the_steps_of_an_unused_optimizer(capsys):
     lastgood.verify_resume(lambda callbacks: train(callbacks), steps=10, interrupt_after=6)
     assert "10 steps, interrupted after 6, are bit-equal" in capsys.readouterr().out
 
 
 @in_fit
 @keras_3
-def test_steps_go_up_though_an_optimizer_is_used_only_later(tmp_path):
+def test_steps_increase_even_if_an_optimizer_is_first_used_in_a_later_epoch(tmp_path):
     class Begin(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch >= 2 and not self.model.trained:
@@ -175,8 +175,8 @@ def test_steps_go_up_though_an_optimizer_is_used_only_later(tmp_path):
 
 
 @keras_3
-def test_a_loop_of_ones_own_gets_back_optimizers_that_its_first_step_builds(tmp_path):
-    """On jax, too: its optimizers are handed gradients."""
+def test_a_custom_loop_restores_optimizers_that_its_first_step_builds(tmp_path):
+    """On jax, too: the loop passes gradients to the optimizers."""
 
     def run(steps, directory):
         keras.utils.set_random_seed(0)

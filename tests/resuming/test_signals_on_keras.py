@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while training runs."""
+"""SIGTERM and SIGINT during training."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ SCRIPT = """
             if WHERE == "validation" and batch == 3 and self.model.optimizer.iterations == 20:
                 os.kill(os.getpid(), NUMBER)
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
     WHERE, NUMBER = sys.argv[1], int(sys.argv[2])
     signals = sys.argv[4:] or None
     checkpoint = lastgood.ModelCheckpoint("{epoch}-{val_loss:.3f}.keras", resume=True, signals=signals)
@@ -46,13 +46,13 @@ SCRIPT = """
 
 
 def run(directory, *arguments):
-    """Train in a process of its own."""
+    """Train in a separate process."""
     return children.run(["-c", textwrap.dedent(SCRIPT), *arguments], cwd=directory)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Return what a training ends with that no signal came to."""
+    """Return the results of a training that no signal interrupted."""
     directory = tmp_path_factory.mktemp("whole")
     done = run(directory, "nowhere", 0, "whole.npz")
     assert done.returncode == 0, done.stderr
@@ -68,7 +68,7 @@ def whole(tmp_path_factory):
         ("validation", signal.SIGTERM, "epoch 2, batch 10 of 10"),
     ],
 )
-def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whole, where, number, done):
+def test_a_signal_is_delivered_after_the_training_that_it_interrupts_is_saved(tmp_path, whole, where, number, done):
     stopped = run(tmp_path, where, int(number), "no.npz")
     if number == signal.SIGTERM:
         assert stopped.returncode == -signal.SIGTERM, stopped.stderr
@@ -87,8 +87,8 @@ def test_a_signal_is_let_through_when_what_it_interrupts_is_saved(tmp_path, whol
 
 
 @pytest.mark.any_backend
-def test_a_job_on_slurm_is_saved_before_its_end_and_queued_again(tmp_path, whole):
-    """SLURM's own commands are stood in for: one starts the program, and one notes what is queued."""
+def test_a_slurm_job_is_saved_before_it_ends_and_requeued(tmp_path, whole):
+    """Scripts stand in for SLURM's commands: one starts the program, and one records what is requeued."""
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     commands = {"srun": 'exec "$@"', "python": f'exec {sys.executable} "$@"', "scontrol": 'echo "$@" >> queued'}
@@ -135,7 +135,7 @@ def test_signals_that_cannot_be_held_back_are_refused(tmp_path, signals, error, 
 
 @pytest.fixture
 def interruptible():
-    """Have signals do what they do by themselves, also where these tests were started with Ctrl-C ignored."""
+    """Set the default handlers of signals, even if these tests were started with Ctrl-C ignored."""
     wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
     yield
@@ -144,7 +144,7 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
-def test_signals_are_given_back(fit, tmp_path):
+def test_fit_restores_the_signal_handlers(fit, tmp_path):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     fit(build(), [ModelCheckpoint(tmp_path / "a.keras", resume=True)])
     assert before == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
@@ -152,7 +152,7 @@ def test_signals_are_given_back(fit, tmp_path):
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore:os.fork", "ignore:.*fork")
-def test_after_an_exception_in_fit_and_in_a_forked_child_signals_do_what_they_did(fit, tmp_path):
+def test_signals_act_as_before_after_an_exception_in_fit_and_in_a_forked_child(fit, tmp_path):
     crash(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), CrashAt(batch=3)])
     ready, told = os.pipe()
     child = os.fork()

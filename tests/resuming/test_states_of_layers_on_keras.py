@@ -1,4 +1,4 @@
-"""What layers keep from batch to batch, outside of the model's variables: the states of recurrent layers, buffers."""
+"""State that layers keep between batches outside the model's variables: recurrent states and buffers."""
 
 import numpy as np
 import pytest
@@ -19,12 +19,12 @@ RECURRENT = {
     "LSTMCell": lambda: layers.RNN(layers.LSTMCell(4), stateful=True),
     "cells": lambda: layers.RNN([layers.LSTMCell(4), layers.GRUCell(3)], stateful=True),
 }
-if BACKEND == "torch":  # there Keras's own LSTM and GRU cannot be trained with states
+if BACKEND == "torch":  # where Keras's LSTM and GRU layers cannot be trained with states
     RECURRENT = {name: RECURRENT[name] for name in ("LSTMCell", "cells")}
 
 
 class Counting(layers.Layer):
-    """Counts its calls where nobody looks: in an object of its own, or in what the backend offers."""
+    """Counts its calls where Keras does not look: in a custom object, or in a buffer of the backend."""
 
     def __init__(self):
         super().__init__()
@@ -48,7 +48,7 @@ class Counting(layers.Layer):
 
 
 class Memory:
-    """Of the user's own, and nothing that Keras knows of."""
+    """A custom object, unknown to Keras."""
 
 
 def train(layer, callbacks):
@@ -74,7 +74,7 @@ def assert_continued_exactly(layer, path, weights_only):
 
 
 @pytest.mark.parametrize("name", RECURRENT)
-def test_the_states_of_a_recurrent_layer_are_not_lost_at_a_restart(tmp_path, name):
+def test_a_restart_restores_the_states_of_a_recurrent_layer(tmp_path, name):
     assert_continued_exactly(RECURRENT[name], tmp_path / "{epoch}-{batch}.keras", weights_only=False)
 
 
@@ -84,8 +84,8 @@ def test_the_states_of_a_recurrent_layer_are_in_every_format(tmp_path, ending):
 
 
 @pytest.mark.each_backend
-@pytest.mark.skipif(BACKEND == "jax", reason="there a compiled step changes nothing but what Keras lists")
-def test_a_buffer_or_a_variable_of_the_backend_is_not_lost_at_a_restart(tmp_path):
+@pytest.mark.skipif(BACKEND == "jax", reason="on jax, a compiled step changes only what Keras lists")
+def test_a_restart_restores_a_buffer_or_a_variable_of_the_backend(tmp_path):
     def layer():
         return keras.Sequential([layers.Flatten(), Counting()])
 
@@ -93,8 +93,8 @@ def test_a_buffer_or_a_variable_of_the_backend_is_not_lost_at_a_restart(tmp_path
 
 
 @pytest.mark.each_backend
-@pytest.mark.skipif(BACKEND == "jax" or TF_KERAS, reason="on TensorFlow and torch it changes in a step")
-def test_a_state_that_the_restarted_model_does_not_have_is_told_by_name(tmp_path):
+@pytest.mark.skipif(BACKEND == "jax" or TF_KERAS, reason="only on TensorFlow and torch does a step change it")
+def test_a_restart_warns_by_name_about_states_that_the_model_lacks(tmp_path):
     def callback():
         return ModelCheckpoint(tmp_path / "m.weights.h5", save_weights_only=True, resume=True)
 

@@ -1,4 +1,4 @@
-"""Which commit a directory is a checkout of, as git itself says it."""
+"""The commit that a directory has checked out, compared with what git reports."""
 
 import os
 import shutil
@@ -39,13 +39,13 @@ def head(git, directory):
     return git(directory, "rev-parse", "HEAD")
 
 
-def test_a_branch_and_its_commit_are_found_from_any_directory_below(git, repository):
+def test_a_branch_and_its_commit_are_found_from_a_subdirectory(git, repository):
     below = repository / "a" / "b"
     below.mkdir(parents=True)
     assert revision(below) == {"commit": head(git, repository), "branch": "work/one"}
 
 
-def test_refs_that_git_has_packed(git, repository):
+def test_packed_refs_are_read(git, repository):
     git(repository, "pack-refs", "--all")
     assert not (repository / ".git" / "refs" / "heads" / "work" / "one").exists()
     assert revision(repository) == {"commit": head(git, repository), "branch": "work/one"}
@@ -57,7 +57,7 @@ def test_a_detached_checkout_has_no_branch(git, repository):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_second_work_tree_and_a_submodule(git, repository, tmp_path, packed):
+def test_the_commits_of_a_linked_work_tree_and_a_submodule_are_found(git, repository, tmp_path, packed):
     git(repository, "worktree", "add", "-q", "-b", "two", tmp_path / "two")
     git(tmp_path / "two", "commit", "-q", "--allow-empty", "-m", "second")
     git(repository, "submodule", "add", "-q", repository, "inner")
@@ -67,7 +67,7 @@ def test_a_second_work_tree_and_a_submodule(git, repository, tmp_path, packed):
     assert revision(repository / "inner") == {"commit": head(git, repository / "inner"), "branch": "work/one"}
 
 
-def test_a_repository_without_a_commit_has_none(git, tmp_path):
+def test_a_repository_without_commits_has_no_revision(git, tmp_path):
     git(tmp_path, "init", "-q")
     assert revision(tmp_path) == {}
 
@@ -75,14 +75,14 @@ def test_a_repository_without_a_commit_has_none(git, tmp_path):
 @pytest.mark.parametrize(
     "text", ["", "ref: refs/heads/gone", "ref: refs/../../secret", "ref: HEAD", "password", "\xff\xfe", COMMIT[:-1]]
 )
-def test_what_is_no_commit_is_not_told(tmp_path, text):
+def test_text_that_is_not_a_commit_is_not_recorded(tmp_path, text):
     (tmp_path / "secret").write_text(COMMIT)
     (tmp_path / "work" / ".git").mkdir(parents=True)
     (tmp_path / "work" / ".git" / "HEAD").write_text(text, encoding="latin-1")
     assert revision(tmp_path / "work") == {}
 
 
-def test_what_is_no_plain_file_holds_nobody_up(tmp_path):
+def test_a_head_that_is_a_named_pipe_does_not_block(tmp_path):
     (tmp_path / ".git").mkdir()
     os.mkfifo(tmp_path / ".git" / "HEAD")
     assert revision(tmp_path) == {}

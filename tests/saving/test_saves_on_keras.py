@@ -1,4 +1,4 @@
-"""Saves behind training's back: whose every file is of one step, and whose failures are all told."""
+"""Saves in the background: every file is of one step, and every failure is reported."""
 
 import errno
 import io
@@ -31,7 +31,7 @@ BACKEND = keras.backend.backend()
 
 @pytest.fixture
 def followed(monkeypatch):
-    """Have the writer follow a copy of megabytes as closely as one of gigabytes."""
+    """Make the writer follow a copy of megabytes as closely as one of gigabytes."""
     monkeypatch.setattr(state_copy, "_WORTH_FOLLOWING", 0)
     for module, name in ((copying, "_BATCH"), (copying, "_PIECE"), (direct, "_CHUNK")):
         monkeypatch.setattr(module, name, 1024 * 1024)
@@ -39,8 +39,8 @@ def followed(monkeypatch):
 
 @pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize(("ending", "closely"), [(".keras", True), (".weights.h5", True), (".weights.h5", False)])
-def test_every_file_is_of_the_step_that_its_name_says(fit, tmp_path, request, ending, closely, at_once):
-    """Saves come faster than they can be written, and the optimizer writes in place meanwhile."""
+def test_all_tensors_of_a_file_are_of_the_step_in_its_name(fit, tmp_path, request, ending, closely, at_once):
+    """Saves start faster than they can be written, while the optimizer updates the variables in place."""
     if closely:
         request.getfixturevalue("followed")
     if at_once > 1 and BACKEND == "torch":
@@ -63,8 +63,8 @@ def test_every_file_is_of_the_step_that_its_name_says(fit, tmp_path, request, en
 @pytest.mark.parametrize("error", [MemoryError("no room for an array"), KeyboardInterrupt()])
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5", ""])
 @pytest.mark.usefixtures("followed")
-def test_a_copy_that_comes_to_no_end_leaves_nothing_and_is_told_once(tmp_path, names, monkeypatch, ending, error):
-    """Part of the file is on the disk by then."""
+def test_a_snapshot_that_fails_halfway_leaves_no_files_and_raises_once(tmp_path, names, monkeypatch, ending, error):
+    """By then, part of the file is on the disk."""
     numbers = 500_000
     model = counting.model(numbers)
     checkpoint = ModelCheckpoint(tmp_path / f"{{epoch}}{ending}", save_weights_only=ending == ".weights.h5")
@@ -91,7 +91,7 @@ def test_a_copy_that_comes_to_no_end_leaves_nothing_and_is_told_once(tmp_path, n
 
 
 def test_the_archive_holds_what_the_stock_archive_holds(tmp_path):
-    """The same members but for the order of the first two, the same groups, attributes, types, shapes and bytes."""
+    """The same members, except for the order of the first two; the same groups, attributes, types, shapes and bytes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`build\(\)` was called on layer 'vocabulary'")
         warnings.filterwarnings("ignore", "Explicitly requested dtype .* is not available")  # by jax
@@ -142,7 +142,7 @@ def _hdf5(source):
     return found
 
 
-def test_an_optimizer_that_the_model_also_has_by_another_name_is_where_stock_saving_puts_it(tmp_path):
+def test_an_optimizer_that_is_also_a_model_attribute_is_stored_where_stock_keras_puts_it(tmp_path):
     class Gan(keras.Model):
         def __init__(self):
             super().__init__()
@@ -162,7 +162,7 @@ def test_an_optimizer_that_the_model_also_has_by_another_name_is_where_stock_sav
     assert "adam/vars/0" in _hdf5(tmp_path / "ours.weights.h5")
 
 
-def test_a_model_that_changes_between_saves_is_laid_out_anew(tmp_path):
+def test_a_model_that_changes_between_saves_gets_a_new_layout(tmp_path):
     model, x, y = zoo.norm_dropout()
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
     model.fit(x, y, verbose=0, callbacks=[checkpoint])
@@ -175,7 +175,7 @@ def test_a_model_that_changes_between_saves_is_laid_out_anew(tmp_path):
 
 @keras.saving.register_keras_serializable("engine")
 class StoresComplex(keras.layers.Layer):
-    """Saves an array of a type that is not laid out ahead."""
+    """Saves an array of a dtype that lastgood cannot lay out."""
 
     def build(self, shape):
         self.w = self.add_weight(shape=(2,), name="w")
@@ -192,7 +192,7 @@ class StoresComplex(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_a_layout_that_is_not_known_is_left_to_stock_keras_and_said_once(tmp_path, capsys, ending):
+def test_an_unknown_layout_is_left_to_stock_keras_and_reported_once(tmp_path, capsys, ending):
     model = keras.Sequential([keras.Input((3,)), StoresComplex(name="c"), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     rows = np.ones((8, 3), "float32")
@@ -212,7 +212,7 @@ def test_a_layout_that_is_not_known_is_left_to_stock_keras_and_said_once(tmp_pat
         lastgood.load_weights(model, path)
 
 
-def test_a_record_that_no_comment_can_hold_goes_without_its_metrics(make_model, tmp_path):
+def test_a_record_too_long_for_the_archive_comment_is_saved_without_metrics(make_model, tmp_path):
     model = make_model()
     checkpoint = ModelCheckpoint(tmp_path / "m.keras")
     checkpoint.set_model(model)
@@ -243,7 +243,7 @@ def test_an_error_in_the_background_is_raised_at_the_next_hook_with_path_and_cau
     assert sorted(p.name for p in small_disk.iterdir()) == ["1.keras", "full"]
 
 
-def test_on_error_warn_goes_on_and_tries_again(fit, make_model, small_disk, caplog):
+def test_on_error_warn_continues_training_and_tries_again_at_the_next_save(fit, make_model, small_disk, caplog):
     blocker = small_disk / "full"
 
     class FillAndFree(keras.callbacks.Callback):
@@ -267,7 +267,7 @@ def test_on_error_warn_goes_on_and_tries_again(fit, make_model, small_disk, capl
     assert [Path(save.path).name for save in checkpoint.stats] == ["1.keras", "4.keras"]
 
 
-def test_an_unknown_on_error_is_an_argument_error(tmp_path):
+def test_an_unknown_on_error_raises_an_argument_error(tmp_path):
     with pytest.raises(lastgood.ArgumentError, match="Unrecognized on_error: 'ignore'"):
         ModelCheckpoint(tmp_path / "m.keras", on_error="ignore")
 
@@ -297,10 +297,10 @@ def test_two_callbacks_save_the_same_steps(fit, tmp_path):
     ] * 2
 
 
-# What it says
+# Output
 
 
-def test_stats_and_the_line_that_verbose_2_prints(fit, make_model, tmp_path, capsys):
+def test_stats_and_verbose_2_report_the_size_and_times_of_each_save(fit, make_model, tmp_path, capsys):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", verbose=2)
     fit(make_model(), [checkpoint], epochs=2)
     assert [save.path for save in checkpoint.stats] == [str(tmp_path / f"{epoch}.keras") for epoch in (1, 2)]
@@ -315,10 +315,10 @@ def test_stats_and_the_line_that_verbose_2_prints(fit, make_model, tmp_path, cap
 
 
 @pytest.mark.parametrize(("terminal", "verbose"), [(True, 1), (True, 0), (False, 1)])
-def test_a_bar_on_a_terminal_says_what_a_training_that_ended_waits_for(
+def test_only_a_terminal_shows_a_progress_bar_while_fit_waits_for_its_last_save(
     fit, make_model, tmp_path, capsys, monkeypatch, terminal, verbose
 ):
-    """In a file or a pipe a bar would be a half line among those of the training."""
+    """In a file or a pipe, a bar would be an incomplete line among those of the training."""
     monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
     if terminal:
         monkeypatch.setenv("FORCE_COLOR", "1")  # what rich 13 looks at
@@ -332,7 +332,7 @@ def test_a_bar_on_a_terminal_says_what_a_training_that_ended_waits_for(
     assert said.endswith(f"finished saving model to {tmp_path}/m.keras\n" if verbose else "")
 
 
-def test_the_line_of_no_improvement_knows_of_the_save_that_is_under_way(make_model, tmp_path, capsys):
+def test_the_did_not_improve_message_compares_with_a_save_in_flight(make_model, tmp_path, capsys):
     model = make_model()
     model.optimizer.build(model.trainable_variables)
     checkpoint = ModelCheckpoint(tmp_path / "m.keras", "score", mode="max", save_best_only=True, verbose=1)
@@ -358,7 +358,7 @@ SLOW = """
 
 
 def _run(tmp_path, code, *, seconds=0.4, status=0):
-    """Run a script that trains on a disk that takes its time; return what it printed."""
+    """Run a script that trains on a slow disk; return what it printed."""
     head = SLOW.replace("SECONDS", str(seconds))
     script = textwrap.dedent(head) + textwrap.dedent(code)
     done = children.run(["-W", "ignore", "-c", script, tmp_path])
@@ -388,7 +388,7 @@ def test_a_save_in_flight_is_finished_however_the_script_ends(tmp_path, names, e
     assert keras.models.load_model(tmp_path / "1.keras")
 
 
-def test_a_save_in_flight_that_fails_after_the_last_hook_is_still_told(tmp_path, names):
+def test_a_save_in_flight_that_fails_after_the_last_hook_is_still_reported(tmp_path, names):
     code = """
         def fail(descriptor):
             raise OSError(5, "Input/output error")
@@ -405,7 +405,7 @@ def test_a_save_in_flight_that_fails_after_the_last_hook_is_still_told(tmp_path,
 
 
 def test_a_fork_while_a_save_is_in_flight_neither_hangs_nor_touches_it(tmp_path, names):
-    """As the workers of a data loader are made: a worker must not wait for its parent's save, nor end it."""
+    """Data loaders fork their workers: a worker must neither wait for its parent's save nor end it."""
     code = """
         import multiprocessing
         from lastgood._saving import writer
@@ -425,7 +425,7 @@ def test_a_fork_while_a_save_is_in_flight_neither_hangs_nor_touches_it(tmp_path,
 
 
 def test_the_extra_memory_of_saves_is_one_copy_of_the_state(tmp_path):
-    """In a process of its own: what it had at its peak with saves, less that without."""
+    """The difference in peak memory between a process with saves and one without."""
     code = """
         import resource, sys
         import numpy as np, keras, lastgood
@@ -453,13 +453,13 @@ def test_the_extra_memory_of_saves_is_one_copy_of_the_state(tmp_path):
     assert (peaks[1] - peaks[0]) / 64e6 < 1.4
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="it is mincore that is asked")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the mincore of Linux")
 @pytest.mark.parametrize("when", ["at the first step", "at the end of an epoch of one step", "later"])
-def test_the_first_save_waits_for_no_page_faults(fit, tmp_path, monkeypatch, when):
-    """What is timed in `benchmarks/` is shown here by what is in memory when the hook is called."""
+def test_the_first_save_does_not_wait_for_page_faults(fit, tmp_path, monkeypatch, when):
+    """`benchmarks/` measures the time; here, the memory must be resident when the hook is called."""
     monkeypatch.setattr(staging, "_buffer", None)
     touch = staging._touch
-    monkeypatch.setattr(staging, "_touch", lambda parts: (time.sleep(2), touch(parts)))  # as where memory is slow
+    monkeypatch.setattr(staging, "_touch", lambda parts: (time.sleep(2), touch(parts)))  # as on slow memory
 
     class Looks(keras.callbacks.Callback):
         def __init__(self):
@@ -484,10 +484,10 @@ def test_the_first_save_waits_for_no_page_faults(fit, tmp_path, monkeypatch, whe
     assert staging._buffer is before
 
 
-@pytest.mark.skipif(BACKEND != "jax", reason="it is jax's arrays that come through memory of its own")
+@pytest.mark.skipif(BACKEND != "jax", reason="only arrays of jax come through its pinned memory")
 @pytest.mark.parametrize("memory", ["pinned_host", "that no device has"])
-def test_arrays_of_a_gpu_come_whole_and_in_their_order(monkeypatch, memory):
-    """The way that GPUs go, over the pinned memory that jax has on the CPU, too."""
+def test_arrays_from_a_gpu_arrive_complete_and_in_order(monkeypatch, memory):
+    """The code path for GPUs, through pinned memory, which jax also has on the CPU."""
     import jax
 
     from lastgood._snapshot import on_jax

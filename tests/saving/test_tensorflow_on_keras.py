@@ -1,4 +1,4 @@
-"""A save imports TensorFlow no more than training does: where another backend trains, that is seconds and 500 MB."""
+"""A save with another backend does not import TensorFlow, which would take seconds and 500 MB."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from helpers.kit import keras
 
 pytestmark = [
     pytest.mark.any_backend,
-    pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="there it is imported in any case"),
+    pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="the TensorFlow backend imports it anyway"),
     pytest.mark.skipif(find_spec("tensorflow") is None, reason="TensorFlow is not installed"),
 ]
 HEAD = """
@@ -60,7 +60,7 @@ def test_a_save_does_not_import_tensorflow(tmp_path):
     assert run(code, tmp_path / "m.keras") == [False, "keras.src.utils.module_utils"]
 
 
-def test_where_it_is_imported_its_objects_are_saved_as_stock_saves_them(tmp_path):
+def test_if_tensorflow_is_imported_its_objects_are_saved_as_stock_keras_saves_them(tmp_path):
     code = """
         import tensorflow as tf
         ours, stock = sys.argv[1:]

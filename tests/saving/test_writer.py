@@ -1,4 +1,4 @@
-"""Work beside other work, and the turns that saves take."""
+"""Work in background threads, and the turns that saves take."""
 
 import os
 import subprocess
@@ -20,15 +20,15 @@ def _started(work):
     return beside
 
 
-def test_work_beside_gives_its_result_or_its_error():
+def test_background_work_returns_its_result_or_raises_its_error():
     assert _started(lambda: 3).result() == 3
     with pytest.raises(ZeroDivisionError):
         _started(lambda: 1 / 0).result()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_interrupt_while_work_is_started_leaves_it_done_or_never_begun(monkeypatch, when):
-    """Python may raise it between any two of its own instructions, those of ``Thread.start`` among them."""
+def test_work_whose_start_is_interrupted_runs_completely_or_not_at_all(monkeypatch, when):
+    """Python may raise it between any two bytecode instructions, including those of ``Thread.start``."""
     start, done = threading.Thread.start, []
 
     def interrupted(thread):
@@ -46,7 +46,7 @@ def test_an_interrupt_while_work_is_started_leaves_it_done_or_never_begun(monkey
     assert done in ([], [True]) if when == "after" else done == []
 
 
-def test_an_interrupt_while_a_save_is_begun_does_not_give_its_buffer_away(monkeypatch):
+def test_a_save_whose_start_is_interrupted_keeps_its_buffer_until_it_ends(monkeypatch):
     start, log = threading.Thread.start, []
 
     def interrupted(thread):
@@ -67,13 +67,13 @@ def test_an_interrupt_while_a_save_is_begun_does_not_give_its_buffer_away(monkey
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_shares_are_the_whole_and_no_more(count):
+def test_spread_processes_each_item_exactly_once(count):
     seen = []
     spread(seen.extend, list(range(100)), count)
     assert sorted(seen) == list(range(100))
 
 
-def test_an_error_in_a_share_is_raised_when_all_have_ended():
+def test_spread_raises_an_error_only_after_all_threads_have_ended():
     ended = []
 
     def work(share):
@@ -107,7 +107,7 @@ def test_saves_are_written_one_at_a_time_and_in_order():
     assert log == [f"{what} {name}" for name in "abc" for what in ("snapshot", "begin", "end")]
 
 
-def test_a_turn_that_is_interrupted_is_the_next_ones():
+def test_an_interrupted_turn_passes_to_the_next_save():
     with pytest.raises(KeyboardInterrupt), writer.turn():
         raise KeyboardInterrupt
     done = threading.Event()
@@ -116,7 +116,7 @@ def test_a_turn_that_is_interrupted_is_the_next_ones():
     assert done.wait(5)
 
 
-def test_the_interpreter_does_not_end_before_the_writing(tmp_path):
+def test_the_interpreter_finishes_writing_before_it_exits(tmp_path):
     code = f"""
         import time
         from lastgood._saving import writer
@@ -130,7 +130,7 @@ def test_the_interpreter_does_not_end_before_the_writing(tmp_path):
     assert (tmp_path / "done").read_text() == "yes"
 
 
-def test_work_begun_while_the_interpreter_ends_is_done():
+def test_work_started_during_interpreter_shutdown_is_done():
     code = """
         import atexit
         from lastgood._threads import Beside
@@ -142,7 +142,7 @@ def test_work_begun_while_the_interpreter_ends_is_done():
 
 
 @where_processes_fork
-def test_a_forked_child_waits_for_nothing():
+def test_a_forked_child_does_not_wait_for_a_save_of_its_parent():
     release = threading.Event()
     with writer.turn():
         writer.run(release.wait, background=True)
