@@ -1,4 +1,4 @@
-"""One run, trained once, that the commands are tried on: of real saves, with a pin, pruning and a restart."""
+"""A run for the tests of the commands, trained once: with real saves, a pin, pruning and a restart."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ LOSSES = (0.9, 0.5, 0.7, 0.4, 0.6, 0.8)
 
 
 class Known(keras.callbacks.Callback):
-    """Logs losses that are known beforehand, so that what is printed can be compared."""
+    """Logs known losses, so that the output can be compared."""
 
     def __init__(self, *, faster=False):
         super().__init__()
@@ -46,7 +46,7 @@ def train(directory, epochs, *, faster=False):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A run of six epochs, started twice; nobody may change it."""
+    """A run of six epochs, started twice. Tests must not change it."""
     directory = tmp_path_factory.mktemp("runs") / "digits"
     train(directory, 4)
     lastgood.open_run(directory).pin("02.keras")
@@ -56,7 +56,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def faster(tmp_path_factory):
-    """Another run, of four epochs, with other settings; nobody may change it."""
+    """Another run, of four epochs, with other settings. Tests must not change it."""
     directory = tmp_path_factory.mktemp("runs") / "faster"
     train(directory, 4, faster=True)
     return directory
@@ -64,7 +64,7 @@ def faster(tmp_path_factory):
 
 @pytest.fixture
 def run(trained, tmp_path):
-    """A copy of it, with its times, in the working directory of the commands."""
+    """A copy of the run, with its file times, in the working directory of the commands."""
     copy = tmp_path / "digits"
     shutil.copytree(trained, copy)
     return copy

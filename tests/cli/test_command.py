@@ -1,4 +1,4 @@
-"""Each command against a run that was trained, as a table and as JSON."""
+"""Each command on a trained run, with its output as a table and as JSON."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_ls_as_json(run, command):
     }
 
 
-def test_ls_says_how_much_a_checkpoint_shares_with_earlier_ones(run, command):
+def test_ls_shows_how_much_a_checkpoint_shares_with_earlier_ones(run, command):
     opened = open_run(run)
     *_, latest = opened.checkpoints
     opened.journal.append("save", path="06.keras", created=latest.created, costs={"shared": 12_000})
@@ -69,7 +69,7 @@ def test_ls_says_how_much_a_checkpoint_shares_with_earlier_ones(run, command):
     assert told[-1] == f"60 6 0.4 0.8 {size} 12.0 kB AGE 06.keras latest"
 
 
-def test_a_file_of_stock_keras_is_listed_with_what_can_be_known(run, command):
+def test_a_file_saved_by_stock_keras_is_listed_without_a_step(run, command):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(run / "stock.keras")
     assert lines(command("ls", "digits"))[1].endswith("stock.keras")
     assert json.loads(command("ls", "digits", "--json"))[0]["step"] is None
@@ -84,7 +84,7 @@ def test_show(run, command):
     assert told[-1] == "every number is finite"
 
 
-def test_show_counts_what_is_not_finite(run, command, tmp_path):
+def test_show_counts_nan_and_infinite_values(run, command, tmp_path):
     model = keras.models.load_model(run / "06.keras")
     weights = model.get_weights()
     weights[0][0, :3] = np.nan, np.inf, np.nan
@@ -154,7 +154,7 @@ def rebuilt(run, compiled=False):
 
 def test_export_to_weights(run, command, tmp_path):
     assert command("export", "digits/06.keras", "--to", "w.weights.h5").startswith("wrote w.weights.h5: ")
-    model = rebuilt(run)  # not compiled: it has no optimizer whose state would be missing
+    model = rebuilt(run)  # not compiled: an optimizer would miss its state
     model.load_weights(tmp_path / "w.weights.h5")
     for ours, theirs in zip(model.get_weights(), keras.models.load_model(run / "06.keras").get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -184,13 +184,13 @@ def test_export_to_safetensors(run, command, tmp_path):
     np.testing.assert_array_equal(found["layers/dense_1/vars/1"], good[3])
 
 
-def test_what_was_written_is_told_as_json(run, command, tmp_path):
+def test_export_and_average_print_the_written_file_as_json(run, command, tmp_path):
     for line in (["export", "digits/06.keras"], ["average", "digits/05.keras", "digits/06.keras"]):
         found = json.loads(command(*line, "--to", "w.weights.h5", "--json"))
         assert found == {"wrote": [{"path": "w.weights.h5", "size": (tmp_path / "w.weights.h5").stat().st_size}]}
 
 
-def test_export_to_something_else_is_refused(run, command):
+def test_export_refuses_an_unknown_ending_or_a_missing_checkpoint(run, command):
     assert "must end in" in command("export", "digits/06.keras", "--to", "w.onnx", status=2)
     assert "There is no checkpoint" in command("export", "digits/77.keras", "--to", "w.safetensors", status=2)
 
@@ -210,7 +210,7 @@ def test_average(run, command, tmp_path, target):
         np.testing.assert_allclose(weight, np.mean([each[i] for each in all_weights], axis=0), rtol=1e-6)
 
 
-def test_the_mean_of_different_models_is_refused(run, command, tmp_path):
+def test_average_refuses_checkpoints_of_different_models(run, command, tmp_path):
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(5)]).save(tmp_path / "other.keras")
     told = command("average", "digits/04.keras", "other.keras", "--to", "mean.weights.h5", status=2)
     assert "are of different models: they differ in 'layers/dense" in told
@@ -224,13 +224,13 @@ def test_watch(run, command):
     assert json.loads(looked)[1]["best"]
 
 
-def test_a_run_that_is_none_is_said(command):
+def test_a_missing_run_is_reported(command):
     assert "There is no directory 'nowhere'" in command("ls", "nowhere", status=2)
     assert "There is no run or checkpoint 'nowhere'" in command("verify", "nowhere", status=2)
 
 
-def test_reading_imports_no_framework(run):
-    """So that it is quick: ``make bench-command``."""
+def test_commands_that_only_read_import_no_framework(run):
+    """This keeps them fast; ``make bench-command`` measures it."""
     code = """
         import sys, lastgood._cli.app as app
         sys.argv = ["lastgood", *sys.argv[1:]]
@@ -256,8 +256,8 @@ def test_shell_completion_is_offered(command):
     assert "--install-completion" in command("--help")
 
 
-def test_the_guide_and_the_readme_show_what_is_printed(run, command):
-    """Sizes and ages apart, which differ from time to time."""
+def test_the_guide_and_the_readme_show_the_actual_output(run, command):
+    """Except for sizes and ages, which vary."""
     root = Path(__file__).parents[2]
     guide, readme = (
         re.search(

@@ -1,4 +1,4 @@
-"""The report, as a browser shows it: offline, in light and in dark, and on a phone."""
+"""The report as a browser shows it: offline, in light and dark mode, and on a phone."""
 
 import json
 import platform
@@ -27,7 +27,7 @@ def browser():
 
 @pytest.fixture
 def page(browser):
-    """Open a file; fail at the end if the console had an error or anything else was asked for."""
+    """Open a file; fail at the end if the console logged an error or the page requested anything else."""
     opened = []
 
     def go(path, **options):
@@ -52,7 +52,7 @@ def page(browser):
 
 @pytest.fixture(scope="module")
 def report(trained):
-    """The report of a run, which nobody may change."""
+    """The report of a run. Tests must not change it."""
     directory = trained.parent
     told = command_in(directory, "report", "digits", "-o", "report.html", "--png", "curves.png")
     path = directory / "report.html"
@@ -68,11 +68,11 @@ def size(path):
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
-def test_curves_checkpoints_and_the_course_are_there(report, page):
+def test_the_report_shows_curves_checkpoints_and_the_timeline(report, page):
     assert report.stat().st_size < 2_000_000
     shown = page(report)
     assert shown.locator("h1").inner_text() == "digits"
-    assert shown.locator("figure svg").count() == 3  # the losses, what saves took, and how large they are
+    assert shown.locator("figure svg").count() == 3  # the losses, and the cost and size of saves
     assert shown.locator("figure svg").first.bounding_box()["height"] > 100
     assert "val_loss goes from 0.9 at step 10 to 0.8 at step 60" in shown.locator("figcaption").first.inner_text()
     rows = shown.locator("table.checkpoints tbody tr")
@@ -85,7 +85,7 @@ def test_curves_checkpoints_and_the_course_are_there(report, page):
     assert "resumed from" in text
 
 
-def test_what_a_person_looks_for_is_there(report, page):
+def test_the_report_shows_a_summary_starts_settings_and_versions(report, page):
     shown = page(report)
     names, values = shown.locator("dl.summary dt"), shown.locator("dl.summary dd")
     summary = dict(zip(names.all_inner_texts(), values.all_inner_texts(), strict=True))
@@ -107,7 +107,7 @@ def test_what_a_person_looks_for_is_there(report, page):
     assert f"python\n{platform.python_version()}" in text
 
 
-def test_headings_and_tables_are_named(report, page):
+def test_the_report_has_headings_captions_and_row_headers(report, page):
     shown = page(report)
     assert shown.locator("h1").count() == 1
     assert shown.locator("h2").all_inner_texts() == [
@@ -123,7 +123,7 @@ def test_headings_and_tables_are_named(report, page):
     assert shown.locator("tbody tr").count() == shown.locator("tbody tr > th[scope=row]").count()
 
 
-def test_what_is_drawn_is_told_to_those_who_do_not_see_it(report, page):
+def test_charts_and_tables_have_labels_for_screen_readers(report, page):
     shown = page(report)
     for i in range(shown.locator("[role=img]").count()):
         assert shown.locator("[role=img]").nth(i).get_attribute("aria-label")
@@ -132,7 +132,7 @@ def test_what_is_drawn_is_told_to_those_who_do_not_see_it(report, page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(report, page, scheme):
+def test_the_report_has_enough_contrast_in_light_and_dark_mode(report, page, scheme):
     shown = page(report, color_scheme=scheme)
     paper = shown.evaluate("getComputedStyle(document.body).backgroundColor")
     ink = shown.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
@@ -141,12 +141,12 @@ def test_light_and_dark(report, page, scheme):
     assert abs(bright["paper"] - bright["ink"]) > 300
 
 
-def test_a_phone_need_not_scroll_sideways(report, page):
+def test_the_report_fits_on_a_phone_without_horizontal_scrolling(report, page):
     shown = page(report, viewport={"width": 390, "height": 844})
     assert shown.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_names_of_metrics_and_files_are_text(run, command, tmp_path, page):
+def test_a_metric_name_with_html_is_shown_as_text(run, command, tmp_path, page):
     open_run(run).attach("06.keras", {"<script>alert(1)</script>": 1.0})
     command("report", "digits", "-o", "report.html")
     shown = page(tmp_path / "report.html")
@@ -176,7 +176,7 @@ def test_a_run_of_an_older_version_has_a_report(run, command, tmp_path, page):
     assert "Where" not in shown.locator("dl.summary dt").all_inner_texts()
 
 
-def test_a_notebook_shows_the_essential(trained, page, tmp_path):
+def test_a_notebook_shows_metrics_checkpoints_and_the_summary(trained, page, tmp_path):
     shown = open_run(trained)._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
     (tmp_path / "cell.html").write_text(f"<!DOCTYPE html><link rel=icon href=data:,>{shown}", encoding="utf-8")
@@ -188,12 +188,12 @@ def test_a_notebook_shows_the_essential(trained, page, tmp_path):
     assert frame.locator("html").evaluate("each => each.scrollWidth <= each.clientWidth")
 
 
-# Runs beside each other
+# The comparison of runs
 
 
 @pytest.fixture(scope="module")
 def compared(trained, faster, tmp_path_factory):
-    """The report that compares two runs, which nobody may change."""
+    """The report that compares two runs. Tests must not change it."""
     directory = tmp_path_factory.mktemp("compared")
     runs = (str(trained), str(faster))
     told = command_in(directory, "report", *runs, "-o", "compared.html", "--png", "curves.png")
@@ -203,13 +203,13 @@ def compared(trained, faster, tmp_path_factory):
 
 
 def table(shown, name):
-    """Return the rows of a table by their names."""
+    """Return the rows of a table by name."""
     rows = shown.locator(f"[aria-label='{name}'] tbody tr")
     names = [" ".join(name.split()) for name in rows.locator("th").all_text_contents()]
     return {name: rows.nth(i).locator("td").all_inner_texts() for i, name in enumerate(names)}
 
 
-def test_runs_are_compared(compared, page):
+def test_the_comparison_shows_curves_best_checkpoints_times_and_settings(compared, page):
     shown = page(compared)
     assert shown.locator("h1").inner_text() == "2 runs compared"
     charts = shown.locator("figure h3").all_inner_texts()
@@ -231,7 +231,7 @@ def test_runs_are_compared(compared, page):
     ]
 
 
-def test_what_is_alike_can_be_hidden(compared, page):
+def test_settings_that_do_not_differ_can_be_hidden(compared, page):
     shown = page(compared)
     rows = shown.locator("table.settings tbody tr")
     assert rows.count() > rows.locator("visible=true").count() - 1 > 4
@@ -243,7 +243,7 @@ def test_what_is_alike_can_be_hidden(compared, page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
-def test_a_comparison_fits_in_light_and_dark(compared, page, scheme, width):
+def test_the_comparison_fits_the_screen_in_light_and_dark_mode(compared, page, scheme, width):
     shown = page(compared, color_scheme=scheme, viewport={"width": width, "height": 844})
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     lines = shown.evaluate("[...document.querySelectorAll('svg.key line')].map(e => getComputedStyle(e).stroke)")
@@ -253,7 +253,7 @@ def test_a_comparison_fits_in_light_and_dark(compared, page, scheme, width):
         assert shown.locator("[role=img]").nth(i).get_attribute("aria-label")
 
 
-def test_more_runs_than_there_are_colors(run, command, tmp_path, page):
+def test_more_runs_than_colors_get_distinct_lines(run, command, tmp_path, page):
     names = [f"{'long-' * 12}{i}" for i in range(9)]
     for name in names:
         shutil.copytree(run, tmp_path / name)
@@ -267,20 +267,20 @@ def test_more_runs_than_there_are_colors(run, command, tmp_path, page):
     assert len(set(looks)) == 9
 
 
-def test_runs_are_compared_by_the_metric_that_is_asked_for(trained, faster, command, tmp_path, page):
+def test_runs_are_compared_by_the_requested_metric(trained, faster, command, tmp_path, page):
     command("report", str(trained), str(faster), "--monitor", "loss", "--mode", "max", "-o", "other.html")
     shown = page(tmp_path / "other.html")
     assert "By loss (higher is better)" in shown.locator("main").inner_text()
     assert table(shown, "Table of best checkpoints")["loss"] == ["0.4 (best)", "0.25"]
 
 
-def test_a_run_without_a_journal_beside_one_with_it(run, faster, command, tmp_path, page):
+def test_a_run_without_a_journal_is_compared_with_one_that_has_one(run, faster, command, tmp_path, page):
     shutil.rmtree(run / ".lastgood")
     command("report", "digits", str(faster), "-o", "other.html")
     shown = page(tmp_path / "other.html")
     assert table(shown, "Table of times and restarts")["state"] == ["", "ended"]
 
 
-def test_a_run_is_not_compared_with_itself_or_with_nothing(run, command):
+def test_comparing_a_run_with_itself_or_a_missing_run_is_refused(run, command):
     assert "is given twice" in command("report", "digits", "./digits", status=2)
     assert "There is no directory 'nothing'" in command("report", "digits", "nothing", status=2)

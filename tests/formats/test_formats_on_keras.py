@@ -1,4 +1,4 @@
-"""Every format, over models of every kind, loaded by stock Keras in a process without lastgood."""
+"""Every format with every kind of model, loaded by stock Keras in a process without lastgood."""
 
 import warnings
 import zipfile
@@ -16,16 +16,16 @@ from lastgood._keras.keras3 import Keras3Model
 from lastgood._policies.naming import Template
 from lastgood._storage import locate
 
-# path, weights only, what stock saving makes the same of
+# path: weights only, how stock Keras saves the same
 FORMATS = {
     "m.keras": (False, lambda model, path: model.save(path)),
     "m.weights.h5": (True, lambda model, path: model.save_weights(path)),
     "m.h5": (False, lambda model, path: model.save(path)),
-    "w.hdf5": (True, None),  # stock Keras 3 reads these two and has no public way to write them
+    "w.hdf5": (True, None),  # stock Keras 3 reads these two but has no public way to write them
     "orbax": (True, None),
     "directory": (False, lambda model, path: model.save(path, zipped=False)),
 }
-WITHOUT_OPTIMIZER = {"w.hdf5", "m.h5"}  # stock loading finds no place for the one in a legacy model
+WITHOUT_OPTIMIZER = {"w.hdf5", "m.h5"}  # stock Keras loads no optimizer state from a legacy file
 
 
 def _fit(model, x, y, callbacks, epochs=1):
@@ -36,13 +36,13 @@ def _stock_outcome(model, save, path):
     """Save with stock Keras; return the exception's type where it cannot."""
     try:
         _stock_save(model, save, path)
-    except Exception as error:  # noqa: BLE001 - whatever stock Keras raises is what ours has to raise
+    except Exception as error:  # noqa: BLE001 - lastgood has to raise whatever stock Keras raises
         return type(error)
     return None
 
 
 def _stock_save(model, save, path):
-    """Save with stock Keras, and undo what its legacy writer does: it takes the optimizer out of the model's config."""
+    """Save with stock Keras, and put back the optimizer, which its legacy writer removes from the model's config."""
     config = dict(model._compile_config.config)
     try:
         save(model, path)
@@ -52,9 +52,9 @@ def _stock_save(model, save, path):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory, load_in_stock):
-    """Save every model of the zoo in every format, with ours and with stock; load all of it in one stock process.
+    """Save every model of the zoo in every format, with lastgood and stock Keras; load all in one stock process.
 
-    Returns, by builder: the model's state, the formats that stock saving refuses, and what each path loaded to.
+    Returns, by builder: the model's state, the formats that are refused, and the directory; and what each path loads.
     """
     root, found, jobs = tmp_path_factory.mktemp("zoo"), {}, []
     with warnings.catch_warnings():
@@ -81,9 +81,9 @@ def _save_in_every_format(builder, root):
     refused = {n: _stock_outcome(model, save, root / "trial" / n) for n, (_, save) in FORMATS.items() if save}
     refused = {name: error for name, error in refused.items() if error}
     if "bfloat16" in {v.dtype for v in model.variables}:
-        refused |= dict.fromkeys(("m.h5", "w.hdf5"), ArgumentError)  # stock writes these, and cannot read them again
+        refused |= dict.fromkeys(("m.h5", "w.hdf5"), ArgumentError)  # stock Keras writes these, but cannot read them
     if not Keras3Model.reads_orbax() or any(0 in v.shape for v in model.variables):
-        refused["orbax"] = ArgumentError  # Orbax refuses an empty array only when it writes
+        refused["orbax"] = ArgumentError  # Orbax itself refuses an empty array only when it writes
     good = [name for name in FORMATS if name not in refused]
     callbacks = [ModelCheckpoint(root / "ours" / name, save_weights_only=FORMATS[name][0]) for name in good]
     _fit(model, x, y, callbacks, epochs=2)
@@ -108,10 +108,10 @@ def _save_in_every_format(builder, root):
 @pytest.mark.all_parameters
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("builder", zoo.parameters())
-def test_round_trips_as_stock_saving_round_trips(outcomes, builder, name):
+def test_every_format_round_trips_like_stock_saving(outcomes, builder, name):
     found, loaded = outcomes
     state, refused, root = found[builder]
-    if name not in refused:  # where stock saving refuses, so did ours, in the same way
+    if name not in refused:  # where stock Keras refuses to save, lastgood raised the same error
         ours, stock = loaded[root / "ours" / name], loaded.get(root / "stock" / name)
         if isinstance(stock, str):  # stock Keras cannot load what it saved: a subclassed model from a legacy file
             assert (ours, name) == (stock, "m.h5")
@@ -124,14 +124,14 @@ def test_round_trips_as_stock_saving_round_trips(outcomes, builder, name):
 @pytest.mark.all_parameters
 @pytest.mark.parametrize("name", ["m.weights.h5", "m.h5", "directory/model.weights.h5"])
 @pytest.mark.parametrize("builder", zoo.parameters())
-def test_the_file_holds_what_the_stock_file_holds(outcomes, builder, name):
+def test_the_hdf5_contents_equal_those_of_the_stock_file(outcomes, builder, name):
     _, refused, root = outcomes[0][builder]
     if name not in refused:
         assert _hdf5_contents(root / "ours" / name) == _hdf5_contents(root / "stock" / name)
 
 
 def _hdf5_contents(path):
-    """Return each group and dataset by name, as attributes, type, shape and bytes; not the root and what is ours."""
+    """Return each group and dataset by name, as attributes, type, shape and bytes; not the root or lastgood's data."""
     found = {}
 
     def visit(name, item):
@@ -163,7 +163,7 @@ def _assert_same_as_model(got, state, name, builder):
     assert not wrong
 
 
-def test_a_bfloat16_model_cannot_go_into_a_legacy_file(tmp_path):
+def test_a_bfloat16_model_cannot_be_saved_to_a_legacy_file(tmp_path):
     model, x, y = zoo.bfloat16()
     with pytest.raises(ArgumentError, match="'hidden/kernel' is of type bfloat16"):
         _fit(model, x, y, [ModelCheckpoint(tmp_path / "m.h5")])
@@ -171,7 +171,7 @@ def test_a_bfloat16_model_cannot_go_into_a_legacy_file(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_saving_a_legacy_file_does_not_take_the_optimizer_from_later_archives(fit, make_model, tmp_path):
+def test_saving_a_legacy_file_does_not_remove_the_optimizer_from_later_archives(fit, make_model, tmp_path):
     fit(make_model(), [ModelCheckpoint(tmp_path / "m.h5"), ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=2)
     for epoch in (1, 2):
         assert int(keras.models.load_model(tmp_path / f"{epoch}.keras").optimizer.iterations) == 10 * epoch
@@ -190,13 +190,13 @@ def test_the_record_is_in_the_checkpoint(fit, make_model, tmp_path, name):
     assert record.versions["backend"] == keras.backend.backend()
 
 
-def test_the_record_of_a_save_by_batch(fit, make_model, tmp_path):
+def test_the_record_of_a_save_by_batch_has_its_step_epoch_and_batch(fit, make_model, tmp_path):
     fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras", save_freq=14)], epochs=2)
     record = choose_format("m.keras", ".keras", weights_only=False).read_record(locate(tmp_path / "m.keras"))
     assert (record.step, record.epoch, record.batch) == (14, 2, 4)
 
 
-def test_a_keras_archive_has_the_members_that_stock_writes_and_no_more(fit, make_model, tmp_path):
+def test_a_keras_archive_has_exactly_the_members_of_a_stock_archive(fit, make_model, tmp_path):
     fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras")])
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
         assert archive.testzip() is None
@@ -204,7 +204,7 @@ def test_a_keras_archive_has_the_members_that_stock_writes_and_no_more(fit, make
 
 
 @pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer 'vocabulary'")
-def test_a_relative_directory_keeps_the_assets(tmp_path, monkeypatch):
+def test_a_directory_at_a_relative_path_keeps_its_assets(tmp_path, monkeypatch):
     pytest.importorskip("tensorflow", reason="Keras's lookup layers need TensorFlow")
     monkeypatch.chdir(tmp_path)
     model, x, y = zoo.vocabulary()
@@ -214,7 +214,7 @@ def test_a_relative_directory_keeps_the_assets(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Keras3Model.reads_orbax(), reason="this release of Keras loads no weights from a directory")
-def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_path):
+def test_two_variables_with_the_same_path_cannot_be_saved_to_a_directory_of_weights(tmp_path):
     class Twins(keras.Model):
         def __init__(self):
             super().__init__(name="twins")
@@ -226,16 +226,14 @@ def test_two_variables_of_one_path_cannot_go_into_a_directory_of_weights(tmp_pat
     model = Twins()
     model.compile("sgd", "mse")
     rows = np.ones((4, 2), "float32")
-    model(rows)  # the tensorflow backend would build it only with the first batch
+    model(rows)  # without this, the TensorFlow backend would build it only at the first batch
     with pytest.raises(ArgumentError, match="Two variables of the model have the path 'twins/same/kernel'"):
         _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
     assert list(tmp_path.iterdir()) == []
     _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck.weights.h5", save_weights_only=True)])
 
 
-def test_a_keras_that_cannot_load_a_directory_of_weights_stops_before_the_first_epoch(
-    fit, make_model, tmp_path, monkeypatch
-):
+def test_a_directory_of_weights_is_refused_if_keras_cannot_load_it(fit, make_model, tmp_path, monkeypatch):
     monkeypatch.setattr("lastgood._keras.keras3.Keras3Model.reads_orbax", lambda *_: False)
     with pytest.raises(ArgumentError, match=r"cannot load weights from a directory\. Upgrade Keras, or"):
         fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
@@ -250,9 +248,9 @@ def test_without_orbax_the_error_names_the_extra(fit, make_model, tmp_path, monk
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the others cannot hold it, or not give it to NumPy")
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="others cannot hold float8 or convert it to NumPy")
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "directory"])
-def test_numbers_of_eight_bits_are_not_lost_though_stock_keras_cannot_read_what_it_saves(tmp_path, name):
+def test_float8_variables_are_restored_although_stock_keras_cannot_load_them(tmp_path, name):
     class Scaled(keras.layers.Layer):
         def build(self, shape):
             self.scale = self.add_weight((3,), "zeros", "float8_e4m3fn", trainable=False, autocast=False, name="scale")

@@ -1,4 +1,4 @@
-"""Which format a path asks for, and which one a file is of; and that a new one is a line in the table, and no more."""
+"""Which format a path selects and a file has; and that a new format needs only a line in the table."""
 
 import io
 import zipfile
@@ -42,7 +42,7 @@ def _choose(text, weights_only):
         ("/tmp/checkpoint", None, "keras directory"),
     ],
 )
-def test_the_ending_chooses(text, weights_only, name):
+def test_the_ending_of_a_path_selects_the_format(text, weights_only, name):
     assert _choose(text, weights_only) == name
 
 
@@ -58,7 +58,7 @@ def test_the_ending_chooses(text, weights_only, name):
         ("m.ckpt", True, "tf checkpoint"),
     ],
 )
-def test_the_ending_chooses_for_tf_keras_too(text, weights_only, name):
+def test_the_ending_of_a_path_selects_the_format_for_tf_keras_too(text, weights_only, name):
     suffix = Template(text).suffix
     assert choose_format(text, suffix, weights_only=weights_only, generation="tf_keras").name == name
 
@@ -76,7 +76,7 @@ def test_the_ending_chooses_for_tf_keras_too(text, weights_only, name):
         ("m.pt", True, "no format"),
     ],
 )
-def test_an_ending_that_cannot_work_is_refused(text, weights_only, says):
+def test_an_unsupported_ending_is_refused(text, weights_only, says):
     with pytest.raises(ValueError, match="filepath") as caught:
         _choose(text, weights_only)
     assert isinstance(caught.value, ArgumentError)
@@ -87,7 +87,7 @@ def test_an_ending_that_cannot_work_is_refused(text, weights_only, says):
 
 
 class Demo(FileFormat):
-    """NumPy's archive of arrays, with a record among them."""
+    """A NumPy archive of arrays and a record."""
 
     name = "demo"
     endings: ClassVar = {"keras": (".demo",)}
@@ -139,7 +139,7 @@ class Demo(FileFormat):
 
 
 class DemoDirectory(DirectoryFormat):
-    """A directory of which a file is the mark."""
+    """A directory that is recognized by a marker file."""
 
     name = "demo directory"
     endings: ClassVar = {"keras": (".demos",)}
@@ -152,7 +152,7 @@ class DemoDirectory(DirectoryFormat):
 
 
 class Model:
-    """What the engine asks of a model, and no framework."""
+    """What the engine needs of a model, without a framework."""
 
     generation = "keras"
 
@@ -183,12 +183,12 @@ class Model:
 
 @pytest.fixture
 def _demo(monkeypatch):
-    """Do what the author of a format does; Orbax, which is in the table too, takes any directory for its own."""
+    """Add formats as their author would: first in the table, because the format of Orbax accepts any directory."""
     monkeypatch.setattr(registry, "FORMATS", [Demo, DemoDirectory, *registry.FORMATS])
 
 
 def save(template, epochs, **policy):
-    """Save to a template as a loop does, in each epoch other numbers."""
+    """Save to a template as a loop does, with different numbers in each epoch."""
     defaults = {"keep_last": None, "keep_best": None, "keep_every": None, "keep": None, **policy}
     settings = Settings.parse(
         template,
@@ -217,7 +217,7 @@ def save(template, epochs, **policy):
 
 
 @pytest.mark.usefixtures("_demo")
-def test_a_new_format_is_chosen_by_its_ending():
+def test_a_new_format_is_selected_by_its_ending():
     assert _choose("{epoch}.demo", None) == _choose("m.demo", True) == "demo"
     assert _choose("m.demos", None) == "demo directory"
     assert ".demo" in file_suffixes()
@@ -255,7 +255,7 @@ def test_a_new_format_is_saved_found_listed_pruned_loaded_and_verified(tmp_path,
 
 
 @pytest.mark.usefixtures("_demo")
-def test_damage_in_a_new_format_is_found_and_what_it_must_not_replace_is_left(tmp_path):
+def test_a_new_format_finds_damage_and_does_not_replace_a_foreign_directory(tmp_path):
     save(tmp_path / "{epoch}.demo", 2)
     run, path = open_run(tmp_path), tmp_path / "1.demo"
     content = bytearray(path.read_bytes())
@@ -279,7 +279,7 @@ def test_a_directory_of_a_new_format_is_one_checkpoint(tmp_path):
     assert run.verify() == []
 
 
-def test_without_its_line_in_the_table_there_is_no_such_format(tmp_path):
+def test_a_format_that_is_not_in_the_table_is_unknown(tmp_path):
     (tmp_path / "1.demo").write_bytes(b"PK")
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "demo.txt").write_text("")

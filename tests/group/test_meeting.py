@@ -1,4 +1,4 @@
-"""How processes agree: here threads, with messages in memory as the services keep them."""
+"""How processes agree: here, threads with a mailbox in memory instead of a server."""
 
 import threading
 import time
@@ -33,20 +33,20 @@ class InMemory(Mailbox):
 
 
 def together(part, size=3):
-    """Have each of so many processes do a part with its group; return what each returned or raised, and the mailbox."""
+    """Call ``part`` once per process, with its group; return what each call returned or raised, and the mailbox."""
     mailbox = InMemory()
 
     def run(rank):
         try:
             return part(Group(rank, size, mailbox))
-        except Exception as error:  # noqa: BLE001 - it is what is looked at
+        except Exception as error:  # noqa: BLE001 - the error is the result
             return error
 
     with ThreadPoolExecutor(size) as pool:
         return list(pool.map(run, range(size))), mailbox
 
 
-def test_the_chief_tells_and_collects():
+def test_the_chief_sends_to_all_and_collects_from_all():
     def part(group):
         with group.meeting(10) as meeting:
             told = meeting.tell("a word" if group.is_chief else "unheard")
@@ -56,14 +56,14 @@ def test_the_chief_tells_and_collects():
     assert found == [("a word", [b"\0", b"\1", b"\2"]), ("a word", []), ("a word", [])]
 
 
-def test_one_process_alone_needs_no_messages():
+def test_a_single_process_needs_no_messages():
     with ALONE.meeting(10) as meeting:
         assert meeting.tell(3) == 3
         assert meeting.collect(b"x") == [b"x"]
 
 
 @pytest.mark.parametrize("culprit", [0, 2])
-def test_what_one_raises_ends_the_meeting_for_all(culprit):
+def test_an_error_in_one_process_ends_the_meeting_for_all(culprit):
     def part(group):
         with group.meeting(10) as meeting:
             if group.rank == culprit:
@@ -80,7 +80,7 @@ def test_what_one_raises_ends_the_meeting_for_all(culprit):
 
 
 @pytest.mark.parametrize("absent", [0, 1])
-def test_one_that_does_not_come_is_named_after_the_limit(absent):
+def test_an_absent_process_is_named_after_the_timeout(absent):
     def part(group):
         if group.rank == absent:
             return

@@ -1,4 +1,4 @@
-"""Parts of arrays that other processes send: real connections on loopback."""
+"""Parts of arrays that other processes send, over real connections on loopback."""
 
 import contextlib
 import json
@@ -19,10 +19,10 @@ def sending(receiver, rank, parts, seconds=10):
 
 
 def raw(receiver, content):
-    """Send bytes as somebody else might, and wait until they are taken or refused."""
+    """Send bytes as a stranger might, and wait until they are accepted or refused."""
     with socket.create_connection(("127.0.0.1", receiver.invitation.port), timeout=10) as connection:
         connection.sendall(content)
-        with contextlib.suppress(OSError):  # refused before its end
+        with contextlib.suppress(OSError):  # refused before the end
             connection.shutdown(socket.SHUT_WR)
             connection.recv(1)
 
@@ -32,7 +32,7 @@ def framed(receiver, said, content=b""):
     return bytes.fromhex(receiver.invitation.token) + len(text).to_bytes(8, "big") + text + content
 
 
-def test_parts_of_all_come_to_their_places():
+def test_the_parts_of_all_processes_are_put_in_their_places():
     whole = np.arange(48, dtype="float32").reshape(6, 8)
     place, other = np.full((6, 8), -1, "float32"), np.zeros(3, "uint16")
     place[:, :4] = whole[:, :4]
@@ -50,7 +50,7 @@ def test_parts_of_all_come_to_their_places():
     np.testing.assert_array_equal(other, [0, 7, 9])
 
 
-def test_one_that_sends_nothing_is_named():
+def test_a_process_that_sends_nothing_is_named():
     receiver = Receiver([1, 2], 0.5)
     thread = sending(receiver, 2, [])
     thread.start()
@@ -59,7 +59,7 @@ def test_one_that_sends_nothing_is_named():
     thread.join()
 
 
-def test_who_does_not_know_the_token_is_not_heard():
+def test_a_sender_without_the_token_is_ignored():
     receiver = Receiver([1], 10)
     place = np.zeros(4, "uint8")
     with ThreadPoolExecutor(2) as pool:
@@ -82,7 +82,7 @@ def test_who_does_not_know_the_token_is_not_heard():
     ],
     ids=["changed", "cut off", "beyond the end", "of other axes", "of no array"],
 )
-def test_what_is_not_a_part_fails_the_save(part, content):
+def test_an_invalid_part_fails_the_save(part, content):
     receiver = Receiver([1], 10)
     with ThreadPoolExecutor(1) as pool:
         taken = pool.submit(receiver.receive, [np.zeros(4, "uint8")], 4)
@@ -91,7 +91,7 @@ def test_what_is_not_a_part_fails_the_save(part, content):
             taken.result()
 
 
-def test_less_than_is_missing_fails_the_save():
+def test_too_few_bytes_fail_the_save():
     receiver = Receiver([1], 10)
     thread = sending(receiver, 1, [Sent(0, (0,), np.zeros(3, "uint8"))])
     thread.start()

@@ -1,4 +1,4 @@
-"""What a start of training notes of itself: in real trainings, that are killed and started again."""
+"""What each start of a training notes in the journal, in real trainings that are killed and restarted."""
 
 import os
 import platform
@@ -55,13 +55,13 @@ def checkout(directory):
     (directory / ".git" / "HEAD").write_text(COMMIT)
 
 
-def test_a_training_that_was_killed_and_started_again(tmp_path):
+def test_a_killed_training_and_its_restart_appear_as_two_starts(tmp_path):
     checkout(tmp_path)
     for arguments, status in ((("kill", 3), -signal.SIGKILL), (("end", 2), 0)):
         done = children.run(["-W", "ignore", "-c", textwrap.dedent(_KILLED), *arguments], cwd=tmp_path)
         assert done.returncode == status, done.stderr[-3000:]
     story = story_of(open_run(tmp_path / "run"), "loss")
-    killed, ended = story.starts.all  # of two callbacks each
+    killed, ended = story.starts.all  # each with two callbacks
     assert (killed.ending, ended.ending) == ("ended without notice", "ended")
     assert (killed.resumed, ended.resumed) == ("", "2.keras")
     assert sorted(ended.settings) == ["best.keras", "{epoch}.keras"]
@@ -77,7 +77,7 @@ def test_a_training_that_was_killed_and_started_again(tmp_path):
     assert list(story.elapsed.values()) == sorted(story.elapsed.values())
 
 
-def test_what_trains_and_where(make_model, fit, tmp_path, monkeypatch):
+def test_a_start_notes_host_process_commit_and_versions(make_model, fit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkout(tmp_path)
     checkpoint = ModelCheckpoint("run/{epoch}.keras", resume=True)
@@ -103,7 +103,7 @@ class Keep:
         return [True] * len(records)
 
     def __repr__(self):
-        raise AssertionError("code of the user's is not asked what it is")
+        raise AssertionError("the user's __repr__ must not be called")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ class Keep:
         (Own(), "Own"),
     ],
 )
-def test_settings_are_plain_values(make_model, fit, tmp_path, save_freq, told):
+def test_settings_in_the_journal_are_plain_values(make_model, fit, tmp_path, save_freq, told):
     checkpoint = ModelCheckpoint(
         tmp_path / "{epoch}.keras",
         monitor="loss",
@@ -157,7 +157,7 @@ def upload(checkpoint):
     pass
 
 
-def test_a_loop_notes_its_settings_too(make_model, tmp_path):
+def test_a_checkpointer_notes_its_settings_too(make_model, tmp_path):
     with Checkpointer(tmp_path / "{step}.weights.h5", keep_last=2, on_save=upload) as saver:
         saver.save(make_model(), step=1, metrics={"loss": 1.0})
     (begun,) = begins(saver.run)
@@ -166,7 +166,7 @@ def test_a_loop_notes_its_settings_too(make_model, tmp_path):
     assert "save_freq" not in begun["settings"]
 
 
-def test_neither_the_environment_nor_the_command_line_is_noted(make_model, fit, tmp_path, monkeypatch):
+def test_the_journal_has_no_environment_variables_arguments_or_remotes(make_model, fit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     secrets = ["6f1c0e2d-key", "6f1c0e2d-argument", "6f1c0e2d-remote"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secrets[0])
@@ -180,7 +180,7 @@ def test_neither_the_environment_nor_the_command_line_is_noted(make_model, fit, 
         ModelCheckpoint("s3://me:secret@bucket/{epoch}.keras")
 
 
-def test_an_optimizer_that_does_not_say_its_learning_rate_keeps_nothing_from_training(data, tmp_path):
+def test_an_optimizer_without_a_readable_learning_rate_does_not_stop_training(data, tmp_path):
     class Odd(keras.optimizers.SGD):
         asked = False
 
@@ -208,9 +208,9 @@ def test_an_optimizer_that_does_not_say_its_learning_rate_keeps_nothing_from_tra
     assert "optimizer learning rate" not in begun["training"]
 
 
-@pytest.mark.skipif(TF_KERAS, reason="metrics of tf_keras do not say how they improve")
+@pytest.mark.skipif(TF_KERAS, reason="metrics of tf_keras have no direction")
 @pytest.mark.parametrize("asked", [{"save_best_only": True}, {"keep_best": 1}])
-def test_saves_note_how_the_monitored_metric_improves(data, tmp_path, asked):
+def test_saves_note_the_direction_of_the_monitored_metric(data, tmp_path, asked):
     x, y = data
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])
     model.compile("adam", "binary_crossentropy", metrics=[keras.metrics.AUC(name="auc")])
@@ -221,6 +221,6 @@ def test_saves_note_how_the_monitored_metric_improves(data, tmp_path, asked):
     assert story.best is not None
 
 
-def test_a_directory_without_a_journal_gets_none_for_that(make_model, fit, tmp_path, names):
+def test_with_default_options_no_journal_is_written(make_model, fit, tmp_path, names):
     fit(make_model(), [ModelCheckpoint(tmp_path / "{epoch}.keras")])
     assert names(tmp_path) == ["1.keras"]

@@ -1,4 +1,4 @@
-"""What the report tells, from what the journal holds."""
+"""What the report shows, from the events in the journal."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def write(directory, *events):
     return story_of(run)
 
 
-def test_crashes_restarts_and_signals_are_on_the_time_line(tmp_path):
+def test_crashes_restarts_and_signals_are_on_the_timeline(tmp_path):
     story = write(
         tmp_path,
         ("begin", {"at": 1.0, "resumed": None, "environment": {"keras": "3.15.1"}}),
@@ -46,7 +46,7 @@ def test_crashes_restarts_and_signals_are_on_the_time_line(tmp_path):
     assert (state(story), trained(story)) == ("stopped by a callback", "at least 3 s")
 
 
-def test_curves_are_of_epochs_and_of_saves_and_what_is_damaged_is_passed_over(tmp_path):
+def test_curves_combine_epochs_and_saves_and_skip_malformed_events(tmp_path):
     costs = {"size": 10, "wait": 1, "snapshot": 2, "write": 3, "fsync": 4}
     story = write(
         tmp_path,
@@ -63,7 +63,7 @@ def test_curves_are_of_epochs_and_of_saves_and_what_is_damaged_is_passed_over(tm
     assert story.pruned == [20]
 
 
-def test_an_older_journal_tells_of_fewer_things(tmp_path):
+def test_a_journal_of_an_older_version_leaves_missing_fields_empty(tmp_path):
     story = write(tmp_path, ("begin", {"at": 1.0, "resumed": None}), ("end", {"at": 3.0, "stopped": False}))
     assert (story.settings, story.place, story.environment) == ({}, {}, {})
     assert [row.cells for row in overview([story]) if row.name in ("state", "trained for", "starts")] == [
@@ -76,14 +76,14 @@ def test_an_older_journal_tells_of_fewer_things(tmp_path):
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {"a": []}, {"a": None}, {"a": {"b": 1}}])
-def test_what_a_journal_says_of_a_start_need_not_be_what_it_should_be(tmp_path, value):
+def test_malformed_values_in_the_event_of_a_start_are_ignored(tmp_path, value):
     named = dict.fromkeys(("environment", "host", "process", "code", "settings", "training"), value)
     story = write(tmp_path, ("begin", {"at": 1.0, "resumed": None, **named}))
     assert len(story.starts.all) == 1
     assert (story.settings, story.environment) == ({}, {})
 
 
-def test_callbacks_of_one_fit_are_one_start_and_those_of_another_process_are_not(tmp_path):
+def test_callbacks_of_one_process_count_as_one_start_and_another_process_as_a_new_one(tmp_path):
     def begin(at, template, process):
         return "begin", {"at": at, "template": template, "run": template, "process": process, "host": "h"}
 
@@ -100,7 +100,7 @@ def test_callbacks_of_one_fit_are_one_start_and_those_of_another_process_are_not
     assert [start.lasted for start in story.starts.all] == [2.0, 0.0, 0.0]
 
 
-def test_time_between_starts_is_no_training(tmp_path):
+def test_time_between_starts_does_not_count_as_training(tmp_path):
     def epoch(at, number):
         return "epoch", {"at": at, "epoch": number, "step": number * 10, "metrics": {"loss": 1.0}}
 
@@ -115,11 +115,11 @@ def test_time_between_starts_is_no_training(tmp_path):
         epoch(1013.0, 4),
     )
     assert story.elapsed == {10: 5.0, 20: 7.0 + 6.0, 30: 7.0 + 9.0, 40: 7.0 + 13.0}
-    assert story.epoch_seconds == 3.0  # of 2, 3 and 4: the first of a start compiles
+    assert story.epoch_seconds == 3.0  # of epochs 2, 3 and 4: the first epoch of a start compiles
     assert (story.trained, trained(story)) == (20.0, "at least 20 s")
 
 
-def test_the_size_of_all_that_are_kept_goes_up_and_down(tmp_path):
+def test_the_total_size_of_kept_checkpoints_follows_saves_and_prunes(tmp_path):
     def save(path, size):
         costs = {"size": size, "wait": 0, "snapshot": 0, "write": 0, "fsync": 0}
         return "save", {"path": path, "step": 1, "metrics": {}, "costs": costs}
@@ -131,14 +131,14 @@ def test_the_size_of_all_that_are_kept_goes_up_and_down(tmp_path):
     assert "share on the disk" not in render(story)
 
 
-def test_sizes_say_that_what_is_shared_counts_more_than_once(tmp_path):
+def test_the_report_notes_that_shared_bytes_are_counted_in_each_checkpoint(tmp_path):
     costs = {"size": 20, "shared": 15, "wait": 0, "snapshot": 0, "write": 0, "fsync": 0}
     story = write(tmp_path, ("save", {"path": "a", "step": 1, "metrics": {}, "costs": costs}))
     assert [cost.shared for cost in story.costs] == [15]
     assert "Bytes that they share on the disk are counted in each of them." in render(story)
 
 
-def test_a_start_says_what_has_changed_since_the_one_before(tmp_path):
+def test_a_start_lists_the_changes_since_the_previous_start(tmp_path):
     first = {"host": "a", "settings": {"keep_last": 3, "resume": True}, "environment": {"keras": "3.15"}}
     second = {"host": "a", "settings": {"keep_last": 5, "resume": True}, "environment": {"keras": "3.16", "jax": "1"}}
     story = write(tmp_path, ("begin", {"at": 1.0, **first}), ("begin", {"at": 2.0, **second}), ("begin", {"at": 3.0}))
@@ -149,13 +149,13 @@ def test_a_start_says_what_has_changed_since_the_one_before(tmp_path):
     ]
 
 
-def test_a_run_is_ranked_by_what_it_has_monitored_itself(tmp_path):
+def test_a_run_is_ranked_by_the_metric_that_it_monitored(tmp_path):
     asked = {"settings": {"monitor": "val_accuracy", "mode": "auto"}}
     story = write(tmp_path / "named", ("begin", {"at": 1.0, **asked}))
     assert (story.monitor, story.mode) == ("val_accuracy", "max")
     unknown = {"settings": {"monitor": "val_iou", "mode": "auto"}}
     story = write(tmp_path / "unknown", ("begin", {"at": 1.0, **unknown}))
-    assert story.monitor == "val_loss"  # its way is not known, so no checkpoint is called the best by it
+    assert story.monitor == "val_loss"  # its direction is not known, so it ranks no checkpoint
     saved = {"step": 1, "metrics": {}, "costs": {}, "monitor": "val_iou", "mode": "max"}
     story = write(tmp_path / "known", ("begin", {"at": 1.0, **unknown}), ("save", saved))
     assert (story.monitor, story.mode) == ("val_iou", "max")
@@ -163,14 +163,14 @@ def test_a_run_is_ranked_by_what_it_has_monitored_itself(tmp_path):
     assert (asked_for.monitor, asked_for.mode) == ("loss", "min")
 
 
-def test_runs_are_called_by_what_tells_them_apart():
+def test_runs_are_labeled_by_their_shortest_distinct_paths():
     assert labels(["runs/a", "runs/b"]) == ["a", "b"]
     assert labels(["x/run", "s3://bucket/y/run"]) == ["x/run", "y/run"]
     assert labels(["C:\\runs\\a", "b"]) == ["a", "b"]
     assert labels(["/", "/"]) == ["/ (1)", "/ (2)"]
 
 
-def test_rows_that_differ_are_known():
+def test_rows_that_differ_are_marked():
     rows = side_by_side([{"a": "1", "b": "2"}, {"a": "1", "c": "3"}])
     assert [(row.name, row.cells, row.differs) for row in rows] == [
         ("a", ["1", "1"], False),

@@ -1,4 +1,4 @@
-"""Names as long as a file system takes: what is saved or set aside beside them has a name, too, and is found again."""
+"""Names as long as a file system allows: files that are saved or set aside beside them are found again."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from lastgood import ModelCheckpoint
 
 pytestmark = pytest.mark.any_backend
 
-# With the letter that fills them up: what a name is made of, and whether it is one of weights.
+# What a name ends in, and whether it is a file of weights only.
 ENDINGS = {".keras": False, ".weights.h5": True}
 ENDINGS |= {".data-00000-of-00002": True} if TF_KERAS else {"": False}
 
@@ -25,7 +25,7 @@ def template(directory, letter, ending):
 
 
 class Stop(keras.callbacks.Callback):
-    """Counts batches, and sends a signal at one."""
+    """Counts batches, and sends SIGINT after batch ``at``."""
 
     def __init__(self, at=None):
         super().__init__()
@@ -43,14 +43,14 @@ def letter(request):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_what_a_signal_has_saved_is_found_at_the_restart(tmp_path, fit, letter, ending):
+def test_a_checkpoint_saved_on_a_signal_is_found_at_the_restart(tmp_path, fit, letter, ending):
     def train(stop):
         path = template(tmp_path, letter, ending)
         checkpoint = ModelCheckpoint(path, save_weights_only=ENDINGS[ending], monitor="loss", resume=True, keep_last=1)
         fit(build(), [checkpoint, stop], epochs=3)
         return checkpoint.run.checkpoints
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # the shell may have ignored it
     try:
         with pytest.raises(KeyboardInterrupt):
             train(Stop(at=14))
@@ -60,7 +60,7 @@ def test_what_a_signal_has_saved_is_found_at_the_restart(tmp_path, fit, letter, 
     assert len(beside) == (3 if ending.startswith(".data") else 1)
     rest = Stop()
     newest = train(rest)[-1]
-    assert rest.batches in (30 - 14, 30 - 15)  # the save came at the next batch; without it there would be 20
+    assert rest.batches in (30 - 14, 30 - 15)  # saved at this batch or the next; otherwise 20 would remain
     assert newest.path.name.startswith("3")
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(("interrupted-", ".lastgood-tmp-"))]
 
@@ -83,11 +83,11 @@ def test_the_last_model_is_saved_beside_the_best(tmp_path, fit, letter, ending):
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_damaged_one_is_set_aside_and_the_one_before_it_is_used(tmp_path, fit, letter, ending):
+def test_a_damaged_checkpoint_is_set_aside_and_the_previous_one_is_used(tmp_path, fit, letter, ending):
     path = template(tmp_path, letter, ending)
     options = {"save_weights_only": ENDINGS[ending], "monitor": "loss", "resume": True}
     fit(build(), [ModelCheckpoint(path, **options)], epochs=2)
-    for number in (1, 2):  # the second damaged one has the name of the first
+    for number in (1, 2):  # the second damaged checkpoint has the name of the first
         damage(tmp_path, "2")
         with pytest.warns(UserWarning, match=r"\.corrupt"):
             fit(build(), [ModelCheckpoint(path, **options)], epochs=2)
@@ -97,12 +97,12 @@ def test_a_damaged_one_is_set_aside_and_the_one_before_it_is_used(tmp_path, fit,
 
 
 def name(path):
-    """Return the name of a checkpoint that a file belongs to."""
+    """Return the name of the checkpoint that a file belongs to."""
     return path.name.partition(".data-")[0].removesuffix(".index")
 
 
 def damage(directory, begin):
-    """Change a byte of the checkpoint whose name begins so."""
+    """Change a byte of the checkpoint whose name starts with ``begin``."""
     whole = [each for each in directory.iterdir() if each.name.startswith(begin) and ".corrupt" not in each.name]
     files = [file for each in whole for file in (each.rglob("*") if each.is_dir() else [each]) if file.is_file()]
     largest = max(files, key=lambda file: file.stat().st_size)

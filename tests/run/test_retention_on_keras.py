@@ -1,4 +1,4 @@
-"""What survives of the checkpoints of a training, and when they are made."""
+"""Which checkpoints of a training are kept, and when they are saved."""
 
 import itertools
 import textwrap
@@ -21,7 +21,7 @@ def steps(directory):
 
 
 class Odd(keras.callbacks.Callback):
-    """Logs a metric that is known beforehand."""
+    """Logs a metric with known values."""
 
     def on_epoch_end(self, epoch, logs=None):
         logs["odd"] = [3.0, 1.0, 2.0, 4.0, 5.0][epoch]
@@ -36,7 +36,7 @@ def test_the_last_and_the_best_survive(fit, tmp_path):
     assert last.run.best("odd", "min").epoch == 2
 
 
-def test_every_nth_step_survives(fit, tmp_path):
+def test_keep_every_keeps_one_checkpoint_per_interval(fit, tmp_path):
     fit(
         build(),
         [
@@ -54,7 +54,7 @@ def test_every_nth_step_survives(fit, tmp_path):
     assert steps(tmp_path) == [12, 21, 30, 39]
 
 
-def test_retention_goes_on_after_a_restart_and_spares_an_earlier_run(fit, tmp_path):
+def test_retention_continues_after_a_restart_and_spares_an_earlier_run(fit, tmp_path):
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=5)
     earlier = {path.name: path.read_bytes() for path in tmp_path.glob("*.keras")}
     options = {
@@ -72,7 +72,7 @@ def test_retention_goes_on_after_a_restart_and_spares_an_earlier_run(fit, tmp_pa
     assert {path.name: path.read_bytes() for path in tmp_path.glob("?.keras")} == earlier
 
 
-def test_a_pin_that_is_set_while_training_runs_holds(fit, tmp_path):
+def test_a_checkpoint_pinned_during_training_is_kept(fit, tmp_path):
     class Pin(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             if epoch == 0:
@@ -84,7 +84,7 @@ def test_a_pin_that_is_set_while_training_runs_holds(fit, tmp_path):
     assert steps(tmp_path) == [10, 40]
 
 
-def test_a_validation_ranks_the_checkpoint_before_it(fit, tmp_path):
+def test_validation_metrics_rank_the_last_checkpoint_of_the_epoch(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=3, keep_last=1, keep_best=1)
     history = fit(build(), [checkpoint], epochs=3, validate=True).history
     found = {each.step: each.metrics for each in checkpoint.run.checkpoints}
@@ -97,8 +97,8 @@ def test_a_validation_ranks_the_checkpoint_before_it(fit, tmp_path):
 
 @pytest.mark.parametrize(("odd", "survivors"), [((3.0, 2.0, 1.0), [30]), ((1.0, 3.0, 2.0), [9, 30])])
 @pytest.mark.parametrize("slow", [None, 10])
-def test_what_survives_does_not_depend_on_how_fast_the_disk_is(fit, tmp_path, odd, survivors, slow):
-    """A metric comes before the save that it ranks is durable, or after."""
+def test_retention_does_not_depend_on_the_speed_of_the_disk(fit, tmp_path, odd, survivors, slow):
+    """A metric may arrive before or after the save that it ranks is durable."""
 
     class Measures(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -122,7 +122,7 @@ def test_the_last_state_is_saved_when_a_callback_stops_training(fit, tmp_path):
     assert [w.tolist() for w in loaded.get_weights()] == [w.tolist() for w in model.get_weights()]
 
 
-def test_weights_that_were_put_back_at_the_end_are_saved_beside_the_last_epoch(fit, tmp_path):
+def test_weights_restored_at_the_end_are_saved_beside_the_last_epoch(fit, tmp_path):
     stop = keras.callbacks.EarlyStopping("loss", patience=1, min_delta=9.0, restore_best_weights=True)
     model = build()
     fit(model, [ModelCheckpoint(tmp_path / "{epoch}.keras", save_last=True), stop], epochs=6)
@@ -135,20 +135,20 @@ def test_weights_that_were_put_back_at_the_end_are_saved_beside_the_last_epoch(f
     assert weights("last-epoch.keras") == weights("1.keras") != weights("2.keras")
 
 
-def test_the_last_state_is_not_put_in_the_place_of_the_best(fit, tmp_path):
+def test_the_last_state_does_not_replace_the_best(fit, tmp_path):
     best = ModelCheckpoint(tmp_path / "best.keras", monitor="odd", mode="max", save_best_only=True, save_last=True)
     fit(build(), [Odd(), best], epochs=3)
     assert sorted(path.name for path in tmp_path.glob("*.keras")) == ["best.keras", "last-best.keras"]
     assert steps(tmp_path) == [10, 30]
 
 
-def test_a_state_that_was_saved_at_the_end_is_not_saved_again(fit, tmp_path):
+def test_save_last_does_not_save_the_same_state_twice(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", save_last=True)
     fit(build(), [checkpoint], epochs=2)
     assert len(checkpoint.stats) == 2
 
 
-def test_a_run_that_had_ended_is_left_as_it_was(fit, tmp_path):
+def test_restarting_a_finished_training_changes_no_checkpoint(fit, tmp_path):
     def callback():
         return ModelCheckpoint(tmp_path / "{epoch}.keras", save_last=True, keep_last=2, resume=True)
 
@@ -158,7 +158,7 @@ def test_a_run_that_had_ended_is_left_as_it_was(fit, tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.keras")} == before
 
 
-def test_hooks_that_are_called_by_hand_save_the_last_state_too(tmp_path, data):
+def test_hooks_called_without_fit_save_the_last_state_too(tmp_path, data):
     x, y = data
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", save_freq=1000, save_last=True)
     model = build()
@@ -177,7 +177,7 @@ class Slow(keras.callbacks.Callback):
         time.sleep(0.02)
 
 
-def test_saves_by_the_clock(fit, tmp_path):
+def test_a_timedelta_as_save_freq_saves_at_most_once_per_interval(fit, tmp_path):
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=timedelta(seconds=0.15))
     began = time.monotonic()
     fit(build(), [checkpoint, Slow()], epochs=3)
@@ -187,7 +187,7 @@ def test_saves_by_the_clock(fit, tmp_path):
     assert all(b - a >= 0.149 for a, b in itertools.pairwise(made))
 
 
-def test_a_budget_says_what_it_chose(fit, tmp_path, capsys):
+def test_a_budget_prints_its_target_and_what_a_crash_can_lose(fit, tmp_path, capsys):
     checkpoint = ModelCheckpoint(tmp_path / "last.keras", save_freq=Budget(0.5), verbose=1)
     fit(build(), [checkpoint, Slow()], epochs=3)
     told = capsys.readouterr().out
@@ -196,7 +196,7 @@ def test_a_budget_says_what_it_chose(fit, tmp_path, capsys):
 
 
 def other_process(*trainings):
-    """Train in another process, to each path with the options beside it; return what each came to."""
+    """Train in another process, once for each path and its options; return the line that each training printed."""
     script = """
         import keras, lastgood, sys, warnings
         import numpy as np
@@ -218,7 +218,7 @@ def other_process(*trainings):
     return done.stdout.splitlines()
 
 
-def test_a_second_process_with_the_same_template_is_told_before_it_trains(fit, tmp_path):
+def test_a_second_process_with_the_same_template_is_refused_or_warned_before_it_trains(fit, tmp_path):
     found = []
     same, other = tmp_path / "{epoch}.keras", tmp_path / "other-{epoch}.keras"
     trainings = [(same, {"keep_last": 1}), (same, {"resume": True}), (other, {"keep_last": 1}), (same, {})]
@@ -235,7 +235,7 @@ def test_a_second_process_with_the_same_template_is_told_before_it_trains(fit, t
     assert "Another training saves to" in found[3]
 
 
-def test_a_second_process_is_warned_where_nothing_is_at_stake_but_names(fit, tmp_path, names):
+def test_a_second_process_without_retention_or_resume_is_only_warned(fit, tmp_path, names):
     found = []
 
     class Start(keras.callbacks.Callback):
@@ -247,7 +247,7 @@ def test_a_second_process_is_warned_where_nothing_is_at_stake_but_names(fit, tmp
     assert names(tmp_path / "run") == ["1.keras"]
 
 
-def test_the_directory_is_as_keras_leaves_it_until_more_is_asked_for(fit, tmp_path, names):
+def test_with_default_options_the_directory_holds_only_checkpoints(fit, tmp_path, names):
     fit(build(), [ModelCheckpoint(tmp_path / "{epoch}.keras")], epochs=2)
     assert names(tmp_path) == ["1.keras", "2.keras"]
 

@@ -1,4 +1,4 @@
-"""A run's directory: what is listed, and any sequence of what can happen to it against a model of it."""
+"""A run's directory: what it lists, and random sequences of operations against a model of it."""
 
 import gc
 import json
@@ -57,7 +57,7 @@ def steps(run):
     return [each.step for each in run.checkpoints]
 
 
-def test_checkpoints_come_by_step_with_what_is_known_of_them(tmp_path):
+def test_checkpoints_are_listed_by_step_with_their_metadata(tmp_path):
     of = keeper(tmp_path)
     save(of, 2, val_loss=0.5)
     save(of, 1, val_loss=0.25)
@@ -75,7 +75,7 @@ def test_checkpoints_come_by_step_with_what_is_known_of_them(tmp_path):
     assert run.best("accuracy") is None
 
 
-def test_checkpoints_below_the_directory_are_found(tmp_path):
+def test_checkpoints_in_visible_subdirectories_are_found(tmp_path):
     of = keeper(tmp_path, "{epoch}/model.weights.h5")
     (tmp_path / "1").mkdir()
     (tmp_path / ".hidden").mkdir()
@@ -83,12 +83,12 @@ def test_checkpoints_below_the_directory_are_found(tmp_path):
     assert [each.path for each in open_run(tmp_path).checkpoints] == [tmp_path / "1/model.weights.h5"]
 
 
-def test_a_directory_that_is_none_is_said(tmp_path):
+def test_opening_a_missing_directory_as_a_run_raises(tmp_path):
     with pytest.raises(ArgumentError, match=r"There is no directory .*nowhere"):
         open_run(tmp_path / "nowhere")
 
 
-def test_a_metric_that_comes_late_ranks_the_checkpoint_and_leaves_the_file_alone(tmp_path):
+def test_a_late_metric_ranks_the_checkpoint_and_does_not_change_the_file(tmp_path):
     of = keeper(tmp_path, keep_best=1)
     first = save(of, 1, val_loss=0.5)
     second = save(of, 2)
@@ -102,7 +102,7 @@ def test_a_metric_that_comes_late_ranks_the_checkpoint_and_leaves_the_file_alone
     assert not first.exists()
 
 
-def test_a_late_metric_is_not_one_of_the_file_that_comes_to_the_same_path(tmp_path):
+def test_a_late_metric_does_not_apply_to_a_new_file_at_the_same_path(tmp_path):
     of = keeper(tmp_path, "last.weights.h5")
     run = open_run(tmp_path)
     run.attach(save(of, 1), {"val_loss": 0.25})
@@ -111,7 +111,7 @@ def test_a_late_metric_is_not_one_of_the_file_that_comes_to_the_same_path(tmp_pa
     assert run.latest.metrics == {}
 
 
-def test_what_a_save_shared_with_an_earlier_one_is_known_of_it_until_it_is_pruned(tmp_path):
+def test_shared_bytes_of_a_checkpoint_are_remembered_until_it_is_pruned(tmp_path):
     of = keeper(tmp_path, keep_last=1)
     for epoch, shared in ((1, 0), (2, 100), (3, "much"), (4, -1), (5, 200)):
         path = save(of, epoch)
@@ -119,12 +119,12 @@ def test_what_a_save_shared_with_an_earlier_one_is_known_of_it_until_it_is_prune
     assert [(each.epoch, each.shared) for each in open_run(tmp_path).checkpoints] == [(5, 200)]
     assert journal_of(tmp_path).annotations().shared == {"05.weights.h5": (1050.0, 200)}
     of.note("save", path=path.name, created=2000.0, costs={"shared": 300})
-    assert open_run(tmp_path).latest.shared == 0, "of another file at this path"
+    assert open_run(tmp_path).latest.shared == 0, "it is of another file at this path"
     of.note("save", path=path.name, created=2000.0, costs={})
     assert not journal_of(tmp_path).annotations().shared
 
 
-def test_pins(tmp_path):
+def test_a_pinned_checkpoint_is_kept_until_it_is_unpinned(tmp_path):
     of = keeper(tmp_path, keep_last=1)
     run = open_run(tmp_path)
     run.pin(save(of, 1))
@@ -139,7 +139,7 @@ def test_pins(tmp_path):
         run.pin(tmp_path / "01.weights.h5")
 
 
-def test_pruning_leaves_alone_what_is_not_its_own(tmp_path):
+def test_pruning_deletes_only_checkpoints_of_the_same_run_and_template(tmp_path):
     others = [keeper(tmp_path), keeper(tmp_path, "other-{epoch}.weights.h5")]  # an earlier run; another callback
     for other in others:
         for epoch in (5, 6):
@@ -163,7 +163,7 @@ def test_pruning_leaves_alone_what_is_not_its_own(tmp_path):
     ]
 
 
-def test_prune_by_hand_says_first_what_it_would_do(tmp_path):
+def test_prune_deletes_what_its_dry_run_returned(tmp_path):
     of = keeper(tmp_path)
     for epoch, loss in enumerate((3.0, 1.0, 2.0, 4.0), 1):
         save(of, epoch, val_loss=loss)
@@ -177,8 +177,8 @@ def test_prune_by_hand_says_first_what_it_would_do(tmp_path):
     assert run.prune(keep_every=timedelta(days=1)) == []
 
 
-class Own:
-    """A policy that answers what it is made of."""
+class CustomPolicy:
+    """A policy that keeps the records for which ``answer`` is true."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -187,18 +187,18 @@ class Own:
         return [self.answer(each) for each in records]
 
 
-def test_a_policy_of_ones_own_decides_at_each_save_and_by_hand(tmp_path):
-    of = keeper(tmp_path, keep=Own(lambda record: record.metrics["val_loss"] > 4))
+def test_a_custom_policy_decides_at_each_save_and_in_prune(tmp_path):
+    of = keeper(tmp_path, keep=CustomPolicy(lambda record: record.metrics["val_loss"] > 4))
     for epoch, loss in enumerate((3.0, 5.0, 2.0, 6.0, 4.0), 1):
         save(of, epoch, val_loss=loss)
     run = open_run(tmp_path)
     assert steps(run) == [20, 30, 40, 50]
-    assert [each.step for each in run.prune(keep=Own(lambda record: record.epoch == 2))] == [40]
+    assert [each.step for each in run.prune(keep=CustomPolicy(lambda record: record.epoch == 2))] == [40]
     with pytest.raises(ArgumentError, match="Unrecognized keep"):
-        run.prune(keep=Own)
+        run.prune(keep=CustomPolicy)
 
 
-def test_a_policy_of_ones_own_that_is_wrong_deletes_nothing_and_fails_no_save(tmp_path, caplog):
+def test_an_invalid_answer_of_a_custom_policy_deletes_nothing_and_fails_no_save(tmp_path, caplog):
     class Silent:
         def should_keep(self, records, context):
             return [False] * (len(records) - 1)
@@ -231,12 +231,12 @@ def save_to_memory():
         at.storage.discard(at.path)
 
 
-def test_a_run_at_the_top_of_a_storage_is_one_like_others(save_to_memory):
+def test_a_run_at_the_root_of_a_storage_works_like_any_other(save_to_memory):
     run = save_to_memory("memory://{epoch}.weights.h5", keep_last=1)
     assert [each["path"] for each in run.listing()] == ["3.weights.h5"]
 
 
-def test_a_run_that_lies_in_memory(save_to_memory):
+def test_a_run_in_memory_can_be_listed_pinned_pruned_and_verified(save_to_memory):
     run = save_to_memory("memory://runs/{epoch}/m.weights.h5", keep_last=2)
     assert [each["path"] for each in run.listing()] == ["2/m.weights.h5", "3/m.weights.h5"]
     first, latest = run.checkpoints
@@ -252,7 +252,7 @@ def test_a_run_that_lies_in_memory(save_to_memory):
     assert story_of(run).run == "memory://runs"
 
 
-def test_verify_names_what_is_damaged(tmp_path):
+def test_verify_names_the_damaged_checkpoint(tmp_path):
     path = save(keeper(tmp_path), 1)
     run = open_run(tmp_path)
     assert run.verify() == []
@@ -264,7 +264,7 @@ def test_verify_names_what_is_damaged(tmp_path):
     assert "is damaged in" in problem.reason
 
 
-def test_lines_that_are_damaged_are_passed_over_and_nothing_is_glued_to_them(tmp_path):
+def test_damaged_journal_lines_are_skipped_and_new_events_start_on_a_new_line(tmp_path):
     journal = journal_of(tmp_path)
     journal.append("pin", path="a")
     file = tmp_path / ".lastgood/journal.jsonl"
@@ -277,7 +277,7 @@ def test_lines_that_are_damaged_are_passed_over_and_nothing_is_glued_to_them(tmp
         assert json.loads(line)["metrics"] == {"x": "Infinity"}
 
 
-def test_what_a_journal_said_before_is_not_read_again_at_each_save(tmp_path, monkeypatch):
+def test_each_journal_line_is_parsed_only_once(tmp_path, monkeypatch):
     parsed, loads = [], json.loads
 
     def note_and_load(line, **options):
@@ -292,7 +292,7 @@ def test_what_a_journal_said_before_is_not_read_again_at_each_save(tmp_path, mon
     assert len(parsed) == 50
 
 
-def test_half_a_line_is_read_when_the_rest_has_come(tmp_path):
+def test_a_partial_journal_line_is_read_when_it_is_complete(tmp_path):
     journal, file = journal_of(tmp_path), tmp_path / ".lastgood/journal.jsonl"
     journal.append("pin", path="a")
     whole = file.read_bytes()
@@ -307,7 +307,7 @@ def test_half_a_line_is_read_when_the_rest_has_come(tmp_path):
     assert journal.annotations().pinned == set()
 
 
-def test_a_pin_that_the_disk_took_half_of_is_told(small_disk):
+def test_a_pin_cut_off_by_a_full_disk_raises_and_is_ignored(small_disk):
     journal = journal_of(small_disk)
     journal.append("pin", path="a" * 3000)
     with pytest.raises(OSError, match="No space"):
@@ -319,8 +319,8 @@ def test_a_pin_that_the_disk_took_half_of_is_told(small_disk):
     assert journal.annotations().pinned == {"a" * 3000, "c"}
 
 
-def test_a_checkpoint_that_is_as_old_and_as_long_as_the_one_before_it_is_seen(tmp_path):
-    """Clocks of file systems tick slowly: two saves to one path may have the same time."""
+def test_an_overwritten_checkpoint_of_the_same_time_and_size_is_noticed(tmp_path):
+    """The clocks of file systems are coarse: two saves to one path may have the same time."""
     path, other = tmp_path / "last.weights.h5", tmp_path / "other"
     other.mkdir()
     run = open_run(tmp_path)
@@ -334,7 +334,7 @@ def test_a_checkpoint_that_is_as_old_and_as_long_as_the_one_before_it_is_seen(tm
         assert steps(run) == [step]
 
 
-def test_what_is_deleted_is_forgotten(tmp_path):
+def test_the_record_of_a_deleted_checkpoint_is_freed(tmp_path):
     path = save(keeper(tmp_path), 1)
     run = open_run(tmp_path)
     record = weakref.ref(run.latest.record)
@@ -345,7 +345,7 @@ def test_what_is_deleted_is_forgotten(tmp_path):
     assert record() is None
 
 
-def test_eight_processes_append_whole_lines(tmp_path):
+def test_eight_processes_append_complete_lines(tmp_path):
     script = """
         import sys
         from pathlib import Path
@@ -365,7 +365,7 @@ SOME = st.none() | st.integers(1, 3)
 
 
 class RunMachine(RuleBasedStateMachine):
-    """Saves, late metrics, pins, pruning, restarts and a lost index, against a dictionary that says what is there."""
+    """Saves, late metrics, pins, pruning, restarts and a lost journal, against a dictionary of what should exist."""
 
     @initialize(
         last=st.none() | st.integers(1, 3), best=st.none() | st.integers(1, 3), every=st.sampled_from([None, 30])
@@ -382,7 +382,7 @@ class RunMachine(RuleBasedStateMachine):
         return self.late.get(epoch, self.there[epoch])
 
     def expect_pruned(self, policy):
-        """Do to the dictionary what the policy's words say."""
+        """Apply the policy to the dictionary, as it is documented."""
         if all(number is None for number in policy.values()):
             return
         epochs = sorted(self.there)
@@ -443,12 +443,12 @@ class RunMachine(RuleBasedStateMachine):
             file.write_bytes(file.read_bytes() + b'{"event": "unpin", "path": "01.wei')
 
     @rule()
-    def lose_the_index(self):
+    def lose_the_journal(self):
         shutil.rmtree(self.directory / ".lastgood", ignore_errors=True)
         self.pinned, self.late = set(), {}
 
     @invariant()
-    def the_directory_is_as_the_dictionary(self):
+    def the_directory_matches_the_dictionary(self):
         if not hasattr(self, "directory"):
             return
         own = [each for each in self.run.checkpoints if each.path != self.foreign]

@@ -1,4 +1,4 @@
-"""What is public for tests: faults come where they were planned, and the suite finds storages that are wrong."""
+"""The public tools for tests: faults occur where planned, and the conformance suite finds incorrect storages."""
 
 import errno
 import shutil
@@ -32,7 +32,7 @@ def names(directory):
 
 @pytest.mark.parametrize("point", ["stage", "write", "commit"])
 @pytest.mark.parametrize("error", [FULL, Crash()])
-def test_a_fault_before_the_commit_leaves_what_was_there(tmp_path, point, error):
+def test_a_fault_before_the_commit_leaves_the_previous_checkpoint(tmp_path, point, error):
     storage = FaultyStorage(LocalStorage(), Fault(point, error, nth=2))
     save(storage, tmp_path / "m", "first")
     with pytest.raises(type(error)) as caught:
@@ -44,14 +44,14 @@ def test_a_fault_before_the_commit_leaves_what_was_there(tmp_path, point, error)
     assert names(tmp_path) == ["m"]
 
 
-def test_a_reply_that_is_lost_is_an_error_of_a_save_that_is_there(tmp_path):
+def test_a_lost_reply_raises_although_the_checkpoint_is_committed(tmp_path):
     storage = FaultyStorage(LocalStorage(), Fault("reply", TimeoutError()))
     with pytest.raises(TimeoutError):
         save(storage, tmp_path / "m", "state")
     assert names(tmp_path) == ["m"]
 
 
-def test_a_fault_may_wait_and_come_each_time(tmp_path):
+def test_a_fault_can_delay_every_save(tmp_path):
     storage = FaultyStorage(LocalStorage(), Fault("commit", lambda: time.sleep(0.05), nth=None))
     begun = time.monotonic()
     for _ in range(2):
@@ -83,13 +83,13 @@ def test_every_operation_can_fail(tmp_path):
         assert point == "discarded" or target.read_text() == "state"
 
 
-def test_a_local_path_is_one_way_to_open_a_checkpoint(tmp_path):
+def test_a_fault_at_open_also_applies_to_local_paths(tmp_path):
     save(LocalStorage(), tmp_path / "m", "state")
     with pytest.raises(OSError, match="No space"):
         FaultyStorage(LocalStorage(), Fault("open", FULL)).local(tmp_path / "m")
 
 
-def test_a_process_that_is_killed_between_durable_and_visible_leaves_the_checkpoint_before_it(tmp_path):
+def test_a_process_killed_just_before_the_commit_leaves_the_previous_checkpoint(tmp_path):
     script = """
         import os, signal, sys
         from pathlib import Path
@@ -109,13 +109,13 @@ def test_a_process_that_is_killed_between_durable_and_visible_leaves_the_checkpo
 
 
 @pytest.mark.parametrize(("at", "nth"), [("middle", 1), ("commit", 0)])
-def test_a_fault_that_can_never_come_is_refused(at, nth):
+def test_a_fault_that_can_never_occur_is_refused(at, nth):
     with pytest.raises(ArgumentError, match="Unrecognized"):
         Fault(at, FULL, nth=nth)
 
 
 class InPlace(LocalStorage):
-    """Writes where the checkpoint is to be."""
+    """Writes directly to the path of the checkpoint."""
 
     @contextmanager
     def stage(self, target, suffix, *, publish=True):
@@ -127,7 +127,7 @@ class InPlace(LocalStorage):
 
 
 class InTwoActs(LocalStorage):
-    """Removes the old one before the new one comes."""
+    """Deletes the old checkpoint before the new one is committed."""
 
     @contextmanager
     def stage(self, target, suffix, *, publish=True):
@@ -137,7 +137,7 @@ class InTwoActs(LocalStorage):
 
 
 class Hasty(LocalStorage):
-    """Writes what lies in memory as it is now."""
+    """Writes the memory of an image without waiting until it is filled."""
 
     class Stage(LocalStage):
         def write_image(self, name, image, report):
@@ -152,7 +152,7 @@ class Hasty(LocalStorage):
 
 
 class Greedy(LocalStorage):
-    """Takes every temporary file for one of the dead."""
+    """Treats every temporary file as a leftover of a dead process."""
 
     def reclaim(self, directory):
         found = [path for path in directory.iterdir() if path.name.startswith(".lastgood-tmp-")]
@@ -162,7 +162,7 @@ class Greedy(LocalStorage):
 
 
 class Crowded(LocalStorage):
-    """Lets everybody in at once."""
+    """Lets all writers into the event log at once."""
 
     class Log(LocalEventLog):
         def alone(self):
@@ -173,7 +173,7 @@ class Crowded(LocalStorage):
 
 
 class Generous(LocalStorage):
-    """Gives the same paths to whoever asks."""
+    """Lets every process claim the same paths."""
 
     def claim(self, directory, template, user, *, leave_lock):
         return MemoryStorage().claim(directory, template, user, leave_lock=leave_lock)
@@ -215,7 +215,7 @@ class OfGenerous(StorageConformance):
         (OfGenerous, "test_paths_that_another_process_has_claimed_are_refused"),
     ],
 )
-def test_the_suite_finds_a_storage_that_is_wrong(tmp_path, suite, test):
-    # Where no file is removed that somebody has open, some faults cannot even be made.
+def test_the_conformance_suite_finds_an_incorrect_storage(tmp_path, suite, test):
+    # Where the system does not remove open files, some faults cannot even occur.
     with pytest.raises(AssertionError if SYSTEM.replaces_open_files else (AssertionError, PermissionError)):
         getattr(suite(), test)(tmp_path)

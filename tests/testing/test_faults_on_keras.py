@@ -1,4 +1,4 @@
-"""Trainings whose storage fails where a test wants it to: what is told, and what is there afterwards."""
+"""Trainings whose storage fails where planned: what is reported, and what exists afterwards."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.any_backend
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_disk_that_is_full_at_one_save_costs_that_save_alone(make_model, fit, tmp_path, names):
+def test_a_full_disk_at_one_save_costs_only_that_save(make_model, fit, tmp_path, names):
     with faults(Fault("commit", FULL, nth=2)):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", on_error="warn")
     with pytest.warns(UserWarning, match=r"2\.keras': No space left on device"):
@@ -30,10 +30,10 @@ def test_a_disk_that_is_full_at_one_save_costs_that_save_alone(make_model, fit, 
     ("point", "background", "on_error"),
     [("stage", True, "raise"), ("write", True, "warn"), ("commit", True, "raise"), ("commit", False, "warn")],
 )
-def test_a_save_that_something_other_than_an_exception_ends_is_not_told_as_finished(
+def test_a_save_ended_by_a_base_exception_is_not_reported_as_finished(
     make_model, fit, tmp_path, names, capsys, point, background, on_error
 ):
-    """Such as a panic of a library in Rust, in the thread that writes."""
+    """For example, by a panic of a Rust library in the thread that writes."""
     with faults(Fault(point, Crash(), nth=2)):
         checkpoint = ModelCheckpoint(
             tmp_path / "{epoch}.keras",
@@ -52,17 +52,17 @@ def test_a_save_that_something_other_than_an_exception_ends_is_not_told_as_finis
     assert checkpoint.best == losses[0]
 
 
-def test_a_reply_that_is_lost_is_told_and_the_checkpoint_is_whole(make_model, fit, tmp_path, names):
+def test_a_lost_reply_raises_and_the_checkpoint_is_complete(make_model, fit, tmp_path, names):
     with faults(Fault("reply", TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="loss", save_best_only=True)
     with pytest.raises(SaveError, match="timed out"):
         fit(make_model(), [checkpoint], epochs=2)
-    assert checkpoint.best is None  # nobody has heard of it
+    assert checkpoint.best is None  # the save was not acknowledged
     assert names(tmp_path)[0] == "1.keras"
     assert open_run(tmp_path).verify() == []
 
 
-def test_what_cannot_be_deleted_is_told_and_deleted_behind_the_next_save(make_model, fit, tmp_path, caplog):
+def test_a_failed_deletion_is_logged_and_retried_after_the_next_save(make_model, fit, tmp_path, caplog):
     with faults(Fault("discard", OSError(errno.EIO, os.strerror(errno.EIO)))):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", keep_last=1)
     fit(make_model(), [checkpoint], epochs=3)
@@ -70,7 +70,7 @@ def test_what_cannot_be_deleted_is_told_and_deleted_behind_the_next_save(make_mo
     assert [each.epoch for each in checkpoint.run.checkpoints] == [3]
 
 
-def test_training_goes_on_beside_a_disk_that_takes_its_time(make_model, fit, tmp_path):
+def test_training_continues_while_a_slow_disk_commits(make_model, fit, tmp_path):
     with faults(Fault("commit", lambda: time.sleep(0.5))):
         checkpoint = ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=4)
     ended = []
@@ -80,7 +80,7 @@ def test_training_goes_on_beside_a_disk_that_takes_its_time(make_model, fit, tmp
     assert len(checkpoint.stats) == 2
 
 
-def test_a_loop_of_ones_own_hears_of_it_too(make_model, tmp_path):
+def test_a_failed_save_raises_in_a_custom_loop_too(make_model, tmp_path):
     model = make_model()
     with faults(Fault("commit", FULL)):
         checkpointer = Checkpointer(tmp_path / "{step}.weights.h5")
@@ -95,7 +95,7 @@ def test_a_loop_of_ones_own_hears_of_it_too(make_model, tmp_path):
 
 @keras.saving.register_keras_serializable("lastgood_test_faults")
 class Complex(keras.layers.Layer):
-    """Stores complex numbers, for which lastgood knows no place: stock Keras writes the file."""
+    """Stores complex numbers, which lastgood cannot lay out: stock Keras writes the file."""
 
     def save_own_variables(self, store):
         store["complex"] = np.array([1j], "complex64")
@@ -108,16 +108,16 @@ class Complex(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("ending", [".weights.h5", ".keras", ""])
-def test_where_stock_keras_writes_and_hdf5_cannot_finish_there_is_no_half_a_file(fit, tmp_path, names, ending):
-    """HDF5 on a full disk ended the training, or left a file that lacked its last bytes: now it writes to memory."""
+def test_no_partial_file_is_left_where_stock_keras_writes_and_hdf5_cannot_finish(fit, tmp_path, names, ending):
+    """On a full disk, HDF5 ended the training or left a truncated file, so it writes to memory now."""
     layers = [keras.layers.Dense(40, name="a"), Complex(name="complex"), keras.layers.Dense(1, name="b")]
     model = keras.Sequential([keras.Input((4,)), *layers])
     model.compile("adam", "mse")
     weights_only = ending == ".weights.h5"
     fit(model, [ModelCheckpoint(tmp_path / f"whole{ending}", save_weights_only=weights_only)])
-    size = 20_000  # bytes, which the largest file of each has about
+    size = 20_000  # bytes: about the size of the largest file of each format
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    for limit in range(0, size, size // 60):  # Python has a write beyond it be an error, and no signal
+    for limit in range(0, size, size // 60):  # in Python, a write beyond it is an error, not a signal
         checkpoint = ModelCheckpoint(tmp_path / f"{limit}{ending}", save_weights_only=weights_only, background=False)
         checkpoint.set_model(model)
         checkpoint.on_train_begin()
