@@ -21,7 +21,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_json_holds_comes_out(value):
+def test_json_values_round_trip(value):
     assert _json.read(json.dumps(value)) == value
     assert _json.read(json.dumps(value).encode()) == value
 
@@ -42,19 +42,19 @@ def test_what_json_holds_comes_out(value):
         (b"", "Expecting value"),
     ],
 )
-def test_what_is_too_much_or_says_two_things_is_refused(text, told):
+def test_json_that_is_too_large_ambiguous_or_invalid_is_refused(text, told):
     with pytest.raises(ValueError, match=told):
         _json.read(text)
 
 
 @pytest.mark.parametrize("text", [b"[" + b"[]," * 600_000 + b"1]", b"[" + b"1," * 2_100_000 + b"1]", b'"",' * 300_000])
-def test_a_text_that_would_take_much_more_memory_than_it_has_bytes_is_refused(text):
+def test_json_that_would_take_far_more_memory_than_its_size_is_refused(text):
     with pytest.raises(ValueError, match="too many values"):
         _json.read(text, _json.LONGEST)
 
 
 @given(st.binary(max_size=100))
-def test_bytes_of_anybody_are_json_or_a_value_error(content):
+def test_arbitrary_bytes_are_json_or_a_value_error(content):
     try:
         value = _json.read(content)
     except ValueError:

@@ -102,7 +102,7 @@ def test_public_names():
     )
 
 
-def test_errors_are_caught_by_the_builtins_that_the_contract_names():
+def test_errors_derive_from_the_builtins_that_the_contract_names():
     builtins = {
         "ArgumentError": ValueError,
         "ArgumentTypeError": TypeError,
@@ -187,7 +187,7 @@ def test_imports_only_point_down():
     assert not wrong
 
 
-def test_no_modules_import_each_other_in_a_circle():
+def test_there_are_no_circular_imports():
     graph = {module: set() for module in MODULES}
     for module, own, _ in _imports():
         graph[module] |= {target for target in own if target != module and not module.startswith(f"{target}.")}
@@ -197,7 +197,7 @@ def test_no_modules_import_each_other_in_a_circle():
         pytest.fail(f"a circle: {error.args[1]}")
 
 
-def test_what_is_looked_at_needs_no_framework():
+def test_framework_free_modules_import_no_framework():
     wrong = [
         (module, foreign)
         for module, _, foreigners in _imports()
@@ -222,7 +222,7 @@ def test_private_names_of_keras_are_in_one_room():
     assert users == {"_keras.tf_checkpoints", "_state.randomness", "_resuming.exactness"}
 
 
-def test_no_class_is_longer_than_can_be_read_at_once():
+def test_no_class_is_longer_than_250_lines():
     long = [
         (module, node.name, node.end_lineno - node.lineno + 1)
         for module, path in MODULES.items()

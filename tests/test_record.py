@@ -19,7 +19,7 @@ RECORD = Record(
     batch=st.none() | st.integers(1, 10**6),
     metrics=st.dictionaries(st.text(), st.floats()),
 )
-def test_a_record_survives_its_json(step, epoch, batch, metrics):
+def test_a_record_round_trips_through_json(step, epoch, batch, metrics):
     record = Record(step=step, epoch=epoch, batch=batch, metrics=metrics, format="keras", created=0.0)
     copy = Record.from_text(record.to_text())
     assert copy is not None
@@ -28,7 +28,7 @@ def test_a_record_survives_its_json(step, epoch, batch, metrics):
     assert (copy.step, copy.epoch, copy.batch) == (step, epoch, batch)
 
 
-def test_the_json_is_strict_and_says_its_version():
+def test_the_json_of_a_record_is_strict_and_has_a_version():
     text = Record(step=1, epoch=1, batch=2, metrics={"loss": math.nan}, format="keras", created=0.0).to_text().text
     assert json.loads(text, parse_constant=pytest.fail)["lastgood"] == 1
     assert json.loads(text)["metrics"] == {"loss": "NaN"}
@@ -49,7 +49,7 @@ def test_the_json_is_strict_and_says_its_version():
         RECORD.to_text().text[:-5],
     ],
 )
-def test_what_is_no_record_of_a_known_version_is_none(text):
+def test_text_that_is_not_a_record_of_a_known_version_reads_as_none(text):
     assert Record.from_text(RECORD.to_text()) == RECORD
     assert Record.from_text(RecordText(text)) is None
 
@@ -60,7 +60,7 @@ def test_a_damaged_text_has_no_digest(text):
     assert RecordText(text).table is None
 
 
-def test_the_text_says_where_its_digest_and_the_table_are():
+def test_the_text_of_a_record_locates_its_digest_and_the_table():
     record = replace(RECORD, metrics={"模型": 0.5, "crc32": math.nan})
     text = record.to_text((1000, 48))
     encoded = text.text.encode()
@@ -70,7 +70,7 @@ def test_the_text_says_where_its_digest_and_the_table_are():
     assert Record.from_text(text).metrics["模型"] == 0.5
 
 
-def test_a_record_that_no_reader_would_take_is_not_written():
+def test_a_record_too_long_for_readers_drops_its_metrics_or_is_an_error():
     some = {f"part-{number}": (1, 2) for number in range(100)}
     assert replace(RECORD, metrics={"m" * (3 << 20): 1.0}).to_text(files=some).values["metrics"] == {}
     many = {f"part-{number}": (1, 2) for number in range(100_000)}

@@ -20,8 +20,8 @@ DEMO = "make demo\n"
 PIP = r'pip install "lastgood\[([\w-]+)\]"\n'
 # Blocks of text, by how they begin, and where they are compared with what is printed or is there.
 SHOWN = {
-    "$ python train.py\n": "test_a_training_that_is_killed_prints_what_is_shown",
-    "$ lastgood ls runs/digits\n": "test_a_training_that_is_killed_prints_what_is_shown",
+    "$ python train.py\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
+    "$ lastgood ls runs/digits\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
     "$ lastgood ls digits\n": "tests/cli/test_command.py",
     "__main__.py ": "tests/test_package.py",
     "ModelCheckpoint(filepath, ": "tests/docs/test_contract_page.py",
@@ -80,7 +80,7 @@ def test_both_sides_of_a_change_run(code, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
-def test_there_is_no_other_language():
+def test_code_blocks_have_no_other_language():
     assert {language for language, _ in BLOCKS} == {"python", "bash", "diff", "text"}
     assert DEMO in _written_in("bash")
     for code in _written_in("text"):
@@ -91,11 +91,13 @@ QUICKSTART = pytest.param("docs/en/start/quickstart.md", "runs/digits/003.keras"
 
 
 @pytest.mark.parametrize(("page", "first_saved"), [("README.md", "runs/2.keras"), QUICKSTART])
-def test_a_training_that_is_killed_prints_what_is_shown(page, first_saved, tmp_path):
+def test_a_killed_and_restarted_training_prints_what_is_shown(page, first_saved, tmp_path):
     blocks = blocks_of(page)
     code = next(code for language, code in blocks if language == "python" and "resume=True" in code)
     (tmp_path / "train.py").write_text(code)
-    mine = [start for start, test in SHOWN.items() if test == "test_a_training_that_is_killed_prints_what_is_shown"]
+    mine = [
+        start for start, test in SHOWN.items() if test == "test_a_killed_and_restarted_training_prints_what_is_shown"
+    ]
     shown = "".join(code for _, code in blocks if code.startswith(tuple(mine)))
     printed = []
     for command in re.findall(r"^\$ (.*)$", shown, re.M):

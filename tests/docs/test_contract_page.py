@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 CONTRACT = (ROOT / "docs/en/reference/contract.md").read_text(encoding="utf-8")
 
 
-def test_the_lines_that_tests_cite_are_there():
+def test_every_contract_line_that_a_test_cites_exists():
     numbers = [int(number) for number in re.findall(r"^(\d+)\. ", CONTRACT, re.M)]
     assert numbers == list(range(1, len(numbers) + 1))
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
@@ -20,13 +20,13 @@ def test_the_lines_that_tests_cite_are_there():
     assert cited <= set(numbers)
 
 
-def test_the_signature_that_it_shows_begins_with_kerass_nine_arguments():
+def test_the_signature_shown_begins_with_the_nine_arguments_of_keras():
     shown = re.search(r"^ModelCheckpoint\(filepath, (.*?) \*, \.\.\., \*\*kwargs\)$", CONTRACT, re.M | re.S)[1]
     parameters = list(inspect.signature(ModelCheckpoint).parameters.values())[1:9]
     assert re.findall(r"(\w+)=([^,]+),", shown) == [(p.name, repr(p.default).replace("'", '"')) for p in parameters]
 
 
-def test_its_table_of_formats_has_every_ending():
+def test_the_table_of_formats_has_every_ending():
     rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|", CONTRACT, re.M)
     table = {row[0]: row[1:] for row in rows}
     for each in FORMATS:

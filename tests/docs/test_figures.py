@@ -38,7 +38,7 @@ def _look_up(found, path):
 
 
 @pytest.mark.parametrize("page", all_pages())
-def test_each_figure_with_a_comment_is_that_of_the_result(page):
+def test_each_figure_with_a_comment_matches_its_result(page):
     for shown, name, path, thousand in WITH_COMMENT.findall(text_of(page)):
         value = _look_up(_results(name), path) * (1000 if thousand else 1)
         assert f"{value:.{len(shown.partition('.')[2])}f}" == shown, (name, path)
@@ -50,7 +50,7 @@ def test_there_are_figures_with_comments():
 
 
 @pytest.mark.parametrize("page", [page for page in all_pages() if page != "CHANGELOG.md"])
-def test_no_figure_in_a_sentence_is_without_a_comment(page):
+def test_every_measured_time_in_a_sentence_has_a_comment(page):
     """A time with a decimal point has been measured. Those in tables are compared with the whole table."""
     text = text_of(page).partition(NOT_KEPT.get(page, "\0"))[0]
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("|")]
@@ -59,7 +59,7 @@ def test_no_figure_in_a_sentence_is_without_a_comment(page):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_table_of_saves_is_that_of_the_benchmark(language):
+def test_the_table_of_saves_matches_the_benchmark(language):
     results = _results("saves.json")["backends"]
     expected = {
         backend: [f"{result['fit'][column]['median']:.2f} s" for column in COLUMNS]
@@ -69,7 +69,7 @@ def test_the_table_of_saves_is_that_of_the_benchmark(language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_the_table_of_tf_keras_is_that_of_its_benchmark(language):
+def test_the_table_of_tf_keras_matches_its_benchmark(language):
     fit = _results("tf_keras.json")["fit"]
     expected = [tuple(f"{fit[f'{who} {form}']['median']:.2f}" for who in ("stock", "lastgood")) for form in FORMS]
     text = text_of(f"docs/{language}/guides/tf-keras.md")
@@ -83,12 +83,12 @@ def crashes():
     return subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True).stdout
 
 
-def test_the_table_of_faults_is_what_was_found(crashes):
+def test_the_table_of_faults_matches_the_results(crashes):
     assert crashes in text_of("GUARANTEES.md")
 
 
 @pytest.mark.parametrize("page", READMES)
-def test_the_readme_has_lines_of_that_table(page, crashes):
+def test_the_readme_matches_the_table_of_faults(page, crashes):
     found = {row.split(" | ")[0].strip("| "): row.strip("|").split(" | ")[1:] for row in crashes.splitlines()}
     for fault, names in FAULTS.items():
         (cells,) = rows_of(page, names).values()

@@ -12,14 +12,14 @@ pytestmark = pytest.mark.all_parameters
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_a_readme_is_read_in_five_minutes(name):
+def test_a_readme_can_be_read_in_five_minutes(name):
     text = text_of(name)
     assert len(text.splitlines()) <= 150
     assert len(text.split()) <= 900
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_its_links_lead_somewhere(name):
+def test_every_relative_link_of_a_readme_has_a_target(name):
     targets = re.findall(r"\]\(([^)#]+)", text_of(name))
     assert targets
     assert not [target for target in targets if not (ROOT / target).exists()]
@@ -34,7 +34,7 @@ def test_the_argument_table_names_every_argument(language):
     assert rows == [(p.name, "" if p.default is p.empty else repr(p.default).replace("'", '"')) for p in arguments]
 
 
-def test_the_tests_that_the_guarantees_name_are_there():
+def test_every_test_that_the_guarantees_name_exists():
     named = set(re.findall(r"`(test_\w+)`", text_of("GUARANTEES.md")))
     files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "src/lastgood/testing/conformance").glob("*.py")]
     sources = [path.read_text(encoding="utf-8") for path in files]

@@ -86,7 +86,7 @@ def _is_own(url, address):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_without_errors_asks_no_other_host_and_fits(name, page, address):
+def test_a_page_loads_without_errors_or_external_requests_and_fits_the_screen(name, page, address):
     page.goto(address + name, wait_until="load")
     for mode in ("light", "dark"):
         page.emulate_media(color_scheme=mode)
@@ -98,7 +98,7 @@ def test_a_page_opens_without_errors_asks_no_other_host_and_fits(name, page, add
 
 
 @pytest.mark.parametrize(("name", "words", "expected"), FOUND)
-def test_search_finds(name, words, expected, page, address):
+def test_search_finds_the_expected_page(name, words, expected, page, address):
     page.goto(f"{address}{name}?q={words}")
     page.wait_for_selector("#search-results li a")
     page.wait_for_function("document.querySelector('#search-results .search-summary')?.innerText.match(/\\d/)")
@@ -129,7 +129,7 @@ def test_no_link_is_broken(site):
     assert set(PAGES) <= {name.lstrip("/") for name in found}
 
 
-def test_a_chinese_page_is_chinese_around_its_text_too(site):
+def test_the_interface_of_a_chinese_page_is_chinese(site):
     text = (site / "zh" / "guides" / "resume.html").read_text(encoding="utf-8")
     english = ("Sidebar<", "Search<", "Previous<", "Next<", "On this page<")
     assert "收起侧栏" in text

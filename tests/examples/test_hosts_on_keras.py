@@ -71,7 +71,7 @@ def losses(printed):
 
 
 @pytest.mark.long
-def test_a_job_on_slurm_saves_on_all_nodes_before_its_end_and_goes_on_exactly(tmp_path, job):
+def test_a_slurm_job_saves_on_sigterm_is_requeued_and_resumes_exactly(tmp_path, job):
     whole = job("whole")
     assert whole.returncode == 0, whole.stderr[-3000:]
     stopped = job("cut", STOP_AT=str(tmp_path / "cut" / "001.keras"))
@@ -85,7 +85,7 @@ def test_a_job_on_slurm_saves_on_all_nodes_before_its_end_and_goes_on_exactly(tm
 
 
 @pytest.mark.long
-def test_the_pods_of_a_job_of_kubernetes_find_each_other(tmp_path):
+def test_the_pods_of_a_kubernetes_job_find_each_other(tmp_path):
     service, described = yaml.safe_load_all((scripts.EXAMPLES / "kubernetes_hosts.yaml").read_text())
     pod = described["spec"]["template"]["spec"]
     name = f"{described['metadata']['name']}-0.{service['metadata']['name']}"

@@ -105,7 +105,7 @@ def test_tuner_search(tmp_path):
 
 @pytest.mark.skipif(scripts.BACKEND == "tensorflow", reason="tried on the others")
 @pytest.mark.parametrize("name", ["gan" if scripts.BACKEND == "jax" else "jax_loop"])
-def test_an_example_that_is_of_another_backend_says_so(tmp_path, name, monkeypatch):
+def test_an_example_for_another_backend_says_which_one_to_set(tmp_path, name, monkeypatch):
     monkeypatch.setattr(sys, "argv", [name])
     with pytest.raises(SystemExit, match=r"Set KERAS_BACKEND to"):
         scripts.imported(name).main(["--directory", str(tmp_path)])

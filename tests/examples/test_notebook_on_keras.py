@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.any_backend, pytest.mark.long]
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook.ipynb"
 
 
-def test_it_trains_and_shows_its_run(tmp_path):
+def test_the_notebook_trains_and_shows_its_run(tmp_path):
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells), "clear the outputs before you commit"
     client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})

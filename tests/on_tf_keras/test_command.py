@@ -16,7 +16,7 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize(("name", "weights_only"), [("w.ckpt", True), ("saved", False)])
-def test_what_is_known_is_shown_and_what_only_tensorflow_reads_is_a_clear_error(
+def test_the_record_is_shown_and_arrays_that_only_tensorflow_reads_are_a_clear_error(
     fit, make_model, tmp_path, name, weights_only
 ):
     fit(make_model(), [ModelCheckpoint(tmp_path / name, save_weights_only=weights_only)])

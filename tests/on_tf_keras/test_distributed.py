@@ -87,7 +87,7 @@ def test_two_workers_resume(tmp_path):
     assert set(kept) >= {"2.keras", "3.keras"}
 
 
-def test_a_signal_is_held_back_in_one_process_and_not_where_several_workers_train(tmp_path):
+def test_a_signal_is_held_back_in_one_process_but_not_with_several_workers(tmp_path):
     """A worker that saved and stopped by itself would leave the others waiting for it."""
     given = {"resume": True, "epochs": 3, "interrupt_after": 2}
     paths = {name: tmp_path / name for name in ("alone", "workers")}

@@ -43,19 +43,19 @@ def test_each_format_of_whole_models_is_loaded(fit, make_model, tmp_path, name):
     fit(ours, [])
 
 
-def test_without_compiling_there_is_no_optimizer(fit, make_model, tmp_path):
+def test_a_model_loaded_without_compiling_has_no_optimizer(fit, make_model, tmp_path):
     fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras")])
     _assert_loaded_alike(tmp_path / "m.keras", compile=False)
 
 
-def test_a_class_of_the_users_is_found_in_custom_objects(fit, tmp_path):
+def test_a_custom_class_is_found_in_custom_objects(fit, tmp_path):
     model = tf_keras.Sequential([tf_keras.Input((4,)), Doubled(1)])
     model.compile("adam", "mse")
     fit(model, [ModelCheckpoint(tmp_path / "m.keras")])
     assert type(_assert_loaded_alike(tmp_path / "m.keras", {"Doubled": Doubled}).layers[0]) is Doubled
 
 
-def test_text_vectorization_keeps_its_words_and_normalization_what_it_computes(tmp_path):
+def test_text_vectorization_keeps_its_vocabulary_and_normalization_its_statistics(tmp_path):
     words = tf_keras.layers.TextVectorization(output_sequence_length=3)
     words.adapt(["a model of words", "a word"])
     path = tmp_path / "m.keras"
@@ -68,7 +68,7 @@ def test_text_vectorization_keeps_its_words_and_normalization_what_it_computes(t
     np.testing.assert_array_equal(lastgood.load_model(path).predict(rows, verbose=0), model.predict(rows, verbose=0))
 
 
-def test_a_lambda_is_refused_in_safe_mode_as_stock_tf_keras_refuses_it(tmp_path):
+def test_safe_mode_refuses_a_lambda_with_the_error_of_stock_tf_keras(tmp_path):
     model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Lambda(lambda x: x * 2)])
     model.save(tmp_path / "m.keras")
     errors = []

@@ -32,7 +32,7 @@ print(json.dumps(found))
 
 
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning")
-def test_stock_tf_keras_finds_every_number_in_each_format(fit, make_model, tmp_path):
+def test_stock_tf_keras_loads_every_value_from_each_format(fit, make_model, tmp_path):
     jobs, trained = [], {}
     for names, weights_only in ((MODELS, False), (WEIGHTS, True)):
         for name in names:

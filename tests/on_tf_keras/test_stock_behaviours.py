@@ -34,7 +34,9 @@ def best(path, **options):
         (15, {"monitor": "val_loss", "mode": "auto", "save_best_only": True, "initial_value_threshold": 0}, False),
     ],
 )
-def test_01_to_04_and_12_to_15_what_is_monitored_decides(fit, make_model, tmp_path, number, options, saved):
+def test_01_to_04_and_12_to_15_the_monitored_value_decides_whether_to_save(
+    fit, make_model, tmp_path, number, options, saved
+):
     path = tmp_path / "subdir" / "checkpoint.h5"  # the directory is made
     fit(make_model(), [ModelCheckpoint(path, **options)], validate=True)
     assert path.exists() is saved
@@ -79,7 +81,7 @@ def test_09_save_freq_is_epoch_or_an_integer(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.h5", "m"])
-def test_10_options_are_of_the_type_that_the_format_takes(fit, make_model, tmp_path, name):
+def test_10_options_must_have_the_type_that_the_format_takes(fit, make_model, tmp_path, name):
     checkpoint, saved_model = tf.train.CheckpointOptions(), tf.saved_model.SaveOptions()
     with pytest.raises(TypeError, match=r"tf\.train\.CheckpointOptions"):
         ModelCheckpoint(tmp_path / name, save_weights_only=True, options=saved_model)
@@ -169,7 +171,7 @@ def test_18_and_19_weights_are_loaded_on_restart(tmp_path, number, weights_only)
 
 
 @pytest.mark.parametrize(("number", "weights_only"), [(20, True), (21, False)])
-def test_20_and_21_and_are_not_where_that_is_not_asked_for(tmp_path, number, weights_only):
+def test_20_and_21_weights_are_not_loaded_on_restart_unless_requested(tmp_path, number, weights_only):
     path = tmp_path / "checkpoint.epoch{epoch:02d}.h5"
     model, rows, after_four = three_epochs(path)
     model.fit(rows, epochs=1, callbacks=[ModelCheckpoint(path, save_weights_only=weights_only)], verbose=0)
@@ -209,7 +211,7 @@ def test_25_a_keras_file_takes_no_options(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'mape'")  # said before training, too
-def test_26_a_placeholder_that_nothing_fills_is_a_key_error(tmp_path):
+def test_26_a_placeholder_without_a_value_is_a_key_error(tmp_path):
     model, rows = bias_model()
     with pytest.raises(KeyError, match=r"Failed to format this callback filepath.*"):
         model.fit(rows, callbacks=[ModelCheckpoint(tmp_path / "chkpt_{epoch:02d}_{mape:.2f}.h5")], verbose=0)
@@ -224,7 +226,7 @@ class Blocking:
     __array__ = numpy
 
 
-def test_27_logs_are_not_looked_at_where_nothing_is_saved(tmp_path):
+def test_27_logs_are_not_read_when_nothing_is_saved(tmp_path):
     checkpoint = ModelCheckpoint(tmp_path, save_freq=100)
     assert checkpoint._supports_tf_logs
     model = tf_keras.Sequential([tf_keras.layers.Dense(1)])  # neither built nor compiled
@@ -270,7 +272,7 @@ def test_28_steps_per_execution(
 
 @pytest.mark.parametrize("ending", ["h5", "tf"])
 @pytest.mark.parametrize("weights_only", [True, False])
-def test_29_each_format_from_a_data_set(fit, make_model, data, tmp_path, ending, weights_only):
+def test_29_each_format_is_saved_when_training_on_a_dataset(fit, make_model, data, tmp_path, ending, weights_only):
     path = tmp_path / f"checkpoint.{ending}"
     rows = tf.data.Dataset.from_tensor_slices(data).batch(4).repeat()
     checkpoint = ModelCheckpoint(path, save_weights_only=weights_only)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from lastgood import CorruptCheckpointError, ModelCheckpoint, load_weights, open_run
 
 
-def test_one_path_is_replaced_and_no_part_stays(fit, make_model, tmp_path, names):
+def test_overwriting_one_path_leaves_no_part_of_the_old_checkpoint(fit, make_model, tmp_path, names):
     model, counts = make_model(), set()
     checkpoint = ModelCheckpoint(tmp_path / "ck", save_weights_only=True)
     for _ in range(3):
@@ -20,7 +20,7 @@ def test_one_path_is_replaced_and_no_part_stays(fit, make_model, tmp_path, names
     assert counts == {2, 3}  # an other number of parts each time, so that new ones lie beside the old ones
 
 
-def test_training_goes_on_while_it_is_written(fit, make_model, tmp_path):
+def test_training_continues_while_a_tensorflow_checkpoint_is_written(fit, make_model, tmp_path):
     """Saves of every batch, written from copies: each holds the values of its own step."""
     model, seen = make_model(), {}
     watch = tf.keras.callbacks.LambdaCallback(
@@ -34,7 +34,7 @@ def test_training_goes_on_while_it_is_written(fit, make_model, tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".index", ".data-00000-of-00002", ".data-00001-of-00002"])
-def test_damage_in_any_of_its_files_is_found(fit, make_model, tmp_path, ending):
+def test_damage_in_any_file_of_a_tensorflow_checkpoint_is_found(fit, make_model, tmp_path, ending):
     fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
     run = open_run(tmp_path)
     assert [each.path.name for each in run.checkpoints] == ["ck"]
@@ -49,7 +49,7 @@ def test_damage_in_any_of_its_files_is_found(fit, make_model, tmp_path, ending):
 
 
 @pytest.mark.parametrize("weights_only", [True, False])
-def test_a_restart_elsewhere_than_on_a_disk_goes_on_and_saves(fit, make_model, weights_only):
+def test_a_restart_from_a_store_in_memory_resumes_and_saves(fit, make_model, weights_only):
     """TensorFlow reads what a model builds only later from the copy that it was given, and saving builds something."""
     path = f"memory://{__name__}/{weights_only}/{{epoch}}"
     for epochs in (2, 4):

@@ -86,22 +86,22 @@ def other_model():
     return model
 
 
-def test_they_are_listed_as_they_were(left):
+def test_older_checkpoints_are_listed_as_before(left):
     assert lastgood.open_run(left.directory).listing() == [{**each, "shared": 0} for each in left.listing]
 
 
-def test_they_are_intact(left):
+def test_older_checkpoints_are_intact(left):
     assert lastgood.open_run(left.directory).verify() == []
 
 
-def test_weights_are_those_of_the_step(left):
+def test_weights_of_an_older_checkpoint_are_those_of_its_step(left):
     for each in left.listing:
         model = other_model()
         lastgood.load_weights(model, left.directory / each["path"])
         assert make.as_hex(model.weights) == EXPECTED["weights"][str(each["step"])]
 
 
-def test_all_that_they_hold_is_restored(left):
+def test_the_complete_state_of_an_older_checkpoint_is_restored(left):
     for each in left.listing:
         model = other_model()
         progress = lastgood.restore(model, left.directory / each["path"])
@@ -110,7 +110,7 @@ def test_all_that_they_hold_is_restored(left):
         assert int(model.optimizer.iterations) == each["step"]
 
 
-def test_training_goes_on_to_the_same_end(left, exact):
+def test_a_run_of_an_older_version_continues_to_the_same_end(left, exact):
     watch = make.Watch()
     ended = make.train(watch, left.case.callback(left.directory), other=True)
     assert_alike(make.end(*ended), EXPECTED["end"], exact)
@@ -121,7 +121,7 @@ def test_training_goes_on_to_the_same_end(left, exact):
 
 
 @pytest.mark.skipif(TF_KERAS, reason="the run with retention is one of Keras 3")
-def test_pins_and_late_metrics_and_retention_go_on(tmp_path):
+def test_pins_late_metrics_and_retention_of_an_older_run_still_apply(tmp_path):
     directory = make.unpack("keras", tmp_path)
     run = lastgood.open_run(directory)
     assert [(each.step, each.pinned) for each in run.checkpoints] == [(1, False), (2, True), (6, False), (7, False)]

@@ -29,7 +29,7 @@ def words():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_there(words, name):
+def test_keras_has_the_private_name(words, name):
     assert name in words, f"Keras {keras.__version__} has no {name} any more"
 
 
@@ -45,10 +45,10 @@ def attempts(tmp_path_factory):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", TRIED)
-def test_where_it_has_moved_saves_are_whole_and_no_restart_is_silently_inexact(attempts, name):
+def test_without_a_private_name_saves_are_complete_and_no_restart_is_silently_inexact(attempts, name):
     assert attempts[name]["wrong"] == ""
 
 
 @pytest.mark.long
-def test_a_fit_that_cannot_be_told_where_to_begin_is_an_error_with_a_remedy(attempts):
+def test_if_the_first_epoch_cannot_be_set_the_error_names_a_remedy(attempts):
     assert any("initial_epoch=" in each for each in attempts["_initial_epoch"]["told"])

@@ -12,7 +12,7 @@ from scenarios.attacks.referee import MEGABYTES, SECONDS, Referee
 WANTED = {True: ("done",), False: ("refused",), None: ("done", "refused")}
 
 
-def test_it_is_contained(where, attack, told):
+def test_a_hostile_file_is_contained(where, attack, told):
     expected, found = corpus.ATTACKS[attack], told[where, attack]
     assert "resume" in found, told["errors"]
     for entrance, one in found.items():
@@ -25,7 +25,7 @@ def test_it_is_contained(where, attack, told):
         assert entrance not in found or found[entrance]["outcome"] in WANTED[wanted], found[entrance]
 
 
-def test_nothing_is_left_among_the_temporary_files(told):
+def test_hostile_files_leave_no_temporary_files(told):
     assert (told["errors"], told["left"]) == ({}, {})
 
 
@@ -93,14 +93,14 @@ def _run_code(directory):
         (_run_code, lambda one: one["seen"] and one["changed"]),
     ],
 )
-def test_the_referee_sees_what_must_not_happen(referee, tmp_path, call, sign):
+def test_the_referee_detects_what_is_forbidden(referee, tmp_path, call, sign):
     for name in ("inside", "outside"):
         (tmp_path / name).mkdir()
     (tmp_path / "outside" / "there").write_bytes(b"x")
     assert sign(referee.watch(lambda: call(tmp_path), [tmp_path / "inside"], tmp_path))
 
 
-def test_the_referee_lets_pass_what_may_happen(referee, tmp_path):
+def test_the_referee_accepts_what_is_allowed(referee, tmp_path):
     (tmp_path / "inside").mkdir()
     one = referee.watch(lambda: (tmp_path / "inside" / "x").write_bytes(b"x"), [tmp_path / "inside"], tmp_path)
     assert (one["outcome"], one["seen"], one["changed"]) == ("done", [], [])

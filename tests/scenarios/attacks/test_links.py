@@ -28,7 +28,7 @@ def _save(model, path, **arguments):
 
 @pytest.mark.parametrize("name", ["m.keras", "m.weights.h5", "m.h5"])
 @pytest.mark.parametrize("there", [True, False])
-def test_a_save_over_a_link_leaves_alone_what_it_leads_to(model, tmp_path, name, there):
+def test_a_save_over_a_link_does_not_touch_its_target(model, tmp_path, name, there):
     outside = tmp_path / "outside.keras"
     if there:
         outside.write_text("what must stay")
@@ -60,7 +60,7 @@ def test_a_checkpoint_that_is_a_link_is_loaded(model, tmp_path):
     assert [each.path.name for each in lastgood.open_run(tmp_path / "snapshot").checkpoints] == ["m.keras"]
 
 
-def test_a_metric_that_says_where_to_save_is_an_error_and_nothing_is_written(model, tmp_path):
+def test_a_metric_that_leads_out_of_the_directory_is_an_error_and_writes_nothing(model, tmp_path):
     import lastgood
 
     checkpoint = lastgood.ModelCheckpoint(tmp_path / "run" / "{tag}.keras")
@@ -70,7 +70,7 @@ def test_a_metric_that_says_where_to_save_is_an_error_and_nothing_is_written(mod
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pipe_is_no_checkpoint(model, tmp_path):
+def test_a_pipe_is_not_a_checkpoint(model, tmp_path):
     import lastgood
 
     os.mkfifo(tmp_path / "m.keras")
@@ -78,7 +78,7 @@ def test_a_pipe_is_no_checkpoint(model, tmp_path):
         lastgood.load_weights(model, tmp_path / "m.keras")
 
 
-def test_stock_keras_would_run_the_code_that_a_configuration_of_the_corpus_holds(tmp_path):
+def test_stock_keras_runs_the_code_in_a_hostile_configuration(tmp_path):
     """Else the corpus would show nothing."""
     import keras
 

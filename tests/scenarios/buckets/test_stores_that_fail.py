@@ -19,7 +19,7 @@ def place(request, seaweedfs):
         yield request.param, made
 
 
-def test_what_was_acknowledged_is_there_and_a_restart_goes_on_exactly(place):
+def test_acknowledged_saves_survive_a_failing_store_and_a_restart_is_exact(place):
     ending, made = place
     by_fault = {}
     for case in cases(ending, made.requests[ending]):

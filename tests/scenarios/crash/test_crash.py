@@ -27,7 +27,7 @@ def _chosen():
 
 @pytest.mark.parametrize("case", _chosen(), ids=str)
 @pytest.mark.usefixtures("fault_can_be_injected")
-def test_what_was_acknowledged_restores(servers, case: Case):
+def test_acknowledged_saves_restore_after_a_fault(servers, case: Case):
     most = MOST if case.backend == "torch" else 1  # the others need new processes for each
     findings = tried(servers(case.backend), case, most=most, seed=SEED)
     assert findings
@@ -37,7 +37,7 @@ def test_what_was_acknowledged_restores(servers, case: Case):
 
 @pytest.mark.parametrize("case", [Case("power cut", "ModelCheckpoint .keras", "overwrite", disk="XFS")], ids=str)
 @pytest.mark.usefixtures("fault_can_be_injected")
-def test_the_matrix_finds_what_is_lost_elsewhere(servers, case):
+def test_the_matrix_finds_what_stock_keras_loses(servers, case):
     """That it can fail: without an fsync, a cut of the power after the save leaves nothing."""
     findings = tried(servers(case.backend), case, most=None)
     assert findings[-1][1].verdict is Verdict.HARD_FAIL, findings[-1]

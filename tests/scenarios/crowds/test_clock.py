@@ -30,7 +30,7 @@ def faketime(tmp_path_factory):
     }, clock
 
 
-def test_steps_say_what_is_newest_and_what_may_go_whatever_the_clock_says(tmp_path, start, faketime):
+def test_latest_and_retention_go_by_step_even_if_the_clock_jumps(tmp_path, start, faketime):
     environment, clock = faketime
     child = start("jumps", str(tmp_path), str(clock), environment=environment)
     answers = [child.answer() for _ in range(4)]
@@ -49,7 +49,7 @@ def test_steps_say_what_is_newest_and_what_may_go_whatever_the_clock_says(tmp_pa
 
 
 @pytest.mark.parametrize("years", [-1, 1])
-def test_times_of_files_that_lie_do_not_choose_the_checkpoint_to_go_on_from(tmp_path, years):
+def test_resume_does_not_depend_on_file_times(tmp_path, years):
     for epochs in (1, 2, 3):
         fit(build(1), ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True), epochs)
         path = tmp_path / f"{epochs}.keras"
@@ -63,7 +63,7 @@ def test_times_of_files_that_lie_do_not_choose_the_checkpoint_to_go_on_from(tmp_
 
 
 @pytest.mark.parametrize("years", [-1, 1])
-def test_a_live_save_is_not_taken_for_a_dead_one_because_its_files_look_old(tmp_path, years):
+def test_a_save_in_progress_is_not_reclaimed_even_if_its_file_times_are_wrong(tmp_path, years):
     with LocalStorage().stage(tmp_path / "m.keras", ".keras") as stage:
         stage.path.write_text("state")
         for path in tmp_path.iterdir():

@@ -51,7 +51,7 @@ def numbers(paths):
     return found
 
 
-def test_each_with_a_template_of_its_own_has_its_checkpoints_and_no_others(crowd, names):
+def test_processes_with_different_templates_keep_only_their_own_checkpoints(crowd, names):
     directory, _ = crowd
     expected = [f"{n}-{start}-{epoch}.weights.h5" for n in range(PROCESSES) for start in range(2) for epoch in (3, 4)]
     assert names(directory / "own") == sorted(expected)
@@ -60,7 +60,7 @@ def test_each_with_a_template_of_its_own_has_its_checkpoints_and_no_others(crowd
     assert open_run(directory / "own").verify() == []
 
 
-def test_all_with_one_template_are_told_and_leave_one_whole_checkpoint_a_name(crowd, names):
+def test_processes_with_one_template_are_warned_and_leave_one_intact_checkpoint_per_name(crowd, names):
     directory, (_, warned, *_) = crowd
     assert names(directory / "shared") == [f"{epoch}.weights.h5" for epoch in range(1, 5)]
     assert set(numbers(sorted((directory / "shared").glob("*.weights.h5")))) <= set(range(PROCESSES))
@@ -68,7 +68,7 @@ def test_all_with_one_template_are_told_and_leave_one_whole_checkpoint_a_name(cr
     assert sum(count > 0 for count in warned) >= PROCESSES - 1  # the first one had nobody to be told of
 
 
-def test_where_files_would_be_deleted_or_gone_on_from_one_trains_and_seven_are_refused(crowd, names):
+def test_with_retention_or_resume_one_process_trains_and_seven_are_refused(crowd, names):
     directory, (_, _, answers, last) = crowd
     assert answers.count("trains") == 1
     refused = [answer for answer in answers if answer != "trains"]

@@ -25,13 +25,13 @@ def soaked(tmp_path_factory):
     return answer
 
 
-def test_memory_stays_as_it_is(soaked):
+def test_memory_does_not_grow_over_many_saves(soaked):
     """Compared are a quarter of the saves and all: by then all that is compiled and remembered once is there."""
     _, early, *_, late = (look["memory"] for look in soaked["seen"])
     assert late - early < (8 * MEGABYTE if SAVES < 5000 else 16 * MEGABYTE)
 
 
-def test_no_descriptor_thread_or_file_is_left_behind(soaked):
+def test_many_saves_leak_no_descriptor_thread_or_file(soaked):
     _, early, *_, late = soaked["seen"]
     for name in ("descriptors", "threads"):
         assert late[name] <= early[name]
@@ -44,16 +44,16 @@ def test_no_descriptor_thread_or_file_is_left_behind(soaked):
     assert soaked["problems"] == 0
 
 
-def test_the_last_and_the_best_are_there(soaked):
+def test_the_last_and_the_best_are_kept_over_many_saves(soaked):
     best = sorted(range(1, SAVES + 1), key=lambda epoch: epoch * 7919 % 10007)[:2]
     assert soaked["steps"] == sorted({*best, SAVES - 2, SAVES - 1, SAVES})
 
 
-def test_the_thousandth_save_takes_no_longer_than_the_first(soaked):
+def test_late_saves_take_no_longer_than_early_ones(soaked):
     writes = soaked["writes"]
     part = len(writes) // 4
     assert statistics.median(writes[-part:]) < 3 * statistics.median(writes[:part]) + 0.005
 
 
-def test_the_journal_grows_by_less_than_two_kilobytes_a_save(soaked):
+def test_the_journal_grows_by_less_than_two_kilobytes_per_save(soaked):
     assert soaked["seen"][-1]["journal"] < 2000 * SAVES

@@ -48,7 +48,7 @@ def test_a_stopped_owner_keeps_its_run_and_commits_when_it_wakes(tmp_path, owner
     assert [weights(tmp_path / f"{epoch}.weights.h5") for epoch in (1, 2, 3)] == [{7.0}] * 3
 
 
-def test_a_stopped_owner_that_is_killed_leaves_nothing_that_people_have_to_clean_up(tmp_path, owner, names):
+def test_a_stopped_owner_that_is_killed_leaves_nothing_to_clean_up_by_hand(tmp_path, owner, names):
     owner.send(signal.SIGKILL)
     assert owner.end() == -signal.SIGKILL
     assert len(names(tmp_path)) == 3
@@ -59,7 +59,7 @@ def test_a_stopped_owner_that_is_killed_leaves_nothing_that_people_have_to_clean
     assert open_run(tmp_path).verify() == []
 
 
-def test_training_does_not_hang_on_a_process_that_was_stopped_while_it_pruned(tmp_path, caplog):
+def test_training_does_not_hang_if_another_process_was_stopped_while_pruning(tmp_path, caplog):
     script = """
         import sys, time
         from pathlib import Path

@@ -109,7 +109,7 @@ def measured(tmp_path_factory):
     return found
 
 
-def test_every_question_is_answered_rightly(measured):
+def test_queries_on_thousands_of_checkpoints_are_answered_correctly(measured):
     directory, _ = measured[MANY]
     run = open_run(directory)
     assert [each.epoch for each in run.checkpoints] == list(range(1, MANY + 1))
@@ -118,14 +118,14 @@ def test_every_question_is_answered_rightly(measured):
     assert len(run.prune(keep_last=5, dry_run=True)) == MANY - 6
 
 
-def test_time_grows_with_the_number_and_no_faster(measured):
+def test_query_time_does_not_grow_quadratically_with_the_number_of_checkpoints(measured):
     (_, few), (_, all_) = measured[MANY // 10], measured[MANY]
     ratios = {name: all_[name] / few[name] for name in few}
     assert max(ratios.values()) < 40, ratios  # ten times as many; were it quadratic, it would be a hundred
     assert all_["a save with retention"] < 1.0
 
 
-def test_training_that_saves_often_is_not_held_up_by_a_look_at_all_of_them_each_time(measured):
+def test_frequent_saves_do_not_wait_for_a_scan_of_all_checkpoints(measured):
     """What is to be deleted goes a little later, and has gone in the end."""
     directory, questions = measured[MANY]
     of = keeper(directory, keep_last=5)
@@ -144,7 +144,7 @@ def test_training_that_saves_often_is_not_held_up_by_a_look_at_all_of_them_each_
     assert len(open_run(directory).checkpoints) == MANY + 6  # those of the other run, five, and the best
 
 
-def test_retention_deletes_thousands_at_once_and_only_those(measured):
+def test_prune_deletes_hundreds_of_checkpoints_at_once_and_no_others(measured):
     """The last test: the run is smaller then."""
     directory, _ = measured[MANY // 10]
     pruned = open_run(directory).prune(keep_last=2, keep_best=1)

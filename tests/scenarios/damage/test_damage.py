@@ -35,7 +35,7 @@ only_some = settings(thorough, max_examples=2, phases=[Phase.generate])  # to ma
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_damage_is_found_and_told_where_and_nothing_is_loaded(sample, counts, name):
+def test_damage_is_found_and_located_and_nothing_is_loaded(sample, counts, name):
     found = sample(name)
     path, model = found.path(2), found.other_model
     assert lastgood.open_run(found.directory).verify() == []
@@ -65,7 +65,7 @@ def test_damage_is_found_and_told_where_and_nothing_is_loaded(sample, counts, na
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_restart_goes_on_from_the_checkpoint_before_and_the_damaged_one_is_kept(sample, tmp_path_factory, name):
+def test_a_restart_falls_back_to_the_previous_checkpoint_and_keeps_the_damaged_one(sample, tmp_path_factory, name):
     found = sample(name)
 
     @only_some
@@ -105,7 +105,7 @@ def test_no_byte_of_a_file_can_change_unseen(sample, name):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_checkpoints_that_swapped_names_are_gone_on_with_by_step(sample, tmp_path, capsys, name):
+def test_resume_goes_by_the_step_when_checkpoints_have_swapped_names(sample, tmp_path, capsys, name):
     """Their contents are intact, and say themselves of which step they are; the name decides nothing."""
     found = sample(name)
     found.copy_to(tmp_path / "run")
@@ -123,7 +123,7 @@ def test_checkpoints_that_swapped_names_are_gone_on_with_by_step(sample, tmp_pat
 
 @pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
 @pytest.mark.parametrize("name", ["keras", "keras, by stock"])
-def test_a_member_of_another_steps_archive_is_found(sample, tmp_path, name):
+def test_an_archive_member_of_another_step_is_found(sample, tmp_path, name):
     """One that is whole for zip: its weights, with all of their digests, are of another step."""
     found = sample(name)
     content, path = bytearray(found.second.files[""]), tmp_path / "m.keras"
@@ -146,7 +146,7 @@ def test_a_member_of_another_steps_archive_is_found(sample, tmp_path, name):
 
 
 @pytest.mark.skipif(TF_KERAS, reason="formats of Keras 3")
-def test_a_directory_that_is_replaced_while_it_is_checked_is_not_told_as_damaged(sample, tmp_path):
+def test_a_directory_that_is_replaced_during_verify_is_not_reported_as_damaged(sample, tmp_path):
     found = sample("keras directory")
     found.copy_to(tmp_path / "run")
     path, run = tmp_path / "run" / "02", lastgood.open_run(tmp_path / "run")
@@ -170,7 +170,7 @@ def test_a_directory_that_is_replaced_while_it_is_checked_is_not_told_as_damaged
 
 @pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
 @pytest.mark.parametrize("name", ["keras directory", "orbax directory"])
-def test_what_other_tools_add_to_a_directory_does_no_harm(sample, tmp_path, name):
+def test_files_that_other_tools_add_to_a_directory_do_no_harm(sample, tmp_path, name):
     found = sample(name)
     found.copy_to(tmp_path / "run")
     (tmp_path / "run" / "02" / ".DS_Store").write_bytes(b"seen")
@@ -212,7 +212,7 @@ def test_an_archive_whose_directory_cannot_be_read_stops_neither_a_listing_nor_a
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if not case.ending])
-def test_a_checkpoint_that_lost_any_of_its_files_is_still_seen_and_known_for_damaged(sample, tmp_path, name):
+def test_a_checkpoint_that_lost_one_of_its_files_is_reported_as_damaged(sample, tmp_path, name):
     found = sample(name)
     for number, file in enumerate(found.second.files):
         if file == ".index":  # it is what makes the files of a group a checkpoint
@@ -224,7 +224,7 @@ def test_a_checkpoint_that_lost_any_of_its_files_is_still_seen_and_known_for_dam
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_checkpoint_that_was_set_aside_is_no_more_in_the_list(sample, tmp_path, name):
+def test_a_damaged_checkpoint_that_was_set_aside_is_no_longer_listed(sample, tmp_path, name):
     found = sample(name)
     found.copy_to(tmp_path / "run")
     path = tmp_path / "run" / found.path(2).name
@@ -237,7 +237,7 @@ def test_a_checkpoint_that_was_set_aside_is_no_more_in_the_list(sample, tmp_path
 
 @pytest.mark.skipif(TF_KERAS, reason="formats of Keras 3")
 @pytest.mark.parametrize("name", ["keras directory", "orbax directory"])
-def test_a_directory_of_an_older_version_is_loaded_unchecked(sample, tmp_path, name):
+def test_a_directory_of_an_older_version_without_digests_is_loaded(sample, tmp_path, name):
     """It has a record and no digests."""
     found = sample(name)
     found.copy_to(tmp_path / "run")

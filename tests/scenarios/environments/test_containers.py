@@ -41,7 +41,7 @@ def python(directory, *arguments, before=()):
 
 
 @pytest.mark.long
-def test_a_training_of_more_than_its_memory_disk_holds_is_killed_and_goes_on_exactly(contain, tmp_path):
+def test_a_killed_training_resumes_exactly_where_checkpoints_do_not_fit_into_dev_shm(contain, tmp_path):
     inside, outside = tmp_path / "inside", tmp_path / "outside"
     inside.mkdir()
     outside.mkdir()
@@ -61,7 +61,7 @@ def test_a_training_of_more_than_its_memory_disk_holds_is_killed_and_goes_on_exa
 
 
 @pytest.mark.parametrize("filepath", ["~/run/{epoch}.keras", "~"])
-def test_a_path_in_a_home_that_nobody_has_is_an_error_that_says_so(contain, tmp_path, filepath):
+def test_a_path_in_a_missing_home_directory_is_an_error_that_says_so(contain, tmp_path, filepath):
     script = f"""if True:
         import sys
         sys.modules["tensorflow"] = None
@@ -75,7 +75,7 @@ def test_a_path_in_a_home_that_nobody_has_is_an_error_that_says_so(contain, tmp_
     assert "begins in a home directory, and this user has none" in done.stdout, done.stderr
 
 
-def test_a_bucket_can_be_named_where_there_is_no_home_for_its_keys(contain, tmp_path):
+def test_a_bucket_without_a_home_directory_reports_missing_credentials(contain, tmp_path):
     pytest.importorskip("obstore", reason="obstore is not installed")
     script = """if True:
         import lastgood

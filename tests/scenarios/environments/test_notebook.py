@@ -95,5 +95,5 @@ def _train(notebook, directory, *, stops=()):
 
 
 @pytest.mark.long
-def test_a_cell_that_was_interrupted_goes_on_when_it_is_run_again(notebook, tmp_path):
+def test_an_interrupted_notebook_cell_resumes_exactly_when_it_is_run_again(notebook, tmp_path):
     assert _train(notebook, tmp_path / "stopped", stops=(10, 12)) == _train(notebook, tmp_path / "whole")

@@ -39,7 +39,7 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", MOUNTS)
-def test_a_training_that_was_killed_goes_on_to_the_same_end(kind, tmp_path, uninterrupted):
+def test_a_killed_training_resumes_to_the_same_end_on_each_file_system(kind, tmp_path, uninterrupted):
     if os.geteuid():
         pytest.skip("file systems are mounted for this, and that needs root")
     try:
@@ -66,7 +66,7 @@ def _goes_on(directory, uninterrupted, *, files=False):
     return end["said"]
 
 
-def test_a_checkpoint_that_came_with_an_image_is_replaced(tmp_path, uninterrupted):
+def test_a_checkpoint_from_a_container_image_is_replaced(tmp_path, uninterrupted):
     """As in a container: what lies in a lower layer of an overlay cannot be moved, and neither can its directories."""
     if os.geteuid():
         pytest.skip("a file system is mounted for this, and that needs root")

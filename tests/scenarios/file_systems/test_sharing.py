@@ -76,7 +76,7 @@ def mount(as_root, request, tmp_path):
 
 
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
-def test_what_training_has_not_changed_is_written_once_and_stock_keras_loads_each_file(mount, ending):
+def test_unchanged_state_is_written_once_and_stock_keras_loads_each_file(mount, ending):
     with mount() as root:
         before = _used(root)
         checkpoint, weights, written = train(root, f"{{epoch:02d}}{ending}", keep_last=EPOCHS)
@@ -106,7 +106,7 @@ def _check(path, expected):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_directory_and_a_file_that_is_overwritten_share_too(mount):
+def test_directories_and_an_overwritten_file_share_blocks_too(mount):
     with mount() as root:
         for name in ("directory/{epoch}", "one.keras"):
             checkpoint, _, _ = train(root, name, epochs=2, save_weights_only=False)
@@ -114,7 +114,7 @@ def test_a_directory_and_a_file_that_is_overwritten_share_too(mount):
         assert _damaged(root) == []
 
 
-def test_pruning_an_older_one_leaves_the_newer_whole(mount):
+def test_pruning_a_checkpoint_leaves_those_that_share_its_blocks_intact(mount):
     with mount() as root:
         _, weights, _ = train(root, "{epoch}.keras", epochs=4, keep_last=1)
         left = {path.name for path in root.glob("*.keras")}
@@ -123,7 +123,7 @@ def test_pruning_an_older_one_leaves_the_newer_whole(mount):
         _check(root / "4.keras", weights[-1])
 
 
-def test_damage_of_a_block_that_is_shared_is_found_in_each_file_that_has_it(mount, tmp_path):
+def test_damage_to_a_shared_block_is_found_in_each_file_that_has_it(mount, tmp_path):
     with mount() as root:
         _, weights, _ = train(root, "{epoch}.keras", epochs=2)
         _damage(tmp_path, weights[0][0])
@@ -131,7 +131,7 @@ def test_damage_of_a_block_that_is_shared_is_found_in_each_file_that_has_it(moun
         assert _damaged(root) == ["1.keras", "2.keras"]
 
 
-def test_a_block_that_is_damaged_is_not_shared_but_written_anew(mount, tmp_path):
+def test_a_damaged_block_is_written_again_instead_of_shared(mount, tmp_path):
     """What is shared is read back first, so the newest checkpoint is intact when it is committed."""
 
     class Damage(keras.callbacks.Callback):
@@ -161,7 +161,7 @@ def _damaged(run):
     return sorted(Path(each.path).name for each in lastgood.open_run(run).verify())
 
 
-def test_what_is_shared_survives_a_power_cut(as_root, tmp_path):
+def test_shared_blocks_survive_a_power_cut(as_root, tmp_path):
     with power_disk("XFS", tmp_path) as disk:
         directory = disk.fresh()
         _, weights, _ = train(directory, "{epoch}.keras", epochs=3)
@@ -172,7 +172,7 @@ def test_what_is_shared_survives_a_power_cut(as_root, tmp_path):
 
 
 @pytest.mark.parametrize("which", ["tmpfs", "ext4"])
-def test_elsewhere_each_checkpoint_is_written_whole(as_root, tmp_path, which):
+def test_on_a_file_system_without_sharing_each_checkpoint_is_written_in_full(as_root, tmp_path, which):
     with (small_disk if which == "tmpfs" else partial(power_disk, which))(tmp_path) as disk:
         checkpoint, weights, _ = train(disk.root, "{epoch}.keras", epochs=3)
         assert [each.shared for each in checkpoint.stats] == [0, 0, 0]

@@ -34,7 +34,7 @@ def names(path):
     return sorted(each.name for each in path.iterdir() if not each.name.startswith("."))
 
 
-def test_one_process_saves_what_all_have_and_stock_loads_it(tmp_path):
+def test_one_process_saves_for_all_and_stock_keras_loads_the_file(tmp_path):
     first, second = harness.run({"path": str(tmp_path / "{epoch}.keras")})
     assert (first.returncode, second.returncode) == (0, 0), second.stderr[-2000:]
     assert names(tmp_path) == ["1.keras", "2.keras", "3.keras"]
@@ -47,7 +47,7 @@ def test_one_process_saves_what_all_have_and_stock_loads_it(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", PATHS)
-def test_killed_twice_in_an_epoch_they_end_as_if_never_killed(tmp_path, name):
+def test_two_processes_killed_twice_in_an_epoch_end_as_if_uninterrupted(tmp_path, name):
     given = {"save_freq": 3, "apart": 1, "arguments": {"resume": True, "save_weights_only": "weights" in name}}
     whole = harness.results({**given, "path": str(tmp_path / "a" / name)})
     cut = {**given, "path": str(tmp_path / "b" / name), "lags": 0.2}
@@ -60,7 +60,7 @@ def test_killed_twice_in_an_epoch_they_end_as_if_never_killed(tmp_path, name):
 
 
 @pytest.mark.long
-def test_the_metric_and_the_clock_are_the_chiefs(tmp_path):
+def test_the_metric_and_the_clock_of_the_chief_decide(tmp_path):
     best = harness.results({"path": str(tmp_path / "best.keras"), "arguments": {"save_best_only": True}})
     assert best[0]["best"] == best[1]["best"] == min(best[0]["history"]["loss"])
     harness.results({"path": str(tmp_path / "timed-{epoch}-{batch}.keras"), "seconds": 0.01, "epochs": 5})
@@ -68,7 +68,7 @@ def test_the_metric_and_the_clock_are_the_chiefs(tmp_path):
 
 
 @pytest.mark.long
-def test_a_signal_to_one_process_saves_on_all_and_ends_all(tmp_path):
+def test_a_signal_to_one_process_saves_one_checkpoint_and_ends_all(tmp_path):
     given = {"save_freq": 100, "apart": 1, "epochs": 12, "arguments": {"resume": True}}
     whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}.keras")})
     cut = {**given, "path": str(tmp_path / "b" / "{epoch}.keras"), "term_after": 6, "whom": 1}
@@ -79,7 +79,7 @@ def test_a_signal_to_one_process_saves_on_all_and_ends_all(tmp_path):
 
 
 @pytest.mark.long
-def test_what_keeps_one_process_from_beginning_ends_all(tmp_path):
+def test_a_process_that_cannot_begin_ends_training_on_all(tmp_path):
     (tmp_path / "file").write_text("")
     first, second = harness.run({"path": str(tmp_path / "file" / "{epoch}.keras")})
     assert "SaveError" in first.stderr
@@ -95,7 +95,7 @@ def test_a_save_that_fails_ends_training_on_all(tmp_path):
 
 
 @pytest.mark.long
-def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
+def test_another_number_of_processes_resumes_or_says_why_it_cannot(tmp_path):
     given = {"save_freq": 3, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras"), "arguments": {"resume": True}}
     harness.run({**given, "die_after": 7})
     (alone,) = harness.results(given, size=1)
@@ -110,7 +110,7 @@ def test_another_number_of_processes_continues_or_says_why_it_cannot(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", PATHS)
-def test_state_that_is_split_over_processes_is_one_file_and_goes_on_exactly(tmp_path, name):
+def test_state_split_over_processes_is_one_checkpoint_and_resumes_exactly(tmp_path, name):
     arguments = {"resume": True, "save_weights_only": "weights" in name}
     given = {"kind": "model_parallel", "mesh": [1, 4], "save_freq": 3, "arguments": arguments}
     whole = harness.results({**given, "path": str(tmp_path / "a" / name)})
@@ -123,7 +123,7 @@ def test_state_that_is_split_over_processes_is_one_file_and_goes_on_exactly(tmp_
 
 
 @pytest.mark.long
-def test_split_state_goes_on_over_other_devices_equal_to_the_bit(tmp_path):
+def test_split_state_is_restored_bit_equal_on_another_mesh(tmp_path):
     given = {"kind": "model_parallel", "mesh": [1, 4], "save_freq": 4, "epochs": 1, "arguments": {"resume": True}}
     given |= {"path": str(tmp_path / "{epoch}-{batch}.keras")}
     saved = harness.results(given)[0]["weights"]
@@ -133,20 +133,20 @@ def test_split_state_goes_on_over_other_devices_equal_to_the_bit(tmp_path):
             assert each["step"] == 4
 
 
-def test_what_orbax_writes_is_refused_where_its_processes_would_wait_for_one_another(tmp_path):
+def test_an_orbax_directory_is_refused_when_several_processes_train(tmp_path):
     given = {"path": str(tmp_path / "at{epoch}"), "arguments": {"save_weights_only": True}}
     for each in harness.run(given):
         assert "End the path in '.weights.h5' or '.keras'" in each.stderr
 
 
-def test_a_process_that_hangs_before_its_part_fails_the_save_on_all(tmp_path):
+def test_a_process_that_hangs_before_it_sends_its_part_fails_the_save(tmp_path):
     given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras"), "timeout": 2}
     first, _ = harness.run({**given, "process 1": {"holds": 3, "sleeps": 8}})
     assert "Process 1 has not sent its part of the model's state for 2 s" in first.stderr
     assert names(tmp_path) == ["1.keras"]
 
 
-def test_a_model_split_over_the_devices_of_one_process_is_saved_and_continued_exactly(tmp_path):
+def test_a_model_split_over_the_devices_of_one_process_resumes_exactly(tmp_path):
     given = {"kind": "model_parallel", "mesh": [2, 4], "devices": 8, "save_freq": 3, "arguments": {"resume": True}}
     whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras")}, size=1)
     cut = {**given, "path": str(tmp_path / "b" / "{epoch}-{batch}.keras")}
@@ -158,7 +158,7 @@ def test_a_model_split_over_the_devices_of_one_process_is_saved_and_continued_ex
 
 
 @pytest.mark.long
-def test_a_process_that_does_not_come_fails_the_save_on_the_other(tmp_path):
+def test_a_process_that_does_not_answer_fails_the_save_on_the_other(tmp_path):
     given = {"path": str(tmp_path / "{epoch}.keras"), "timeout": 2, "process 1": {"sleep_after": 4, "sleeps": 10}}
     first, _ = harness.run(given)
     assert "GroupError: Process 1 of 2 has not answered for 2 s" in first.stderr

@@ -54,7 +54,7 @@ def _tracked(*under):
     return set(run("git", "-C", ROOT, "ls-files", *under).split("\n")) - {""}
 
 
-def test_what_a_registry_asks_of_them_is_there(built):
+def test_the_wheel_and_the_sdist_pass_twine_check(built):
     pytest.importorskip("twine", reason="twine is not installed: see pyproject.toml")
     assert run(sys.executable, "-m", "twine", "check", "--strict", *built).count("PASSED") == 2
 
@@ -76,7 +76,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built):
     assert needed == {"keras", "h5py", "isal", "numpy", "rich", "typer"}
 
 
-def test_the_sdist_holds_all_that_belongs_to_the_project(built):
+def test_the_sdist_contains_every_tracked_file(built):
     with tarfile.open(built[1]) as archive:
         names = {member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()}
     assert names - {"PKG-INFO"} == _tracked()
@@ -116,7 +116,7 @@ def python(request, built, tmp_path, backend):
 
 
 @pytest.mark.parametrize("backend", TRIED)
-def test_the_first_example_runs_where_it_is_installed(python, tmp_path, backend):
+def test_the_first_example_of_the_quickstart_runs_with_the_installed_wheel(python, tmp_path, backend):
     imported = run(python, "-c", "import lastgood; print(lastgood.__file__)", cwd=tmp_path).strip()
     assert Path(imported).is_relative_to(Path(python).parents[1])
     quickstart = (ROOT / "docs/en/start/quickstart.md").read_text(encoding="utf-8")

@@ -62,7 +62,9 @@ def killed_twice(directory, backend, seed, batches=BATCHES, **given):
 
 
 @pytest.mark.parametrize(("backend", "data", "save_freq", "background"), _chosen())
-def test_killed_twice(tmp_path, uninterrupted, backend, data, save_freq, background):
+def test_a_training_killed_twice_ends_as_if_uninterrupted(
+    tmp_path, uninterrupted, backend, data, save_freq, background
+):
     path = "{epoch:02d}.keras" if save_freq == "epoch" else "{epoch:02d}-{batch:03d}.keras"
     given = {"data": data, "save_freq": save_freq, "background": background, "path": path}
     killed_twice(tmp_path, backend, f"{backend} {given}", **given)
@@ -72,7 +74,9 @@ def test_killed_twice(tmp_path, uninterrupted, backend, data, save_freq, backgro
 @pytest.mark.parametrize(
     ("backend", "data", "path", "save_freq"), IN_BUCKETS if sampling.is_whole() else IN_BUCKETS[:1]
 )
-def test_killed_twice_into_a_bucket(tmp_path, uninterrupted, bucket, backend, data, path, save_freq):
+def test_a_training_into_a_bucket_killed_twice_ends_as_if_uninterrupted(
+    tmp_path, uninterrupted, bucket, backend, data, path, save_freq
+):
     given = {"data": data, "path": path, "save_freq": save_freq, "weights_only": not path.endswith(".keras")}
     output = killed_twice(tmp_path, backend, f"{backend} {given}", where=bucket, options={"keep_last": 3}, **given)
     assert f"resumed from {bucket}/" in output
@@ -146,7 +150,9 @@ def _cases_of_fit():
 
 
 @pytest.mark.parametrize(("backend", "name"), list(_cases_of_fit()))
-def test_what_else_fit_can_do(tmp_path, uninterrupted, backend, name):
+def test_with_each_feature_of_fit_a_training_killed_twice_ends_as_if_uninterrupted(
+    tmp_path, uninterrupted, backend, name
+):
     given = CASES[name]
     # Of 12 batches, epochs of 5 steps make 5, 5 and the 2 that are left.
     batches = given.get("epochs", 4) * (4 if "steps_per_epoch" in given.get("fit", {}) else 12)

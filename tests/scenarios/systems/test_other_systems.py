@@ -36,7 +36,7 @@ def train(system, directory, ending, epochs, **environment):
 
 @pytest.mark.long
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_the_suites_that_need_no_framework_pass(system):
+def test_the_suites_that_need_no_framework_pass_on_other_systems(system):
     without = [f"--ignore={TESTS / name}" for name in ("scenarios", "on_tf_keras", "cli", "docs")]
     chosen = [TESTS, *without] if WHOLE else [TESTS / name for name in SUITES]
     chosen += [] if WHOLE else ["-k", "not Memory and not Faulty and not concurrent"]
@@ -47,7 +47,7 @@ def test_the_suites_that_need_no_framework_pass(system):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("system", "ending"), TRAININGS)
-def test_a_training_that_was_killed_goes_on_exactly(system, ending, tmp_path):
+def test_a_killed_training_resumes_exactly_on_other_systems(system, ending, tmp_path):
     if not ending:
         pytest.importorskip("orbax.checkpoint")
     status, said, errors = train(system, tmp_path / "a", ending, 4, KILL_AT="2")
@@ -66,7 +66,7 @@ def test_a_training_that_was_killed_goes_on_exactly(system, ending, tmp_path):
 
 
 @pytest.mark.long
-def test_a_checkpoint_that_is_open_in_another_program_stays_and_all_others_go(tmp_path):
+def test_on_windows_pruning_leaves_only_a_checkpoint_that_another_program_has_open(tmp_path):
     """As Windows has it: no file is deleted while it is open."""
     status, (*_, ended), errors = train("windows", tmp_path, ".keras", 4, OPEN_AT="1")
     assert status == 0, errors
@@ -75,7 +75,7 @@ def test_a_checkpoint_that_is_open_in_another_program_stays_and_all_others_go(tm
     assert "01.keras" in errors
 
 
-def test_names_that_windows_does_not_take_are_refused_at_once():
+def test_names_that_windows_does_not_allow_are_refused_by_the_constructor():
     flaws = {
         "runs/a:b.keras": "does not allow ':'",
         "runs/what?.keras": "does not allow '?'",
