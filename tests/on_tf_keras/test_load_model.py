@@ -83,7 +83,7 @@ def test_safe_mode_refuses_a_lambda_with_the_error_of_stock_tf_keras(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["m.keras", "saved"])
-def test_of_a_damaged_checkpoint_no_model_is_made(fit, make_model, tmp_path, name):
+def test_load_model_makes_no_model_from_a_damaged_checkpoint(fit, make_model, tmp_path, name):
     path = tmp_path / name
     fit(make_model(), [ModelCheckpoint(path)])
     file = path / "saved_model.pb" if path.is_dir() else path
