@@ -39,7 +39,7 @@ def train(system, directory, ending, epochs, **environment):
 def test_the_suites_that_need_no_framework_pass_on_other_systems(system):
     without = [f"--ignore={TESTS / name}" for name in ("scenarios", "on_tf_keras", "cli", "docs")]
     chosen = [TESTS, *without] if WHOLE else [TESTS / name for name in SUITES]
-    chosen += [] if WHOLE else ["-k", "not Memory and not Faulty and not at_once and not do_not_meet"]
+    chosen += [] if WHOLE else ["-k", "not Memory and not Faulty and not concurrent"]
     done = child(system, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", TESTS.parent, *chosen)
     print(done.stdout[-3000:])
     assert done.returncode == 0
