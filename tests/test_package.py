@@ -1,4 +1,4 @@
-"""The package's shape: its public names, one import order, and classes that fit in a head."""
+"""The shape of the package: its public names, one import order, and classes of limited length."""
 
 import ast
 import subprocess
@@ -15,7 +15,7 @@ SOURCE = Path(lastgood.__file__).parent
 ROOT = SOURCE.parent.parent
 LONGEST_CLASS = 250
 
-# The rooms, and the modules that stand by themselves, lowest first. A module imports from its own room and from those
+# The rooms, and the modules outside of rooms, lowest first. A module imports from its own room and from those
 # on the lines before. The page `docs/en/contributing/rooms.md` has the same list.
 ORDER = [
     ("_errors", "the exception tree"),
@@ -61,7 +61,7 @@ FRAMEWORK_FREE = [
     "_bytes",
 ]
 FRAMEWORK_FREE += ["_report", "_run", "_inspect", "testing"]
-OWN_NAMES = ("_keras",)  # the one room that may know a Keras's private names
+OWN_NAMES = ("_keras",)  # the one room that may use private names of Keras
 
 
 def test_public_names():
@@ -121,11 +121,11 @@ def test_errors_derive_from_the_builtins_that_the_contract_names():
         assert issubclass(getattr(lastgood, name), builtin)
 
 
-# What imports what: everywhere in a file, in functions and for types, too
+# What imports what: everywhere in a file, including in functions and for types
 
 
 def _modules():
-    """Yield (dotted name below the package, file) of each module; a package has the name of its directory."""
+    """Yield (dotted name within the package, file) of each module; a package has the name of its directory."""
     for path in sorted(SOURCE.rglob("*.py")):
         parts = path.relative_to(SOURCE).with_suffix("").parts
         if len(parts) > 1 and parts[-1] == "__init__":
@@ -145,7 +145,7 @@ def _package_of(module):
 
 
 def _targets(module, node):
-    """Return the dotted names below the package that an import statement names, and the foreign packages."""
+    """Return the dotted names within the package that an import statement names, and the foreign packages."""
     if isinstance(node, ast.Import):
         return [], [alias.name.partition(".")[0] for alias in node.names]
     if not node.level:
@@ -160,7 +160,7 @@ def _targets(module, node):
 
 
 def _imports():
-    """Yield (module, what it imports of this package, what it imports of others) for each statement."""
+    """Yield (module, what it imports from this package, what it imports from others) for each statement."""
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import | ast.ImportFrom):
@@ -173,7 +173,7 @@ def test_each_module_is_in_the_order_and_each_import_leads_to_one():
     assert len(names) == len(set(names))
     nowhere = [(module, target) for module, own, _ in _imports() for target in own if target not in MODULES]
     assert not nowhere
-    assert not [module for module, _, foreign in _imports() if "lastgood" in foreign], "import by dots inside"
+    assert not [module for module, _, foreign in _imports() if "lastgood" in foreign], "use relative imports"
 
 
 def test_imports_only_point_down():
@@ -194,7 +194,7 @@ def test_there_are_no_circular_imports():
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as error:
-        pytest.fail(f"a circle: {error.args[1]}")
+        pytest.fail(f"circular import: {error.args[1]}")
 
 
 def test_framework_free_modules_import_no_framework():
@@ -232,9 +232,9 @@ def test_no_class_is_longer_than_250_lines():
     assert not long
 
 
-# Who touches the file system
+# Who accesses the file system
 
-# Calls that read, write, list, lock or rename, and modules for it. A `Location` has other names for what it does.
+# Calls that read, write, list, lock or rename, and modules for it. The methods of `Location` have other names.
 _CALLS = {
     "read_bytes",
     "write_bytes",
@@ -251,7 +251,7 @@ _CALLS |= {"is_file", "is_dir", "is_symlink", "exists", "lstat", "stat", "touch"
 _MODULES = {"shutil", "fcntl", "tempfile", "glob"}
 _OS = {"open", "read", "write", "stat", "listdir", "scandir", "rename", "replace", "remove", "unlink", "mkdir", "rmdir"}
 _OS |= {"makedirs", "walk", "path", "link", "symlink", "utime", "truncate", "fsync", "access", "chmod"}
-# What is no checkpoint's and no run's, and why.
+# Modules that access files which are neither a checkpoint's nor a run's, and why.
 _OTHERS = {
     "_bytes.hdf5_layout": "a layout without data, in a scratch directory",
     "_keras.stores": "what stock Keras writes to a scratch directory",
@@ -266,7 +266,7 @@ _OTHERS = {
 
 
 def _touches(tree):
-    """Yield what of a module's code touches the file system."""
+    """Yield the names in a module's code that access the file system."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in _MODULES)
@@ -285,7 +285,7 @@ def test_only_the_storage_touches_the_file_system():
         if _room(module) != "_storage"
     }
     assert {module: calls for module, calls in found.items() if calls and module not in _OTHERS} == {}
-    assert {module for module, calls in found.items() if calls} == set(_OTHERS), "an exception that is not needed"
+    assert {module for module, calls in found.items() if calls} == set(_OTHERS), "an exception is no longer needed"
 
 
 # At run time

@@ -1,4 +1,4 @@
-"""The documents, and what is in them."""
+"""The documents and their contents."""
 
 import re
 import textwrap
@@ -27,7 +27,7 @@ def all_pages():
 
 
 def pairs():
-    """Yield (English page, the same in Chinese)."""
+    """Yield (English page, the same page in Chinese)."""
     yield READMES
     for page in site_pages("en"):
         if page == "index.md" or page.startswith(TRANSLATED):
@@ -35,7 +35,7 @@ def pairs():
 
 
 def blocks_of(name):
-    """Return (language, code) of each code block of a document, also of those in lists; no directives."""
+    """Return (language, code) of each code block of a document, including those in lists, without directives."""
     found = re.findall(r"^( *)```(\w*)\n(.*?)^\1```$", text_of(name), re.M | re.S)
     return [(language, textwrap.dedent(code)) for _, language, code in found]
 

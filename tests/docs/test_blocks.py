@@ -18,7 +18,7 @@ pytestmark = pytest.mark.all_parameters
 BLOCKS = sorted({block for page in all_pages() for block in blocks_of(page)})
 DEMO = "make demo\n"
 PIP = r'pip install "lastgood\[([\w-]+)\]"\n'
-# Blocks of text, by how they begin, and where they are compared with what is printed or is there.
+# Blocks of text, by how they begin, and the test that compares them with what is printed or exists.
 SHOWN = {
     "$ python train.py\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
     "$ lastgood ls runs/digits\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
@@ -45,7 +45,7 @@ def test_both_languages_have_the_same_blocks_and_sections(english, chinese):
 
 
 def _params(language):
-    """Return blocks as parameters: of those that train, ``make test`` runs the README's, but not the demo."""
+    """Return blocks as parameters: of those that train, ``make test`` runs only the README's, without the demo."""
     trains = set(_written_in("python")) - {code for _, code in blocks_of("README.md")} | {DEMO}
     return [pytest.param(code, marks=pytest.mark.long if code in trains else ()) for code in _written_in(language)]
 
@@ -58,7 +58,7 @@ def test_python_block_runs(code, tmp_path):
 
 @pytest.mark.parametrize("code", _params("bash"))
 def test_shell_block_runs(code):
-    """``make demo`` is run. ``make test`` is what runs this, so of that one make only says what it would do."""
+    """``make demo`` is run. ``make test`` runs this test, so that command is only a dry run."""
     if extra := re.fullmatch(PIP, code):
         project = tomllib.loads(text_of("pyproject.toml"))["project"]
         assert extra[1] in project["optional-dependencies"]
@@ -130,6 +130,6 @@ def _kill_when_there(process, path):
 
 
 def _without_numbers(line, home="/home/you"):
-    """Return the words of a line, with what differs from time to time left out."""
+    """Return the words of a line, without what differs from run to run."""
     line = re.sub(r"\bepoch \d+(, batch \d+ of \d+| is done)", "epoch …", line.replace(f"{home}/", ""))
     return re.sub(r"\d+(\.\d+)?( (kB|min|s)\b)?", "#", line).split()

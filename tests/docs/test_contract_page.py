@@ -1,4 +1,4 @@
-"""The contract's page: every line that a test cites is there, and its table of formats is the one that the code has."""
+"""The contract's page: it has every line that a test cites, and its table of formats matches the code."""
 
 import inspect
 import re

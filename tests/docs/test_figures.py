@@ -1,4 +1,4 @@
-"""Every figure of the documents is one of a result that is kept in the repository."""
+"""Every figure in the documents matches a result that is kept in the repository."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def _results(name):
 
 
 def _look_up(found, path):
-    """Return the number at a path whose keys are joined by slashes, and may have slashes in them."""
+    """Return the number at a path of keys that are joined by slashes and may contain slashes."""
     if not path:
         return found
     if isinstance(found, list):
@@ -51,7 +51,7 @@ def test_there_are_figures_with_comments():
 
 @pytest.mark.parametrize("page", [page for page in all_pages() if page != "CHANGELOG.md"])
 def test_every_measured_time_in_a_sentence_has_a_comment(page):
-    """A time with a decimal point has been measured. Those in tables are compared with the whole table."""
+    """A time with a decimal point was measured. Tables are compared as a whole."""
     text = text_of(page).partition(NOT_KEPT.get(page, "\0"))[0]
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("|")]
     text = re.sub(r"```.*?```", "", "\n".join(lines), flags=re.S)
@@ -78,7 +78,7 @@ def test_the_table_of_tf_keras_matches_its_benchmark(language):
 
 @pytest.fixture(scope="module")
 def crashes():
-    """The table of what `make crash` has found, as it is made from the results."""
+    """The table of what `make crash` found, made from its results."""
     command = [sys.executable, "-c", "from scenarios.crash import table; print(*table.table(), sep='\\n')"]
     return subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True).stdout
 

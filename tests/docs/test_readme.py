@@ -1,4 +1,4 @@
-"""The READMEs are short, and what documents name is there."""
+"""The READMEs are short, and what the documents name exists."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""The site, as it is built and as a browser shows it: no error, no request elsewhere, no broken link."""
+"""The site, as built and as a browser shows it: no error, no external request, no broken link."""
 
 import shutil
 import subprocess
@@ -48,7 +48,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address(site):
-    """Where the site is served, on this machine alone."""
+    """The address at which the site is served, on this machine only."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -70,7 +70,7 @@ def browser():
 
 @pytest.fixture
 def page(browser, address):
-    """A page of the browser that keeps what went wrong, and which requests went elsewhere."""
+    """A page of the browser that collects errors and external requests."""
     page = browser.new_page()
     page.wrong = []
     page.on("console", lambda said: page.wrong.append(said.text) if said.type in ("error", "warning") else None)
@@ -108,7 +108,7 @@ def test_search_finds_the_expected_page(name, words, expected, page, address):
 
 
 class _Links(HTMLParser):
-    """What a page links to, and the places in it that links may lead to."""
+    """What a page links to, and its anchors."""
 
     def __init__(self, text):
         super().__init__()
@@ -143,7 +143,7 @@ def test_the_reference_has_every_public_name(site):
 
 
 def _is_broken(name, link, found, site):
-    """Return whether a link of a page leads to a place or a file of the site that is not there."""
+    """Return whether a link of a page leads to an anchor or a file that the site does not have."""
     target = urlsplit(urljoin(f"http://site{name}", link))
     if target.netloc != "site":
         return False

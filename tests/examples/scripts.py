@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 BACKEND = keras.backend.backend()
 _PRELOAD = "sklearn.datasets sklearn.model_selection keras_tuner"
 
-# Gives the example fewer images and other constants, and kills it when a save is done whose number is given.
+# Gives the example fewer images and other constants, and kills it after the save with the given number.
 _CHILD = """
 import importlib, json, os, signal, sys
 import sklearn.datasets
@@ -42,9 +42,9 @@ with faults(Fault("reply", saved, nth=None)):
 
 
 def run(name, directory, *arguments, killed_at=None, **changes):
-    """Run an example to its end, or until it is killed after a number of saves; return what it printed."""
+    """Run an example to its end, or kill it after a number of saves; return what it printed."""
     given = ["--directory", str(directory), *map(str, arguments)]
-    # Where other tests run beside these, threads of torch would mostly wait for each other.
+    # When other tests run at the same time, threads of torch would mostly wait for each other.
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "LASTGOOD_PRELOAD": _PRELOAD}
     task = json.dumps([name, given, changes, killed_at])
     done = children.run(["-c", _CHILD, task, EXAMPLES], cwd=directory.parent, env=environment)

@@ -1,4 +1,4 @@
-"""One model in several processes, started as SLURM and as Kubernetes start them; both are stood in for on loopback."""
+"""One model in several processes, started as SLURM and Kubernetes start them, with stand-ins for both on loopback."""
 
 import os
 import re
@@ -15,7 +15,7 @@ yaml = pytest.importorskip("yaml", reason="PyYAML is not installed: see pyprojec
 pytest.importorskip("sklearn", reason="scikit-learn is not installed: see pyproject.toml")
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes is of jax")
 
-# Starts the tasks of a step as SLURM does, and sends them all SIGTERM when a checkpoint is there.
+# Starts the tasks of a step as SLURM does, and sends SIGTERM to all of them once a checkpoint exists.
 SRUN = """
 import os, pathlib, signal, subprocess, sys, time
 ranks = ["0", "1"]
@@ -37,7 +37,7 @@ sys.exit(max(128 - code if code < 0 else code for code in codes))
 
 @pytest.fixture
 def job(tmp_path):
-    """What runs the script of a job of SLURM; returns how it ended."""
+    """A function that runs the script of a SLURM job and returns how it ended."""
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     (tmp_path / "srun.py").write_text(SRUN)
@@ -66,7 +66,7 @@ def job(tmp_path):
 
 
 def losses(printed):
-    """Return what the processes have said; on one terminal, their lines may run into each other."""
+    """Return the losses that the processes printed; on one terminal, their lines may run into each other."""
     return sorted(re.findall(r"process \d of \d: loss \d+\.\d{6} in the last epoch", printed))
 
 

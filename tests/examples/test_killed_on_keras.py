@@ -1,4 +1,4 @@
-"""Each example is killed, started again with the same command, and ends as one that was never killed."""
+"""Each example is killed and restarted with the same command, and ends as one that was never killed."""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""Child processes that run Python, and need not import Keras: each is forked from a process that has.
+"""Child processes that run Python without importing Keras: each is forked from a process that has imported it.
 
-What that process imports can be named in LASTGOOD_PARENT; LASTGOOD_PRELOAD names what it imports as well.
+LASTGOOD_PARENT can name what that process imports; LASTGOOD_PRELOAD names further imports.
 
-``run`` does what :func:`subprocess.run` does with ``sys.executable``. A child is a process of its own in all that tests
-look at: it ends as a script ends, is killed as one, and finds its own directory, environment, arguments and streams.
+``run`` does what :func:`subprocess.run` does with ``sys.executable``. To tests, a child behaves like a process of its
+own: it exits as a script does, can be killed, and has its own directory, environment, arguments and streams.
 """
 
 import atexit
@@ -21,7 +21,7 @@ import types
 import warnings
 from pathlib import Path
 
-# What of an environment is looked at when Keras and its backend are imported; TF_CONFIG is read later.
+# The variables that matter when Keras and its backend are imported; TF_CONFIG is read later.
 _LOOKED_AT = ("CUDA", "JAX", "KERAS", "LASTGOOD", "OMP", "PYTHON", "TF_CPP", "TF_USE", "XLA")
 _parents = {}
 
@@ -34,7 +34,7 @@ def run(arguments, *, cwd=None, env=None, input="", timeout=300):
         cwd: The working directory; by default, that of this process.
         env: The environment; by default, that of this process.
         input: What it reads from the standard input.
-        timeout: The most seconds that it may take.
+        timeout: The number of seconds that it may take.
 
     Raises:
         subprocess.TimeoutExpired: It took too long, and was killed.
@@ -74,12 +74,12 @@ def _end(parent):
 def _serve():
     """Fork a child for each task that comes in, and wait for it; return the task in the child."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what an import prints is no answer
+    os.dup2(2, 1)  # what an import prints is not an answer
     names = os.environ.get("LASTGOOD_PARENT", "helpers.kit h5py optree")
     for name in (*names.split(), *os.environ.get("LASTGOOD_PRELOAD", "").split()):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    gc.freeze()  # else each child, when it ends, looks through all that was imported
+    gc.freeze()  # otherwise each child collects all imported objects when it ends
     for line in iter(sys.stdin.readline, ""):
         task = json.loads(line)
         pid = os.fork()
@@ -105,7 +105,7 @@ def _wait(pid, seconds):
 
 
 def _become(task):
-    """Be the process that a task asks for; return its code, and the module to run it in."""
+    """Set up this process as a task asks; return its code, and the module to run it in."""
     for number, path in enumerate(task["streams"], 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), number)
     with tempfile.TemporaryFile() as file:

@@ -1,4 +1,4 @@
-"""A model that knows how often it was trained: each of its weights equals minus the number of its steps."""
+"""A model that counts its steps: each of its weights equals minus the number of steps."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def mean_output(y, p):
 
 
 def model(numbers=64, **compile_options):
-    """Return one with 8 weights of so many numbers, and a scalar."""
+    """Return a model with 8 weights of ``numbers`` numbers each, and a scalar."""
     made = CountsSteps(numbers, name="counts")
     made.build((None, 4))
     # The gradient of the sum is 1 everywhere, and so is each step of SGD, downwards.
@@ -45,7 +45,7 @@ def model(numbers=64, **compile_options):
 
 
 def steps_in(path, numbers=64):
-    """Return the one number of steps that all weights in a file are of, as stock Keras loads them."""
+    """Return the number of steps of all weights in a file, as stock Keras loads them."""
     loaded = model(numbers)
     loaded.load_weights(path)
     values = {float(-v) for w in loaded.get_weights() for v in np.unique(w)}

@@ -1,4 +1,4 @@
-"""Runs of a training within one process: a crash is an exception, a restart a new model and new callbacks."""
+"""Trainings that crash within one process: a crash is an exception, a restart a new model and new callbacks."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ class CrashError(Exception):
 
 
 class CrashAt(keras.callbacks.Callback):
-    """Ends training at a batch, counted over all epochs of this fit, or at an epoch's end."""
+    """Ends training after a batch, counted over all epochs of this fit, or at the end of an epoch."""
 
     def __init__(self, batch=None, epoch=None):
         super().__init__()
@@ -44,7 +44,7 @@ def build(**options):
 
 
 def start(fit, callbacks, epochs=3, other=True, **options):
-    """Begin, or begin again: with the seed of the script, and other weights, so that starting over shows."""
+    """Start, or restart: with the seed of the script, and other weights, so that starting over is visible."""
     keras.utils.set_random_seed(5)
     model = build()
     if other:
@@ -59,7 +59,7 @@ def crash(fit, callbacks, **options):
         start(fit, callbacks, other=False, **options)
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
-            callback.csv_file.close()  # a process that is gone has no open files
+            callback.csv_file.close()  # a process that has ended has no open files
         if isinstance(callback, ModelCheckpoint):
             callback.wait()
 

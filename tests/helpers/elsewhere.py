@@ -1,8 +1,8 @@
-"""This machine as another system would look to lastgood: what that one lacks is not there, what it refuses is refused.
+"""Makes this machine look like another system to lastgood: what that one lacks is missing, what it refuses is refused.
 
-Only lastgood's own modules see it, as they import the standard library; other packages go on as they are. It has to
-come before lastgood, and into each child process: so Python itself imports it at its start, by ``pretending`` on its
-path. See :func:`environment`.
+Only lastgood's own modules see this when they import the standard library; other packages are not affected. It has to
+be imported before lastgood, in each child process, too: Python itself imports it at its start, from ``pretending`` on
+its path. See :func:`environment`.
 """
 
 import builtins
@@ -18,14 +18,14 @@ import sys
 import types
 
 SYSTEM = os.environ.get("LASTGOOD_ELSEWHERE", "")
-"""The system that is pretended: ``"windows"``, ``"macos"``; empty for this one."""
+"""The simulated system: ``"windows"``, ``"macos"``; empty for this one."""
 
 seen = {"full syncs": 0, "moves": 0, "locks": 0}
-"""How often what the other system has was used."""
+"""How often features of the other system were used."""
 
 
 def environment(system):
-    """Return the environment variables with which a process, and all that it starts, finds another system."""
+    """Return the environment variables with which a process, and its child processes, see another system."""
     here = os.path.dirname(os.path.abspath(__file__))
     path = os.pathsep.join([os.path.join(here, "pretending"), os.path.dirname(here)])
     inherited = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
@@ -47,7 +47,7 @@ _LINUX_ONLY = """
 
 
 class _Instead(types.ModuleType):
-    """A module of the standard library with some of its names gone, and others in their places."""
+    """A module of the standard library with some names removed and others replaced."""
 
     def __init__(self, module, gone=(), **instead):
         super().__init__(module.__name__)
@@ -61,8 +61,8 @@ class _Instead(types.ModuleType):
 
 
 def pretend(system):
-    """Have lastgood, which nobody has imported yet, find another system."""
-    assert not any(name.partition(".")[0] == "lastgood" for name in sys.modules), "lastgood is there already"
+    """Make lastgood, which must not be imported yet, see another system."""
+    assert not any(name.partition(".")[0] == "lastgood" for name in sys.modules), "lastgood is already imported"
     missing, instead = {"windows": _windows, "macos": _macos}[system]()
     original = builtins.__import__
 
@@ -105,7 +105,7 @@ def _windows():
 
 
 def _is_open(path):
-    """Tell whether a process that pretends, too, has a file open, or one below a directory."""
+    """Return whether any process has a file open, or one below a directory."""
     wanted = os.path.realpath(path)
     for process in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -164,10 +164,10 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 
 def _locking(descriptor, how, length):
-    """Lock bytes at a descriptor's position, for that descriptor alone; nobody could read them."""
+    """Lock bytes at a descriptor's position, for that descriptor alone; others cannot read them."""
     seen["locks"] += 1
     at = os.lseek(descriptor, 0, os.SEEK_CUR)
-    assert at >= os.fstat(descriptor).st_size, "what is locked there cannot be read"
+    assert at >= os.fstat(descriptor).st_size, "locked bytes cannot be read, so they must lie after the end"
     kind = fcntl.F_UNLCK if how == 0 else fcntl.F_WRLCK
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, at, length, 0))
@@ -183,14 +183,14 @@ class _Kernel:
     def __init__(self, name, use_last_error=False):
         assert (name, use_last_error) == ("kernel32", True)
 
-    def MoveFileExW(self, source, target, flags):  # noqa: N802 - the name that it has
+    def MoveFileExW(self, source, target, flags):  # noqa: N802 - its name on Windows
         assert isinstance(source, str)
         assert flags == 1 | 8, "replace what is there, and return when it is on the disk"
         seen["moves"] += 1
         try:
             _replace(source, target)
         except OSError as error:
-            _last[0] = _CODES.get(error.errno, 5)  # as where a directory has come to stand there meanwhile
+            _last[0] = _CODES.get(error.errno, 5)  # as when a directory has appeared there meanwhile
             return 0
         return 1
 

@@ -1,4 +1,4 @@
-"""Fixtures of the tests on a Keras: a small model, its data, a silent ``fit``, and stock Keras to load checkpoints."""
+"""Fixtures of the tests on Keras: a small model, its data, a silent ``fit``, and stock Keras to load checkpoints."""
 
 import json
 import warnings
@@ -10,7 +10,7 @@ import pytest
 from helpers import children
 from lastgood import ArgumentError
 
-with warnings.catch_warnings():  # what the backends warn of while they are imported does not concern the tests
+with warnings.catch_warnings():  # the backends' own warnings at import do not matter here
     warnings.simplefilter("ignore")
     from helpers.kit import TF_KERAS, keras
 
@@ -22,7 +22,7 @@ TESTS = Path(__file__).parent.parent
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    """Skip what saves weights to a directory where this release of Keras loads none: there that is refused."""
+    """Skip tests that save weights to a directory if this release of Keras cannot load them, and lastgood refuses."""
     try:
         return (yield)
     except ArgumentError as error:
@@ -38,7 +38,7 @@ def _seeded():
 
 @pytest.fixture
 def make_model():
-    """Make a small classifier of two classes, compiled."""
+    """Return a function that makes a small compiled classifier of two classes."""
 
     def make(metrics=("accuracy",), **compile_options):
         model = keras.Sequential(
@@ -53,7 +53,7 @@ def make_model():
 
 @pytest.fixture
 def data():
-    """40 rows of 4 features, and their class."""
+    """40 rows of 4 features, and their classes."""
     x = np.random.default_rng(3).normal(size=(40, 4)).astype("float32")
     return x, (x.sum(axis=1, keepdims=True) > 0).astype("float32")
 
@@ -73,7 +73,7 @@ def fit(data):
 
 @pytest.fixture
 def names():
-    """List what lies in a directory, hidden files too."""
+    """List the names in a directory, including hidden ones."""
 
     def listing(directory):
         return sorted(path.name for path in Path(directory).iterdir())
@@ -83,7 +83,7 @@ def names():
 
 @pytest.fixture(scope="session")
 def load_in_stock(tmp_path_factory):
-    """Load checkpoints in a process of their own, with stock Keras; return each one's arrays, or its error."""
+    """Load checkpoints with stock Keras in a separate process; return the arrays of each, or its error."""
 
     def load(jobs):
         tmp_path = tmp_path_factory.mktemp("stock")

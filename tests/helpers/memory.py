@@ -5,7 +5,7 @@ import mmap
 
 
 def resident(memory, size):
-    """Return how many of the first ``size`` bytes of a page-aligned array have their pages, in whole pages (Linux)."""
+    """Return how many of the first ``size`` bytes of a page-aligned array are in memory, in full pages (Linux)."""
     pages = -(-size // mmap.PAGESIZE)
     found = (ctypes.c_ubyte * pages)()
     address = ctypes.c_void_p(memory.ctypes.data)

@@ -1,7 +1,7 @@
-"""Which tests `make test` runs of those that need a backend: those on jax that are not long, and a part on each other.
+"""Which tests of a backend `make test` runs: those on jax that are not long, and a part of them on each other backend.
 
 Of a test with many parameters it runs a part. Parts are seeded: the same each time. `make test-long` runs the long
-ones on jax, `make test-whole` all there is.
+tests on jax, `make test-whole` runs everything.
 """
 
 import math
@@ -10,23 +10,23 @@ import os
 import random
 from collections import defaultdict
 
-_PARAMETERS = 0.15  # of a test on jax; on others half of it
+_PARAMETERS = 0.15  # of the parameters of a test on jax; half as many on others
 _ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.25}  # of the tests, by how they are marked
 _OF_ONE_BACKEND = ("tests/on_tf_keras/", "tests/scenarios/")
 
 
 def is_whole():
-    """Return whether all is to run that there is."""
+    """Return whether everything runs."""
     return os.environ.get("LASTGOOD_MATRIX") == "whole"
 
 
 def some_of(cases):
-    """Return a seeded part of some cases, others on another backend; all where all is to run."""
+    """Return a seeded part of some cases, which depends on the backend; all if everything runs."""
     return list(cases) if is_whole() else [case for case in cases if case in _least(cases, str)]
 
 
 def left_out(items):
-    """Return the tests that do not run this time: the same ones each time, and others on another backend."""
+    """Return the tests that do not run: the same ones each time, but others on another backend."""
     if is_whole():
         return []
     families = defaultdict(list)
@@ -36,7 +36,7 @@ def left_out(items):
 
 
 def _chosen(name, family):
-    """Return those of the tests of one function that run on this backend."""
+    """Return the tests of one function that run on this backend."""
     only_long = os.environ.get("LASTGOOD_MATRIX") == "long"
     family = [item for item in family if (item.get_closest_marker("long") is not None) == only_long]
     marks = {mark.name for item in family for mark in item.iter_markers()}
@@ -49,7 +49,7 @@ def _chosen(name, family):
 
 
 def _least(family, name_of):
-    """Return those of a family whose numbers are the least."""
+    """Return the members of a family with the lowest numbers."""
     part = _PARAMETERS if _backend() == "jax" else _PARAMETERS / 2
     return sorted(family, key=lambda each: _number(name_of(each)))[: math.ceil(part * len(family))]
 

@@ -1,4 +1,4 @@
-"""Object stores for tests: real servers on loopback, started by the tests and ended by them."""
+"""Object stores for tests: real servers on loopback, started and ended by the tests."""
 
 import base64
 import hmac
@@ -36,7 +36,7 @@ def weed():
 
 @contextmanager
 def seaweedfs(directory):
-    """Run SeaweedFS; give the URL at which it speaks S3."""
+    """Run SeaweedFS; yield the URL of its S3 server."""
 
     def command(master, volume, filer, s3):
         where = [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
@@ -55,7 +55,7 @@ def seaweedfs(directory):
 
 @contextmanager
 def _served(command, ready, count, directory):
-    """Run a server; give its ports once all that `ready` yields works. Other ports if somebody took these first."""
+    """Run a server; yield its ports once everything that `ready` yields works. Try other ports if these are taken."""
     for attempt in range(_ATTEMPTS):
         ports = _ports(count)
         with Path(directory, "log").open("wb") as log:
@@ -96,7 +96,7 @@ def _until(works, process, directory):
             if works():
                 return
         except OSError as error:
-            if getattr(error, "code", None) in (400, 403, 404, 409):  # it answers, and refuses, or has made it before
+            if getattr(error, "code", None) in (400, 403, 404, 409):  # it answers, but refuses, or has already made it
                 return
             if process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(Path(directory, "log").read_text()[-2000:]) from error
@@ -104,9 +104,9 @@ def _until(works, process, directory):
 
 
 def _ports(count):
-    """Return free ports; those 10,000 above are free, too, where SeaweedFS talks to itself.
+    """Return free ports; the ones 10,000 above are free, too, since SeaweedFS uses them internally.
 
-    All lie below 32768, where Linux begins to take the ports of clients from.
+    All are below 32768, where the ports begin that Linux gives to clients.
     """
     found, sockets = [], []
     for port in range(10240 + os.getpid() % 1000 * 10, 22700):
@@ -154,7 +154,7 @@ def azure(directory):
 
 
 def _make_container(endpoint):
-    """Make the bucket, with a request that is signed as Azure wants it."""
+    """Make the bucket, with a request that is signed as Azure requires."""
     headers = {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2021-12-02"}
     named = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
     resource = f"/{ACCOUNT}/{ACCOUNT}/{BUCKET}\nrestype:container"
@@ -177,7 +177,7 @@ def moto():
 
 @contextmanager
 def moto_s3(directory):
-    """Run moto, which imitates S3; give its URL."""
+    """Run moto, which imitates S3; yield its URL."""
 
     def command(port):
         return [moto(), "-H", "127.0.0.1", "-p", str(port)]

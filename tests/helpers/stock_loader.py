@@ -1,8 +1,8 @@
-"""Load checkpoints with stock Keras alone, in a process that has nothing of lastgood in it.
+"""Load checkpoints with stock Keras alone, in a process that does not import lastgood.
 
-Reads jobs from stdin, as JSON: ``[{"path", "builder" or null, "result"}, ...]``. Without a builder the path is a whole
-model; with one, it is weights for that model of the zoo. Writes each model's state to ``result`` (``.npz``), or, where
-stock Keras raises, the exception's type to ``result + ".error"``.
+Reads jobs from stdin, as JSON: ``[{"path", "builder" or null, "result"}, ...]``. Without a builder the path is a
+complete model; with one, it is weights for that model of the zoo. Writes each model's state to ``result``
+(``.npz``), or, if stock Keras raises an error, the type of that to ``result + ".error"``.
 """
 
 import json

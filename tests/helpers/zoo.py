@@ -1,4 +1,4 @@
-"""Models of every kind that saving has to get right. Imports nothing of lastgood: the stock loader uses it too.
+"""Models of every kind that have to be saved correctly. Does not import lastgood: the stock loader uses it, too.
 
 Each builder returns a compiled, built model with stable names, and data to fit it on.
 """
@@ -24,9 +24,9 @@ def _targets(width=1):
 
 
 def _compiled(model, loss=None, **kwargs):
-    # An object, since stock Keras cannot read the name "mse" back from a legacy file that it wrote.
+    # An object, since stock Keras cannot read the name "mse" from a legacy file that it wrote.
     loss = loss or keras.losses.MeanSquaredError()
-    # Named, since a directory of weights tells variables apart by path, and Keras counts up the names that it makes.
+    # Named, since a directory of weights identifies variables by path, and Keras numbers the names that it makes.
     model.compile(optimizer=keras.optimizers.Adam(name="adam"), loss=loss, **kwargs)
     model.optimizer.build(model.trainable_variables)
     return model
@@ -88,7 +88,7 @@ def subclassed():
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Scale(layers.Layer):
-    """A layer that lays out its own variables in the file."""
+    """A layer that saves its own variables under its own names."""
 
     def build(self, shape):
         self.factor = self.add_weight(shape=(shape[-1],), initializer="ones", name="factor")
@@ -114,7 +114,7 @@ def custom_layer():
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class WithVocabulary(keras.Model):
-    """Holds a lookup layer whose vocabulary is an asset: part of a whole model, not of its weights."""
+    """Has a lookup layer whose vocabulary is an asset: part of a complete model, not of its weights."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -182,7 +182,7 @@ def lora():
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class OddTypes(layers.Layer):
-    """Has variables that a backend narrows, such as int64 on jax, that are no numbers, or that are empty."""
+    """Has variables that a backend narrows, such as int64 on jax, that are not numbers, or that are empty."""
 
     def build(self, shape):
         def add(name, *of_shape):
@@ -224,7 +224,7 @@ BUILDERS = {
 }
 
 
-NEEDS = {"vocabulary": "tensorflow"}  # whichever backend there is
+NEEDS = {"vocabulary": "tensorflow"}  # on any backend
 
 
 TRIED = sampling.some_of(BUILDERS)
@@ -246,7 +246,7 @@ def parameters():
 
 
 def state(model):
-    """Return all that a checkpoint of ``model`` holds, as arrays by position."""
+    """Return everything that a checkpoint of ``model`` holds, as arrays by position."""
     optimizer = getattr(model, "optimizer", None)
     found = {f"weight {i} {w.name}": w for i, w in enumerate(model.weights)}
     found |= {f"optimizer {i}": v for i, v in enumerate(optimizer.variables if optimizer is not None else ())}

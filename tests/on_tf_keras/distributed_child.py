@@ -1,6 +1,6 @@
 """Trains under a strategy of ``tf.distribute``: python distributed_child.py '{"strategy": "mirrored", ...}'.
 
-Prints, as JSON in the last line, the weights, the step, and the names in the directory that it saved to.
+Prints the weights, the step, and the names in the directory that it saved to, as JSON in the last line.
 """
 
 import json
@@ -35,7 +35,7 @@ def rows():
 
 
 class Stop(tf_keras.callbacks.Callback):
-    """Ends the process: without a word at the end of an epoch, or as Ctrl-C does behind a batch."""
+    """Ends the process: at once at the end of an epoch, or as Ctrl-C does after a batch."""
 
     def __init__(self, checkpoint):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Under ``tf.distribute``: all workers take part, the chief's checkpoints alone appear, and all go on from them."""
+"""Under ``tf.distribute``: all workers take part, only the chief's checkpoints appear, and all resume from them."""
 
 import json
 import os

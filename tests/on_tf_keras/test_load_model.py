@@ -1,4 +1,4 @@
-"""A whole model of tf_keras from a checkpoint: the one that stock tf_keras loads from the same file."""
+"""A complete tf_keras model from a checkpoint: the one that stock tf_keras loads from the same file."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from lastgood import CorruptCheckpointError, ModelCheckpoint, RestoreError
 
 
 class Doubled(tf_keras.layers.Dense):
-    """A layer that no configuration finds by itself."""
+    """A layer that is found only through ``custom_objects``."""
 
     def call(self, inputs):
         return 2 * super().call(inputs)

@@ -1,4 +1,4 @@
-"""Each format, loaded by stock tf_keras in a process that has nothing of lastgood in it."""
+"""Each format, loaded by stock tf_keras in a process that does not import lastgood."""
 
 import json
 
@@ -9,7 +9,7 @@ from helpers import children
 from lastgood import ModelCheckpoint
 
 MODELS, WEIGHTS = ("m.keras", "m.h5", "m.hdf5", "saved"), ("w.weights.h5", "w.h5", "w.hdf5", "w.keras", "w.ckpt", "w")
-# Stock tf_keras keeps no optimizer with weights alone in HDF5, and does not load that of a SavedModel.
+# Stock tf_keras saves no optimizer with weights alone in HDF5, and does not load that of a SavedModel.
 NO_OPTIMIZER = ("w.h5", "w.hdf5", "w.keras", "saved")
 LOADER = """
 import json, sys

@@ -1,4 +1,4 @@
-"""A process beside training that evaluates its checkpoints and keeps the best, as ``SidecarEvaluator`` does."""
+"""A process beside training that evaluates its checkpoints and keeps the best, with ``SidecarEvaluator``."""
 
 import re
 
@@ -10,7 +10,7 @@ from lastgood import ModelCheckpoint
 
 
 class Export(ModelCheckpoint):
-    """Saves at the end of an evaluation, under the epoch of the newest checkpoint: by what stock subclasses call."""
+    """Saves after an evaluation, under the epoch of the newest checkpoint, with the methods that subclasses use."""
 
     def __init__(self, filepath, checkpoints, **options):
         super().__init__(filepath, save_best_only=True, **options)

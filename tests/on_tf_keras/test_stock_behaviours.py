@@ -1,4 +1,4 @@
-"""What tf_keras's own tests of ``ModelCheckpoint`` ask for, in tests of ours, numbered.
+"""What tf_keras's own tests of ``ModelCheckpoint`` require, as numbered tests.
 
 The cases of ``callbacks_test.py`` are 1 to 28, in their order there, and that of
 ``distribute/model_checkpoint_test.py`` is 29.
@@ -42,7 +42,7 @@ def test_01_to_04_and_12_to_15_the_monitored_value_decides_whether_to_save(
     assert path.exists() is saved
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'unknown'")  # said before training, too
+@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'unknown'")  # warned of before training, too
 def test_05_an_unknown_metric_saves_nothing(fit, make_model, tmp_path, names):
     with pytest.warns(UserWarning, match="Can save best model only with unknown available, skipping"):
         fit(make_model(), [best(tmp_path / "checkpoint.h5", monitor="unknown")])
@@ -126,7 +126,7 @@ def test_17_a_subclassed_model_becomes_a_keras_file(fit, tmp_path):
 
 
 class Bias(tf_keras.layers.Layer):
-    """One number to train."""
+    """A single trainable number."""
 
     def build(self, shape):
         self.bias = self.add_weight("bias", (1,), initializer="zeros")
@@ -210,7 +210,7 @@ def test_25_a_keras_file_takes_no_options(tmp_path):
         ModelCheckpoint(tmp_path / "temp.keras", options=tf.saved_model.SaveOptions())
 
 
-@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'mape'")  # said before training, too
+@pytest.mark.filterwarnings("ignore:ModelCheckpoint uses 'mape'")  # warned of before training, too
 def test_26_a_placeholder_without_a_value_is_a_key_error(tmp_path):
     model, rows = bias_model()
     with pytest.raises(KeyError, match=r"Failed to format this callback filepath.*"):
@@ -218,10 +218,10 @@ def test_26_a_placeholder_without_a_value_is_a_key_error(tmp_path):
 
 
 class Blocking:
-    """A tensor that must not be asked for its value."""
+    """A tensor whose value must not be read."""
 
     def numpy(self):
-        raise AssertionError("asked for its value where nothing is saved")
+        raise AssertionError("its value was read although nothing is saved")
 
     __array__ = numpy
 

@@ -1,4 +1,4 @@
-"""A checkpoint of TensorFlow: its files, what takes its place, and what damage does."""
+"""A TensorFlow checkpoint: its files, overwriting it, and damage to it."""
 
 import pytest
 import tensorflow as tf
@@ -17,11 +17,11 @@ def test_overwriting_one_path_leaves_no_part_of_the_old_checkpoint(fit, make_mod
         loaded.load_weights(str(tmp_path / "ck"))  # stock
         assert all((a == b).all() for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))
         assert tf.train.latest_checkpoint(tmp_path) == str(tmp_path / "ck")
-    assert counts == {2, 3}  # an other number of parts each time, so that new ones lie beside the old ones
+    assert counts == {2, 3}  # the number of parts changes each time, so that new ones appear next to old ones
 
 
 def test_training_continues_while_a_tensorflow_checkpoint_is_written(fit, make_model, tmp_path):
-    """Saves of every batch, written from copies: each holds the values of its own step."""
+    """Each batch is saved, from a copy: each checkpoint holds the values of its own step."""
     model, seen = make_model(), {}
     watch = tf.keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: seen.update({batch + 1: [w.copy() for w in model.get_weights()]})
@@ -50,7 +50,7 @@ def test_damage_in_any_file_of_a_tensorflow_checkpoint_is_found(fit, make_model,
 
 @pytest.mark.parametrize("weights_only", [True, False])
 def test_a_restart_from_a_store_in_memory_resumes_and_saves(fit, make_model, weights_only):
-    """TensorFlow reads what a model builds only later from the copy that it was given, and saving builds something."""
+    """TensorFlow reads what a model builds later from the copy that it was given, and saving builds something."""
     path = f"memory://{__name__}/{weights_only}/{{epoch}}"
     for epochs in (2, 4):
         fit(make_model(), [ModelCheckpoint(path, save_weights_only=weights_only, resume=True)], epochs=epochs)

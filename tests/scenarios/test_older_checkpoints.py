@@ -1,6 +1,6 @@
-"""What an older version has left is read, listed, verified, loaded and gone on with: the runs in ``corpus``.
+"""Runs of an older version, in ``corpus``, are listed, verified, loaded and continued.
 
-``corpus/make.py`` tells how they were made, and trains here as it did there.
+``corpus/make.py`` documents how they were made, and trains here as it did there.
 """
 
 import json
@@ -15,7 +15,7 @@ import lastgood
 
 HERE = Path(__file__).parent
 
-with warnings.catch_warnings():  # what the backends warn of while they are imported is not ours
+with warnings.catch_warnings():  # the backends' own warnings at import do not matter here
     warnings.simplefilter("ignore")
     from helpers.kit import TF_KERAS, keras
 
@@ -25,7 +25,7 @@ with warnings.catch_warnings():  # what the backends warn of while they are impo
     from scenarios.corpus import make
 
 pytestmark = [
-    pytest.mark.skipif(not TF_KERAS and keras.backend.backend() != "jax", reason="the runs of Keras 3 are of jax"),
+    pytest.mark.skipif(not TF_KERAS and keras.backend.backend() != "jax", reason="the runs of Keras 3 are from jax"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file"),
 ]
 
@@ -34,10 +34,10 @@ EXPECTED = json.loads((HERE / "corpus" / "expected.json").read_text())[make.GENE
 
 @dataclass(frozen=True)
 class Left:
-    """A run that was stopped in the middle of its second epoch, in a directory of the test's own.
+    """A run that was stopped in the middle of its second epoch, copied for the test.
 
     Attributes:
-        case: How it is gone on with.
+        case: How it is resumed.
         directory: Where it is.
         listing: What the older version listed there.
     """
@@ -60,15 +60,15 @@ def left(request, tmp_path):
 
 @pytest.fixture(scope="module")
 def exact():
-    """Tell whether a training without lastgood ends here with the bits that it had where the runs were made.
+    """Return whether a training without lastgood ends with the same bits here as where the runs were made.
 
-    Another processor, or another version of a framework, may compute otherwise; then the same holds but for rounding.
+    Another processor or framework version may compute other bits; then results are compared up to rounding.
     """
     return make.end(*make.train()) == EXPECTED["end"]
 
 
 def assert_alike(ended, expected, exact):
-    """Check what two trainings ended with, to the last bit where that can be."""
+    """Check that two trainings ended alike: to the last bit if ``exact``, else up to rounding."""
     if exact:
         assert ended == expected
         return
@@ -80,7 +80,7 @@ def assert_alike(ended, expected, exact):
 
 
 def other_model():
-    """Return a model of other weights than any that was saved."""
+    """Return a model whose weights differ from all saved ones."""
     model = make.build()
     model.set_weights([weight + 1 for weight in model.get_weights()])
     return model
@@ -115,12 +115,12 @@ def test_a_run_of_an_older_version_continues_to_the_same_end(left, exact):
     ended = make.train(watch, left.case.callback(left.directory), other=True)
     assert_alike(make.end(*ended), EXPECTED["end"], exact)
     behind = left.listing[-1]["batch"]
-    assert watch.batches == [*range(behind, make.BATCHES)]  # the epoch went on where it was
+    assert watch.batches == [*range(behind, make.BATCHES)]  # the epoch continued where it had stopped
     assert lastgood.open_run(left.directory).verify() == []
     assert not [*left.directory.glob("*.corrupt")]
 
 
-@pytest.mark.skipif(TF_KERAS, reason="the run with retention is one of Keras 3")
+@pytest.mark.skipif(TF_KERAS, reason="the run with retention was made with Keras 3")
 def test_pins_late_metrics_and_retention_of_an_older_run_still_apply(tmp_path):
     directory = make.unpack("keras", tmp_path)
     run = lastgood.open_run(directory)

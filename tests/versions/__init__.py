@@ -1,1 +1,1 @@
-"""What lastgood is tested with: a set of tests in an environment for each combination of versions."""
+"""The versions that lastgood is tested with: a set of tests in an environment for each combination."""

@@ -2,9 +2,9 @@
 
 matrix.py [--only TEXT]
 
-Two more cells have the lowest version of each dependency that pyproject.toml takes: on jax, and on tf_keras.
-Environments are made in `.venv-versions`, one a Python, in which Keras takes turns. What came of it is written to
-`results.json`, and printed as tables.
+Two more cells have the lowest version of each dependency that pyproject.toml allows: on jax, and on tf_keras.
+Environments are made in `.venv-versions`, one per Python, in which each Keras is installed in turn. The results are
+written to `results.json` and printed as tables.
 """
 
 import argparse
@@ -33,7 +33,7 @@ TESTING = ["pytest", "pytest-xdist", "hypothesis"]
 SHOWN = ("keras", "jax", "tensorflow-cpu", "tf_keras", "numpy", "h5py", "orbax-checkpoint")
 ON_JAX = {"KERAS_BACKEND": "jax"}
 ON_TF_KERAS = {"KERAS_BACKEND": "tensorflow", "TF_USE_LEGACY_KERAS": "1"}
-# A few minutes: what the callback does, what is in the files, and whether a restart is exact.
+# These take a few minutes: what the callback does, what is in the files, and whether a restart is exact.
 TESTS = [
     "callback/test_contract_on_keras.py",
     "callback/test_schedules_on_keras.py",
@@ -62,7 +62,7 @@ class Cell:
 
 
 def lowest(*extras):
-    """Return the lowest version of each dependency that pyproject.toml takes, also those of extras."""
+    """Return the lowest version of each dependency that pyproject.toml allows, including those of extras."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"])
     found = [re.fullmatch(r"([\w-]+)>=([\d.]+)", each) for each in listed]
@@ -82,7 +82,7 @@ def cells():
 
 
 def interpreter(version):
-    """Return the path of a Python; None if this machine has none of that version."""
+    """Return the path of a Python; None if this machine does not have that version."""
     managed = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob(f"{version}.*/bin"))
     found = [*(str(each / f"python{version}") for each in managed), shutil.which(f"python{version}")]
     return next((each for each in found if each and Path(each).exists()), None)
@@ -94,7 +94,7 @@ def install(python, *packages):
 
 
 def prepare(cell, interpreter, environments=ENVIRONMENTS):
-    """Have an environment hold what a cell asks for, and the project; return its Python."""
+    """Install what a cell asks for, and the project, into an environment; return its Python."""
     own = "lowest" in cell.name
     python = environments / (re.sub(r"\W+", "-", cell.name) if own else cell.python) / "bin" / "python"
     if not python.exists():
@@ -110,7 +110,7 @@ def prepare(cell, interpreter, environments=ENVIRONMENTS):
 
 
 def versions(python, cell):
-    """Return the versions that an environment has."""
+    """Return the versions in an environment."""
     script = (
         "import json, platform\nfrom importlib.metadata import PackageNotFoundError, version\n"
         "found = {'python': platform.python_version()}\n"
@@ -141,7 +141,7 @@ def run_tests(python, cell):
 
 
 def record(results, name, cell):
-    """Write down what came of a cell, and print it."""
+    """Write the result of a cell to the file, and print it."""
     results[name] = cell
     table.RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     told = f"{name}: {cell['passed']} passed, {cell['failed']} failed, {cell['seconds']} s"
@@ -151,7 +151,7 @@ def record(results, name, cell):
 def main():
     """Run all cells."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="cells whose name has this in it")
+    parser.add_argument("--only", default="", help="only cells whose name contains this")
     arguments = parser.parse_args()
     results = json.loads(table.RESULTS.read_text()) if table.RESULTS.exists() else {}
     for cell in cells():

@@ -1,6 +1,6 @@
 """The private names of Keras 3 that lastgood uses, and a lastgood for which one of them has moved.
 
-private_names.py DIRECTORY NAME...   trains and restarts once for each name that is gone; prints what came of it as JSON
+private_names.py DIRECTORY NAME...   trains and restarts once without each name; prints the results as JSON
 """
 
 import ast
@@ -13,14 +13,14 @@ from pathlib import Path
 
 ROOM = Path(importlib.util.find_spec("lastgood").origin).parent / "_keras"
 MODULES = [path for path in sorted(ROOM.glob("*.py")) if not path.name.startswith("tf_") and path.name != "__init__.py"]
-# Of Python, of torch and TensorFlow, our own, and the ends of longer names.
+# Names of Python, torch, TensorFlow and lastgood, and the ends of longer names.
 _OTHERS = {"_getframe", "_buffers", "_modules", "_parameters", "_input_dataset", "_lastgood_fit"}
 _OTHERS |= {"_batch_begin", "_batch_end", "_function"}
 _PRIVATE = re.compile(r"_[a-z][a-z0-9_]*")
 
 
 def _own(tree):
-    """Yield the private names that a module gives to what is its own."""
+    """Yield the private names that a module defines."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
             yield node.attr
@@ -31,7 +31,7 @@ def _own(tree):
 
 
 def _foreign(tree):
-    """Yield the private names that a module looks for in others, and what it imports from Keras's inside."""
+    """Yield the private names that a module uses of others, and what it imports from inside of Keras."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -51,7 +51,7 @@ def names():
 
 
 def _imported(trees):
-    """Return what is imported from Keras's inside."""
+    """Return what is imported from inside of Keras."""
     return {
         each.name
         for tree in trees
@@ -62,7 +62,7 @@ def _imported(trees):
 
 
 class Moved(ast.NodeTransformer):
-    """Looks for a name where it is no longer."""
+    """Replaces a name by one that does not exist, as if Keras had moved it."""
 
     def __init__(self, name):
         self.name = name
@@ -84,7 +84,7 @@ class Moved(ast.NodeTransformer):
 
 
 class Finder:
-    """Finds the modules of the room with a name that has moved."""
+    """Finds the modules of the room, with the moved name in them."""
 
     def __init__(self, name):
         self.name = name
@@ -104,7 +104,7 @@ class Finder:
 
 
 def without(name):
-    """Import lastgood anew, for which a name of Keras has moved."""
+    """Import lastgood again, with a name of Keras moved."""
     for each in [each for each in sys.modules if each.partition(".")[0] == "lastgood"]:
         del sys.modules[each]
     sys.meta_path[:] = [Finder(name), *(each for each in sys.meta_path if not isinstance(each, Finder))]
@@ -112,7 +112,7 @@ def without(name):
 
 
 def model_and_data():
-    """Return what is trained, the same each time."""
+    """Return a model and data, the same each time."""
     import keras
     import numpy as np
 
@@ -123,7 +123,7 @@ def model_and_data():
 
 
 def train(lastgood, path, epochs):
-    """Train, or go on; return the weights, and what was warned of."""
+    """Train, or resume; return the weights and the warnings."""
     model, x, y = model_and_data()
     checkpoint = lastgood.ModelCheckpoint(path, save_weights_only=path.endswith("h5"), save_freq=1, resume=True)
     with warnings.catch_warnings(record=True) as caught:
@@ -138,7 +138,7 @@ def same(some, others):
 
 
 def attempt(name, directory):
-    """Train, and train on; return what is wrong, or an empty text, and what was warned of."""
+    """Train, and resume; return what is wrong, or an empty text, and the warnings and errors."""
     import keras
 
     lastgood = without(name)
@@ -160,7 +160,7 @@ def attempt(name, directory):
             return "stock loads another model", told
         whole, _ = train(lastgood, f"{directory}/whole{{epoch}}{ending}", 3)
         if not same(whole, weights) and not any("not be exact" in each for each in told):
-            return "the restart was not exact, and nothing was said", told
+            return "the restart was not exact, and no warning said so", told
     return "", told
 
 

@@ -1,11 +1,11 @@
-"""The tables of what `make versions` has found."""
+"""The tables of what `make versions` found."""
 
 import json
 import re
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("results.json")
-# What is shown beside Keras's own version: in the first table of each Python, in the second of each cell.
+# The versions that are shown next to that of Keras: of each Python in the first table, of each cell in the second.
 BESIDE = ("jax", "tensorflow-cpu", "tf_keras", "numpy", "h5py", "orbax-checkpoint")
 
 
@@ -15,7 +15,7 @@ def results():
 
 
 def table():
-    """Return the tables as lines of Markdown: a row a Python, a column a release of Keras; then the lowest versions."""
+    """Return the tables as lines of Markdown: a row per Python, a column per Keras; then the lowest versions."""
     found = results()
     grid = {}
     for name, cell in found.items():
@@ -40,7 +40,7 @@ def table():
 
 
 def _release(cells):
-    """Return how a column of Keras is headed: by its version, which all Pythons have had."""
+    """Return the heading of a Keras column: its version, which was the same on all Pythons."""
     return "Keras " + " and ".join(sorted({cell["versions"]["keras"] for cell in cells.values()}))
 
 

@@ -1,4 +1,4 @@
-"""Private names of Keras: each is there, and where one has moved, saves and restarts do without, or say so."""
+"""Private names of Keras: each exists, and if one has moved, saves and restarts do without it, or warn."""
 
 import json
 import os
@@ -17,25 +17,25 @@ from versions import private_names
 pytestmark = pytest.mark.all_parameters
 
 NAMES = private_names.names()
-# `make versions` tries all of them; `make test` the one that has no fallback, and some that are drawn once and for all.
+# `make versions` tries all of them; `make test` the one without a fallback, and a fixed random sample.
 TRIED = NAMES if sampling.is_whole() else ["_initial_epoch", *random.Random(0).sample(NAMES, 2)]
 SOURCE = Path(keras.__file__).parent / "src"
 
 
 @pytest.fixture(scope="module")
 def words():
-    """All words of Keras's source."""
+    """All words in the source of Keras."""
     return {word for path in SOURCE.rglob("*.py") for word in re.findall(r"\w+", path.read_text())}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_keras_has_the_private_name(words, name):
-    assert name in words, f"Keras {keras.__version__} has no {name} any more"
+    assert name in words, f"Keras {keras.__version__} no longer has {name}"
 
 
 @pytest.fixture(scope="module")
 def attempts(tmp_path_factory):
-    """What came of a training and a restart with each name gone."""
+    """The results of a training and a restart without each name."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
     command = [sys.executable, private_names.__file__, tmp_path_factory.mktemp("moved"), *TRIED]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=600)

@@ -1,4 +1,4 @@
-"""The page that says which versions were tested shows what was found."""
+"""The page on the tested versions shows the results."""
 
 from pathlib import Path
 

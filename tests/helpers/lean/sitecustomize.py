@@ -1,7 +1,7 @@
-"""Spares each child process of the tests five seconds: Keras imports what it finds, and has no use for it there.
+"""Saves each child process of the tests five seconds: Keras imports what it finds, and does not need it there.
 
-It imports scikit-learn and matplotlib when it is imported, and TensorFlow when a seed is set or a model is trained on
-another backend. A script that imports them itself gets them; with LASTGOOD_LEAN=no, Keras gets them, too.
+Keras imports scikit-learn and matplotlib at import, and TensorFlow when a seed is set or a model is trained on another
+backend. A script that imports them itself gets them; with LASTGOOD_LEAN=no, Keras gets them, too.
 
 Python imports this file at its start, since its directory is on PYTHONPATH.
 """
@@ -27,11 +27,11 @@ class _Without(MetaPathFinder, Loader):
         raise ModuleNotFoundError(f"{spec.name} is left out of what Keras imports", name=spec.name)
 
     def exec_module(self, module):
-        """Nothing: there is no module."""
+        """Do nothing: there is no module."""
 
 
 def _keras_asks():
-    """Return whether Keras looks whether a module is there, rather than a script that needs it."""
+    """Return whether Keras looks for an optional module, rather than a script that needs it."""
     frame = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__") != "keras.src.utils.module_utils":
         frame = frame.f_back

@@ -1,3 +1,3 @@
-"""Has each Python process below this one pretend, too; Python imports it at its start, being on PYTHONPATH."""
+"""Simulates the other system in each child process, too: Python imports this at its start from PYTHONPATH."""
 
 import helpers.elsewhere  # noqa: F401 - it is imported for what it does

@@ -1,6 +1,6 @@
-"""Tries hostile files in one process: python child.py DIRECTORY NAME...; prints what came of each, line by line.
+"""Tries hostile files in one process: python child.py DIRECTORY NAME...; prints the result of each, line by line.
 
-Each entrance of lastgood that reads files is tried with each, once the framework is imported and the model built.
+Each entrance of lastgood that reads files is tried with each file, after the framework is imported and the model built.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 with contextlib.suppress(ImportError):
-    import matplotlib.figure  # noqa: F401 - it makes directories of its own, which nobody is to be blamed for
+    import matplotlib.figure  # noqa: F401 - it makes its own directories, which should not count
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 import lastgood
@@ -27,7 +27,7 @@ from scenarios.attacks.referee import Referee
 
 
 def command(*arguments):
-    """Run the command in this process; end as it would end, and raise what it would show as a traceback."""
+    """Run the command in this process; exit as it would exit, and raise what it would show as a traceback."""
     sys.argv = ["lastgood", *map(str, arguments)]
     out = io.StringIO()
     try:
@@ -35,11 +35,11 @@ def command(*arguments):
             main()
     finally:
         if "\x1b" in out.getvalue() or "\x07" in out.getvalue():
-            raise AssertionError(f"it told the terminal to do something: {out.getvalue()[:200]!r}")
+            raise AssertionError(f"it printed control characters to the terminal: {out.getvalue()[:200]!r}")
 
 
 def entrances(honest, place, attack, path):
-    """Yield a name and a call for each entrance; those that change the run come last."""
+    """Yield the name and a call of each entrance; those that change the run come last."""
     opened, template = lastgood.open_run(place.run), place.run / attack.template.replace("*", "".join(path.suffixes))
     only = (
         template.suffix == ".h5"
@@ -50,7 +50,7 @@ def entrances(honest, place, attack, path):
     def callback(**arguments):
         return lastgood.ModelCheckpoint(template, save_weights_only=only, background=False, **arguments)
 
-    if os.environ["KERAS_BACKEND"] == "jax" or TF_KERAS:  # elsewhere, they would do the same
+    if os.environ["KERAS_BACKEND"] == "jax" or TF_KERAS:  # on other backends, they would do the same
         yield "list", lambda: (opened.checkpoints, opened.latest, opened.best("loss"), opened.listing())
         yield "verify", opened.verify
         yield "report", lambda: story_of(opened)
@@ -70,7 +70,7 @@ def entrances(honest, place, attack, path):
 
 
 def commands(honest, place, path):
-    """Yield those of the entrances that look into a file."""
+    """Yield the entrances that read a single file."""
     yield "show", lambda: command("show", path)
     yield "verify it", lambda: command("verify", path)
     yield "diff", lambda: command("diff", path, honest.archive)
@@ -78,13 +78,13 @@ def commands(honest, place, path):
 
 
 def try_all(base, names):
-    """Yield what comes of each attack at each entrance."""
+    """Yield the result of each attack at each entrance."""
     honest, referee = Honest(base / "honest"), Referee()
     honest.fit(
         lastgood.ModelCheckpoint(honest.directory / "w" / "{epoch}.keras", resume=True)
-    )  # so that all is compiled
+    )  # so that everything is compiled
     honest.fit(lastgood.ModelCheckpoint(honest.directory / "w" / "{epoch}.keras", resume=True), epochs=2)
-    assert honest.archive.exists()  # it is made when it is first asked for
+    assert honest.archive.exists()  # it is made at first access
     for i, name in enumerate(names):
         attack = corpus.ATTACKS[name]
         around = base / str(i)
@@ -93,7 +93,7 @@ def try_all(base, names):
             directory.mkdir(parents=True)
         path = attack.build(place)
         for entrance, call in entrances(honest, place, attack, path):
-            faulthandler.dump_traceback_later(30, exit=True)  # what even a signal does not bring back
+            faulthandler.dump_traceback_later(30, exit=True)  # for a call that even a signal does not end
             inside = (place.run, around / "export", tempfile.gettempdir())
             told = referee.watch(call, inside, around)
             faulthandler.cancel_dump_traceback_later()
@@ -103,7 +103,7 @@ def try_all(base, names):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the training says goes there
+    os.dup2(2, 1)  # what training prints goes to standard error
     for answer in try_all(Path(sys.argv[1]), sys.argv[2:]):
         answers.write(json.dumps(answer) + "\n")
         answers.flush()

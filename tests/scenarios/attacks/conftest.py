@@ -12,14 +12,12 @@ from helpers import sampling
 from scenarios.attacks import corpus
 
 CHILD = Path(__file__).with_name("child.py")
-MANY = 100  # more than these are tried in two processes
+MANY = 100  # with more names than this, two processes are used
 
 
 def pytest_configure(config):
     if os.environ.get("KERAS_BACKEND") != "jax":
-        raise pytest.UsageError(
-            "Set KERAS_BACKEND=jax: for the other backends, these tests have processes of their own."
-        )
+        raise pytest.UsageError("Set KERAS_BACKEND=jax: these tests start their own processes for the other backends.")
 
 
 def pytest_generate_tests(metafunc):
@@ -31,7 +29,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def told(request, tmp_path_factory):
-    """What came of each attack that is asked for, by its backend and name."""
+    """The results of each selected attack, by its backend and name."""
     wanted = defaultdict(list)
     for item in request.session.items:
         if "attack" in item.fixturenames:
@@ -47,7 +45,7 @@ def told(request, tmp_path_factory):
         for line in process.stdout.splitlines():
             one = json.loads(line)
             found[where, one["attack"]][one["entrance"]] = one
-        # Torch leaves some of its own.
+        # Torch leaves some itself.
         found["left"] |= {each.name: where for each in base.glob("tmp/*") if not each.name.startswith("torchinductor")}
         if process.returncode:
             found["errors"][where] = process.stderr[-3000:]

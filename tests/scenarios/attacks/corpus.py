@@ -1,6 +1,6 @@
-"""Hostile files, built by code: each function puts one into a run's directory, and says what is to come of it.
+"""Hostile files, built by code: each function puts one into a run's directory, and declares the expected result.
 
-No framework is imported before one is built, so that tests can be named after them.
+No framework is imported before a file is built, so that tests can be named after the files.
 """
 
 import functools
@@ -21,8 +21,8 @@ class Place:
     """Where a hostile file is built.
 
     Attributes:
-        run: The run's directory: the file is in it.
-        outside: Another one, of which nothing may change.
+        run: The run's directory, which contains the file.
+        outside: Another directory, in which nothing may change.
         honest: Checkpoints as a training leaves them.
     """
 
@@ -41,13 +41,13 @@ class Attack:
     """A hostile file.
 
     Attributes:
-        name: What a user would have found it to be.
-        build: Builds it; returns the checkpoint's path, or None where it is none.
-        loads: Whether ``load_weights`` loads it, since what is hostile in it is not looked at; None if it may.
+        name: What it is.
+        build: Builds it; returns the path of the checkpoint.
+        loads: Whether ``load_weights`` loads it, since it does not read the hostile part; None if it may.
         restores: The same for ``restore``.
-        resumes: The same for ``resume``: it does, too, where the file is passed over and training starts anew.
+        resumes: The same for ``resume``, which also succeeds if the file is ignored and training starts over.
         where: The backends on which it is tried: the others would do the same.
-        about: Which entrances it is tried at: those of a ``"file"``, of its ``"training"`` state, or of its ``"run"``.
+        about: The entrances at which it is tried: those of a ``"file"``, its ``"training"`` state, or its ``"run"``.
         template: The run's template; ``"*"`` stands for the file's own ending.
     """
 
@@ -76,7 +76,7 @@ def hostile(
     template="{epoch:02d}.keras",
     **cases,
 ):
-    """Enter a function among the attacks, once for each of the cases; ``loads`` may name some of them."""
+    """Register a function as an attack, once for each of the cases; ``loads`` may name some of them."""
 
     def enter(build):
         for case, value in (cases or {"": None}).items():
@@ -193,7 +193,7 @@ def an_archive_that_claims_a_list_of_members_longer_than_memory(place, case):
         content += struct.pack("<4sIQI", b"PK\6\7", 0, at, 1)
     with path.open("wb") as file:
         file.write(content)
-        file.truncate(1 << 33)  # there is nothing in it, and it takes no place
+        file.truncate(1 << 33)  # the file is sparse and takes no space
         file.seek(0, os.SEEK_END)
         file.write(struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 3, 3, size, 0, 0))
     return path
@@ -356,7 +356,7 @@ def _with_file(place, kind, change):
 
 
 def _edit(place, name, change, source="stock_weights"):
-    """Copy a file of stock Keras, and change it by h5py."""
+    """Copy a file of stock Keras, and change it with h5py."""
     import h5py
 
     path = place.run / name
@@ -686,7 +686,7 @@ def a_training_state_in_a_directory(place, case):
     return path
 
 
-# --- what is no file, and directories ---
+# --- what is not a regular file, and directories ---
 
 
 @hostile(passed_over=True, template="{epoch:02d}*", keras="01.keras", weights="01.weights.h5", legacy="01.h5")
@@ -732,9 +732,7 @@ def a_directory_of_keras_whose_configuration_runs_code(place):
     (path / "config.json").write_bytes(lambda_config(place.canary))
     record, training = directory_record.read_record(locate(path)), directory_record.read_training(locate(path))
     (path / "lastgood.json").unlink()
-    directory_record.write_record(
-        LocalStage(path, path), record, training
-    )  # whoever forges a file can forge its digest
+    directory_record.write_record(LocalStage(path, path), record, training)  # a forger can also forge the digest
     (path / "assets").mkdir(exist_ok=True)
     (path / "assets" / "loop").symlink_to("..")
     (path / "assets" / "root").symlink_to("/")
@@ -997,7 +995,7 @@ def a_saved_model_whose_graph_is_a_pickle(place):
     return path
 
 
-# Where the framework itself reads, each backend is tried.
+# Where the framework itself reads the file, each backend is tried.
 for _name in (
     *(
         f"weights_with_{name}"

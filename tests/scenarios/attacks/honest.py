@@ -1,4 +1,4 @@
-"""Checkpoints as a training leaves them: what the hostile ones are made of. Forging one is what anybody can do."""
+"""Checkpoints as a training leaves them, from which the hostile ones are made. Anybody can forge one."""
 
 import json
 import shutil
@@ -133,7 +133,7 @@ class Honest:
         return path
 
     def with_training(self, path, block):
-        """Write weights with a training state, and digests that say that all is well."""
+        """Write weights with a training state, and with matching digests."""
         values = {**self.record, "format": "weights.h5", "table": None}
         record = Record.from_text(RecordText(json.dumps(values)))
 
@@ -157,13 +157,13 @@ def pack(tree):
 
 
 def raw_block(text, arrays=b""):
-    """Return a training state of any text."""
+    """Return a training state with any text."""
     start = -(-(8 + len(text)) // 64) * 64
     return (len(text).to_bytes(8, "little") + text).ljust(start, b"\0") + arrays
 
 
 def forge_archive(source, target, comment, members=None):
-    """Write a ``.keras`` file like another, of any record and other members, with the digest that it should have."""
+    """Write a ``.keras`` file like another, with any record and other members, and with a matching digest."""
     with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as forged:
         for info in archive.infolist():
             content = (members or {}).pop(info.filename, None) or archive.read(info)
@@ -179,7 +179,7 @@ def forge_archive(source, target, comment, members=None):
 
 
 def forge_end(source, target, text):
-    """Write an HDF5 file like another, of any record, and with the digest that it should have."""
+    """Write an HDF5 file like another, with any record, and with a matching digest."""
     content = source.read_bytes()
     length = int.from_bytes(content[-16:-8], "little")
     text = text.encode() if isinstance(text, str) else text
@@ -189,7 +189,7 @@ def forge_end(source, target, text):
 
 
 def forge_bundle(source, target, table=None, training=None, lengths=None):
-    """Write a checkpoint of TensorFlow like another, of other contents, and with the digest that it should have."""
+    """Write a TensorFlow checkpoint like another, with other contents, and with a matching digest."""
     for member in source.parent.glob(f"{source.name}.*"):
         shutil.copy(member, target.with_name(target.name + member.name.removeprefix(source.name)))
     path = target.with_name(target.name + ".data-00001-of-00002")
@@ -207,7 +207,7 @@ def forge_bundle(source, target, table=None, training=None, lengths=None):
 
 
 def _seal(path, start, record, behind):
-    """Put in the digest, as far as the record has a place for it."""
+    """Write the digest into the record, if it has a place for it."""
     memory = np.fromfile(path, np.uint8)
     at = len(memory) - behind - len(record)
     text = RecordText(record.decode(errors="replace"))

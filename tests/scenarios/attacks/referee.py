@@ -1,4 +1,4 @@
-"""Watches one call: what it returned or raised, how long it took, how much memory, what it wrote, and what it ran."""
+"""Watches one call: what it raised, how long it took, how much memory, what it wrote, and what it ran."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 from lastgood import LastgoodError
 
 SECONDS, MEGABYTES = 1.0, 200
-_HANGS = 5  # seconds after which a call is not waited for any longer
+_HANGS = 5  # seconds after which a call is ended
 _RUNS = ("os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _RELATIVE = ("os.remove", "os.rmdir")
@@ -18,11 +18,11 @@ _CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.symlink", "os.
 
 
 class HangsError(BaseException):
-    """The call did not come back."""
+    """The call did not return."""
 
 
 class Referee:
-    """One for a process: an audit hook cannot be taken away again."""
+    """Watches calls; there is one per process, since an audit hook cannot be removed."""
 
     def __init__(self):
         self._seen = None
@@ -31,16 +31,16 @@ class Referee:
         signal.signal(signal.SIGALRM, self._end)
 
     def watch(self, call, inside, around):
-        """Call ``call``; return what is to be said of it.
+        """Call ``call``; return the observations.
 
         Args:
-            call: What to do.
+            call: The function to call.
             inside: Directories in which it may write.
-            around: A directory, of which nothing else may change.
+            around: A directory in which nothing else may change.
         """
         self._allowed = tuple(os.path.realpath(each) for each in inside)
         before, small = tree(around, self._allowed), memory("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # has the peak begin anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         wall, cpu = time.perf_counter(), time.process_time()
         with self._watching() as seen:
             outcome = _outcome(call)
@@ -63,7 +63,7 @@ class Referee:
         raise HangsError
 
     def _hear(self, event, arguments):
-        seen, self._seen = self._seen, None  # what is done in here is not to be heard
+        seen, self._seen = self._seen, None  # what this method does should not count
         if seen is None:
             return
         try:
@@ -95,19 +95,19 @@ def _outcome(call):
         return {"outcome": "refused" if error.code else "done", "what": f"exit status {error.code}"}
     except HangsError:
         return {"outcome": "hangs", "what": ""}
-    except BaseException as error:  # noqa: BLE001 - the tests say that there are no others
+    except BaseException as error:  # noqa: BLE001 - the tests check that there are none
         return {"outcome": "raised", "what": f"{type(error).__name__}: {error}"[:500]}
     return {"outcome": "done", "what": ""}
 
 
 def memory(kind):
-    """Return what the kernel says of this process's memory, in MB."""
+    """Return the memory of this process as the kernel reports it, in MB."""
     status = Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(kind)) / 1024
 
 
 def tree(around, but):
-    """Return what lies in a directory, without some directories in it: contents, or where a link leads."""
+    """Return what is in a directory, without some of its directories: contents, or the targets of links."""
     found = {}
     for parent, directories, files in os.walk(around):
         directories[:] = [name for name in directories if str(Path(parent).resolve() / name) not in but]

@@ -1,4 +1,4 @@
-"""Hostile files end in a typed error, soon and small; nothing is written elsewhere, and nothing in them is run."""
+"""Hostile files cause a typed error, fast and in little memory; nothing is written elsewhere, no code in them runs."""
 
 import os
 import pickle

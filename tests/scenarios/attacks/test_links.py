@@ -1,4 +1,4 @@
-"""Links where lastgood writes or deletes: what they lead to is left alone."""
+"""Links where lastgood writes or deletes: their targets are left alone."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def test_a_pipe_is_not_a_checkpoint(model, tmp_path):
 
 
 def test_stock_keras_runs_the_code_in_a_hostile_configuration(tmp_path):
-    """Else the corpus would show nothing."""
+    """Otherwise the corpus would prove nothing."""
     import keras
 
     config = json.loads(corpus.lambda_config(tmp_path / "ran"))

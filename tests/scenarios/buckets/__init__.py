@@ -1,1 +1,1 @@
-"""Trainings into a bucket, whose store fails at each of their requests."""
+"""Trainings into a bucket whose store fails at each of their requests."""

@@ -1,4 +1,4 @@
-"""One attempt: a training into a bucket that something befalls, what is there then, and how a restart goes on."""
+"""One attempt: a training into a bucket with a fault, what is there afterwards, and how a restart continues."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from scenarios.buckets.job import FAILED, digest
 from scenarios.buckets.proxy import Plan
 
 JOB = Path(__file__).with_name("job.py")
-FIRST, LAST, END = 2, 3, 4  # epochs of a training that something befalls, of one that is a restart, of the last one
+FIRST, LAST, END = 2, 3, 4  # epochs of a training with a fault, of a restart, and of the final training
 TRANSIENT = ("503", "429", "500", "reset", "reset in the body", "lost answer", "cut answer")
 LASTING = ("expired credentials", "reset")
 KILLS = ("killed before", "killed after")
@@ -30,13 +30,13 @@ ENDINGS = (".keras", ".weights.h5", "")
 
 @dataclass(frozen=True)
 class Case:
-    """What befalls a training.
+    """A fault in a training.
 
     Attributes:
         ending: The ending of the checkpoints.
         fault: What goes wrong.
-        lasts: Whether it happens to all requests that follow.
-        restart: Whether it befalls a restart rather than a training from its beginning.
+        lasts: Whether it happens to all later requests, too.
+        restart: Whether it strikes a restart rather than a training from the beginning.
         at: The number of the request.
     """
 
@@ -57,7 +57,7 @@ class Case:
 
 
 class Jobs:
-    """Forks of one process that has imported all."""
+    """Forks of one process that has imported everything."""
 
     def __init__(self):
         pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
@@ -92,7 +92,7 @@ class Jobs:
         return self._ask({**command, "log": str(log)}), log
 
     def end(self, started, seconds=120):
-        """Wait for a training; return its exit status, and what it has said."""
+        """Wait for a training; return its exit status and its events."""
         pid, log = started
         status = self._ask({"wait": pid, "seconds": seconds})
         return status, said(log)
@@ -103,7 +103,7 @@ class Jobs:
 
 
 def said(log):
-    """Return the events that a training has told."""
+    """Return the events that a training reported."""
     events = []
     for line in log.read_text(errors="replace").splitlines():
         with contextlib.suppress(ValueError):
@@ -112,7 +112,7 @@ def said(log):
 
 
 class Store:
-    """The bucket, looked at without lastgood."""
+    """The bucket, accessed without lastgood."""
 
     def __init__(self, endpoint):
         import boto3
@@ -147,7 +147,7 @@ class Store:
 
 
 def checkpoints(store, prefix, ending, scratch):
-    """Return a digest of the weights of each checkpoint that can be seen, by epoch, as stock Keras loads it."""
+    """Return a digest of the weights of each visible checkpoint, by epoch, as stock Keras loads it."""
     found, keys = {}, store.keys(prefix)
     for name in sorted({key.partition("/")[0] for key in keys}):
         match = re.fullmatch(rf"(\d\d){re.escape(ending)}", name)
@@ -179,7 +179,7 @@ def _weights(path, ending):
 
 @cache
 def _empty_model():
-    """Return a model to load weights into: to make it takes longer than all else of a look."""
+    """Return a model to load weights into: making it takes longer than everything else."""
     return job.model()
 
 
@@ -187,8 +187,8 @@ class Stage:
     """Where attempts are made.
 
     Attributes:
-        expected: By epoch, what stands for the weights of a training that nothing befell.
-        requests: How many requests a training of each ending makes: from its beginning, and in a restart.
+        expected: By epoch, the digest of the weights of a training without a fault.
+        requests: How many requests a training of each ending makes: from the beginning, and in a restart.
     """
 
     def __init__(self, jobs, endpoint, through, follow):
@@ -197,7 +197,7 @@ class Stage:
         self.expected, self.requests, self._begun = {}, {}, {}
 
     def measure(self, ending):
-        """Train without a fault, and note what comes of it."""
+        """Train without a fault, and record the results."""
         prefix, plan = _new_prefix(), self._follow(Plan())
         status, events = self._train(prefix, ending, FIRST)
         assert status == 0, events
@@ -212,7 +212,7 @@ class Stage:
         return self._jobs.run(self._through, f"s3://{servers.BUCKET}/{prefix}", ending, str(epochs), **environment)
 
     def attempt(self, case):
-        """Let it happen; return what is wrong, or an empty text, and whether a save was kept from an end."""
+        """Inject a fault; return what is wrong, or an empty text, and whether it ended the training."""
         prefix, epochs = _new_prefix(), FIRST
         acknowledged = set()
         self._follow(Plan())
@@ -234,7 +234,7 @@ class Stage:
         if status == 0:
             acknowledged.add(epochs)
         wrong = self._look(prefix, case.ending, acknowledged)
-        if not wrong and (status != 0 or case.lasts):  # else it has gone on as if nothing had been
+        if not wrong and (status != 0 or case.lasts):  # else it continued as if nothing had happened
             wrong = self._restart(prefix, case.ending, acknowledged)
         return wrong, status != 0
 
@@ -244,7 +244,7 @@ class Stage:
             try:
                 there = checkpoints(self._store, prefix, ending, Path(scratch))
             except Exception as error:  # noqa: BLE001 - it is the finding
-                return f"what is there is no checkpoint: {error!r}"
+                return f"what is there is not a checkpoint: {error!r}"
         newest = max(acknowledged, default=0)
         if newest and max(there, default=0) < newest:
             return f"epoch {newest} was acknowledged, and is not there: {sorted(there)}"
@@ -252,13 +252,13 @@ class Stage:
         return f"the checkpoints of {mixed} are of another state" if mixed else ""
 
     def _restart(self, prefix, ending, acknowledged):
-        """Return what is wrong with how training goes on."""
+        """Return what is wrong with how training resumes."""
         status, events = self._train(prefix, ending, END)
         if status != 0 or events[-1].get("digest") != self.expected[END]:
             return f"the restart ended with {status}: {events[-1]}"
         begun = min((each["epoch"] for each in events if each["event"] == "epoch"), default=END)
         if begun < max(acknowledged, default=0):
-            return f"epoch {max(acknowledged)} was acknowledged, and training went on from {begun}"
+            return f"epoch {max(acknowledged)} was acknowledged, and training resumed from {begun}"
         left = {key.partition("/")[0] for key in self._store.keys(prefix)}
         names = {".lastgood", *(f"{epoch:02d}{ending}" for epoch in (END - 1, END))}
         if left != names or self._store.unfinished(prefix):

@@ -1,7 +1,7 @@
-"""A training into a bucket, as a process that says what was acknowledged, and how it ended.
+"""A training into a bucket, in a process that reports acknowledged saves and how it ended.
 
 python job.py URL ENDING EPOCHS   trains; its last line has a digest of the weights
-python job.py                     imports what training needs once, then forks a process for each job that comes in
+python job.py                     imports what training needs once, then forks a process for each incoming job
 """
 
 import hashlib
@@ -19,11 +19,11 @@ from lastgood import LastgoodError, ModelCheckpoint, SaveError
 from lastgood._storage.objects import bucket, clients, lease, log
 from scenarios.crash.server import serve
 
-FAILED = 3  # the exit status of a training that a save's failure has ended
+FAILED = 3  # the exit status of a training that ended because a save failed
 
 
 def configure():
-    """Shorten the parts of an upload, the time that a store gets, and that a lease lasts."""
+    """Make upload parts smaller, and the store's timeout and the lease shorter."""
     bucket._PART = 5 * 1024 * 1024
     clients._PATIENT["retry_timeout"] = timedelta(seconds=float(os.environ.get("PATIENCE", "8")))
     clients._PATIENT["backoff"] = clients._QUICK["backoff"] = {
@@ -40,9 +40,9 @@ def say(event, **values):
 
 
 def model():
-    """Return the model, always the same: its checkpoints go in several parts."""
+    """Return the model, always the same: its checkpoints are uploaded in several parts."""
     width = 1250
-    keras.backend.clear_session()  # a directory of Orbax's tells variables by the layers' automatic names
+    keras.backend.clear_session()  # an Orbax directory identifies variables by the layers' automatic names
     keras.utils.set_random_seed(1)
     layers = [keras.layers.Input((8,)), keras.layers.Dense(width), keras.layers.Dropout(0.2), keras.layers.Dense(width)]
     made = keras.Sequential(layers)
@@ -51,12 +51,12 @@ def model():
 
 
 def digest(weights):
-    """Return what stands for weights."""
+    """Return a digest of weights."""
     return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in weights)).hexdigest()
 
 
 def train(url, ending, epochs):
-    """Train, and say so; return the exit status."""
+    """Train, and print events; return the exit status."""
     trained = model()
     x = np.random.default_rng(2).normal(size=(16, 8)).astype("float32")
     y = np.zeros((16, trained.output_shape[1]), "float32")
@@ -87,24 +87,24 @@ def train(url, ending, epochs):
 
 
 def run(command):
-    """Train as a command says, in a process that is a fork, and end it."""
+    """Train as a command says, in a forked process, and end the process."""
     os.environ.update(command["environment"])
     configure()
     status = 1
     try:
         status = train(*command["arguments"])
-    except BaseException as error:  # noqa: BLE001 - it is told, and the process ends here
+    except BaseException as error:  # noqa: BLE001 - it is reported, and the process ends here
         say("raised", error=repr(error), is_ours=isinstance(error, LastgoodError))
     log._flush_all()
     os._exit(status)
 
 
 def warm():
-    """Have all imported and made that a first training imports and makes."""
+    """Import and compile what a first training needs."""
     if keras.backend.backend() == "torch":
         import torch
 
-        torch.set_num_threads(1)  # threads do not outlive a fork, and what waits for them hangs
+        torch.set_num_threads(1)  # threads do not survive a fork, and what waits for them hangs
     model().fit(np.zeros((8, 8)), np.zeros((8, 1250)), verbose=0)
 
 

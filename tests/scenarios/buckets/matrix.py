@@ -1,4 +1,4 @@
-"""All that is tried of a store's failures, and what came of it.
+"""Tries all failures of a store, and shows the results.
 
 matrix.py [--endings .keras,.weights.h5,directory] [--faults FAULT ...] [--most N] [--jobs N]
 
@@ -22,13 +22,13 @@ from helpers import servers
 from scenarios.buckets.attempts import ENDINGS, KILLS, LASTING, TRANSIENT, Case, Jobs, Stage
 from scenarios.buckets.proxy import proxy
 
-_A_SERVER = 150  # attempts, each of which leaves 20 MB and more there
+_A_SERVER = 150  # attempts, each of which leaves at least 20 MB there
 RESULTS = Path(__file__).with_name("results.json")
 
 
 @contextmanager
 def stage(endpoint):
-    """Give a stage in front of a store."""
+    """Yield a stage in front of a store."""
     with proxy(endpoint) as (through, follow), Jobs() as jobs:
         yield Stage(jobs, endpoint, through, follow)
 
@@ -42,7 +42,7 @@ def cases(ending, requests):
 
 
 def sample(every, most, seed=0):
-    """Return some of the cases, chosen by ``seed``; all if there are no more."""
+    """Return at most ``most`` of the cases, chosen by ``seed``."""
     every = list(every)
     return random.Random(seed).sample(every, most) if most is not None and len(every) > most else every
 
@@ -70,16 +70,16 @@ def _work(task):
 
 
 def _table(rows):
-    """Return what came of each fault, by its title."""
+    """Return the results of each fault, by its title."""
     titles = sorted({title for title, _ in rows})
     return {title: {what: rows[title, what] for what in ("PASS", "FAIL", "struck")} for title in titles}
 
 
 def main():
-    """Try all, print what came of it, and write it down."""
+    """Try all cases, print the results, and write them to the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [ending or "directory" for ending in ENDINGS]
-    parser.add_argument("--endings", default=",".join(names), help="which, with commas between them")
+    parser.add_argument("--endings", default=",".join(names), help="which endings, separated by commas")
     titles = sorted({case.title for case in cases("", (1, 1))})
     parser.add_argument("--faults", nargs="+", metavar="FAULT", default=titles, choices=titles, help=f"of {titles}")
     parser.add_argument("--most", type=int, help="cases of an ending, at most")

@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback in front of an object store, which counts requests and lets some of them go wrong."""
+"""An HTTP proxy on loopback in front of an object store, which counts requests and makes some of them fail."""
 
 import http.client
 import threading
@@ -20,15 +20,15 @@ FAULTS = {
 
 @dataclass
 class Plan:
-    """What is to go wrong.
+    """What should go wrong.
 
     Attributes:
         at: The number of the request, counted from 1; 0 for none.
         fault: What happens to it.
-        lasts: Whether it happens to all that follow, too.
-        strike: Called when it comes, before the fault.
+        lasts: Whether it happens to all later requests, too.
+        strike: Called before the fault.
         seen: The requests so far, as method and path.
-        hold: Set when requests are answered; None for at once.
+        hold: Set when requests may be answered; None to answer at once.
     """
 
     at: int = 0
@@ -57,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle_one_request(self):
         try:
             super().handle_one_request()
-        except OSError:  # the client is gone, or was sent away
+        except OSError:  # the client is gone, or was disconnected
             self.close_connection = True
 
     def _serve(self):
@@ -84,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(status, reason, headers, content, cut=fault == "cut answer")
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - the names that http.server asks for
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - the names that http.server requires
 
     def _forward(self, body):
         connection = http.client.HTTPConnection(self.server.backend, timeout=60)
@@ -138,7 +138,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def proxy(endpoint):
-    """Stand in front of a store; give the URL, and a function that makes a plan the one that counts."""
+    """Run the proxy in front of a store; yield its URL, and a function that sets its plan."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.backend = urlsplit(endpoint).netloc
     server.plan = Plan()

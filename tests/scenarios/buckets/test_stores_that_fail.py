@@ -1,4 +1,4 @@
-"""A sample of what `make buckets` tries: each fault of a store, at requests that are drawn once and for all."""
+"""A fixed random sample of what `make buckets` tries: faults of a store at a request."""
 
 import random
 
@@ -7,7 +7,7 @@ import pytest
 from scenarios.buckets.attempts import ENDINGS
 from scenarios.buckets.matrix import cases, stage
 
-MOST = 5  # of each ending
+MOST = 5  # cases of each ending
 
 
 @pytest.fixture(scope="module", params=ENDINGS, ids=lambda ending: ending or "directory")

@@ -1,18 +1,18 @@
-"""Makes the corpus: runs that an older lastgood has left, for ``test_older_checkpoints.py`` to go on with.
+"""Makes the corpus: runs of an older lastgood that ``test_older_checkpoints.py`` continues.
 
-Those that are here were made by lastgood 0.1.0, at commit 5968854, with the versions that ``expected.json`` names. It
-is only run again when a new corpus is wanted, which is then of the version that makes it: the checkpoints of 0.1.0 have
-to stay readable, so keep them beside it. Once for each generation of Keras, with the older version's source in front:
+Those that are here were made by lastgood 0.1.0, at commit 5968854, with the versions that ``expected.json`` names. Run
+it again only for a new corpus, of the version that makes it: the checkpoints of 0.1.0 have to stay readable, so keep
+them as well. Run it once for each generation of Keras, with the source of the older version first on the path:
 
     git worktree add ../lastgood-0.1.0 5968854
     PYTHONPATH=../lastgood-0.1.0/src KERAS_BACKEND=jax .venv/bin/python tests/scenarios/corpus/make.py
     PYTHONPATH=../lastgood-0.1.0/src KERAS_BACKEND=tensorflow TF_USE_LEGACY_KERAS=1 .venv/bin/python \
 tests/scenarios/corpus/make.py
 
-For each format a small training is stopped in the middle of its second epoch, and what it has left in its directory is
-packed into ``GENERATION-NAME.tar.xz``. ``expected.json`` says what the older version listed there, and what the same
-training has at each step and at its end when nothing stops it and no lastgood takes part.
-No path of a machine is in them.
+For each format, a small training is stopped in the middle of its second epoch, and its directory is packed into
+``GENERATION-NAME.tar.xz``. ``expected.json`` records what the older version listed there, and the state of the same
+training at each step and at its end, without a stop and without lastgood.
+The archives contain no paths of a machine.
 """
 
 import argparse
@@ -42,13 +42,13 @@ Y = X.sum(axis=1, keepdims=True)
 
 @dataclass(frozen=True)
 class Case:
-    """A format, and how its run is saved.
+    """A format, and the way in which its run is saved.
 
     Attributes:
         ending: How its paths end.
         weights_only: Whether it is one of weights alone.
-        save_freq: After how many batches each save comes.
-        options: What else the callback is given.
+        save_freq: The number of batches between saves.
+        options: Further arguments of the callback.
     """
 
     ending: str
@@ -57,7 +57,7 @@ class Case:
     options: dict[str, object] = field(default_factory=dict)
 
     def callback(self, directory):
-        """Return a callback that goes on with the run in ``directory``, or begins it."""
+        """Return a callback that resumes the run in ``directory``, or begins it."""
         return lastgood.ModelCheckpoint(
             Path(directory) / f"{{epoch}}-{{batch}}{self.ending}",
             save_weights_only=self.weights_only,
@@ -68,7 +68,7 @@ class Case:
 
     @property
     def retains(self):
-        """Whether the run deletes checkpoints; then one is pinned, and the latest has a metric that came late."""
+        """Whether the run deletes checkpoints; then one is pinned, and the latest has a late metric."""
         return "keep_last" in self.options
 
 
@@ -96,7 +96,7 @@ class StopError(Exception):
 
 
 class Stop(keras.callbacks.Callback):
-    """Ends training behind the last batch but one."""
+    """Ends training after the last batch but one."""
 
     def on_train_batch_end(self, batch, logs=None):
         if self.model.optimizer.iterations == BATCHES * EPOCHS - 1:
@@ -117,20 +117,20 @@ class PinSecond(keras.callbacks.Callback):
 
 
 class Watch(keras.callbacks.Callback):
-    """Notes the weights at each step, and which batches it is told of."""
+    """Records the weights at each step, and the batches that its hook is called for."""
 
     def __init__(self):
         super().__init__()
         self.weights, self.batches = {}, []
 
     def on_train_batch_end(self, batch, logs=None):
-        model = self.model  # on jax its state is brought into it here
+        model = self.model  # on jax this brings the state into the model
         self.weights[int(model.optimizer.iterations)] = as_hex(model.weights)
         self.batches.append(batch)
 
 
 def build():
-    """Make the model, with the same names each time: a directory of Orbax tells variables apart by them."""
+    """Make the model, with the same names each time: an Orbax directory identifies variables by name."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(5)
     layers = [
@@ -145,7 +145,7 @@ def build():
 
 
 def train(*callbacks, other=False):
-    """Train, or train on; ``other`` is for a restart, with other weights, so that starting over shows."""
+    """Train, or resume; ``other`` is for a restart, with other initial weights, so that starting over is visible."""
     model = build()
     if other:
         model.set_weights([weight + 1 for weight in model.get_weights()])
@@ -157,12 +157,12 @@ def train(*callbacks, other=False):
 
 
 def as_hex(variables):
-    """Return what variables hold, each as the digits of its bytes."""
+    """Return the values of variables, each as its bytes in hexadecimal."""
     return [np.ascontiguousarray(to_numpy(variable)).tobytes().hex() for variable in variables]
 
 
 def end(model, history):
-    """Return all that a training ended with, as plain values."""
+    """Return the final state of a training, as plain values."""
     variables = [*model.variables, *model.optimizer.variables]
     return {
         "dtypes": [str(to_numpy(variable).dtype) for variable in variables],
@@ -179,8 +179,8 @@ def unpack(name, directory):
 
 
 def _make(name, case):
-    """Make the run of a format in the working directory, and pack it; return what the older version says of it."""
-    # Orbax takes no relative path, which 0.1.0 does not see to, and writes down the one that it is given.
+    """Make the run of a format in the working directory, and pack it; return what the older version lists."""
+    # Orbax takes no relative path, which 0.1.0 does not handle, and records the path that it is given.
     checkpoint = case.callback(Path("/proc/self/cwd", name) if name == "orbax" else name)
     others = [PinSecond(checkpoint)] if case.retains else []
     try:
@@ -199,7 +199,7 @@ def _make(name, case):
 
 
 def _to_keep(member):
-    """Leave out of an archive whose files they were, and the locks, which name the machine."""
+    """Leave out of an archive the owners of the files, and the locks, which name the machine."""
     if member.name.endswith(".lock"):
         return None
     member.uid = member.gid = 0

@@ -1,4 +1,4 @@
-"""One attempt: a process that does a job while its parent does something to it."""
+"""One attempt: a process that does a job while its parent injects a fault."""
 
 import json
 import os
@@ -20,7 +20,7 @@ class Attempt:
         self._control, self.pid, self._wait = control, pid, wait
 
     def reach(self, gate, seconds=120):
-        """Wait until the process is at a gate; return whether it has come there."""
+        """Wait until the process is at a gate; return whether it got there."""
         deadline = time.monotonic() + seconds
         while not (self._control / f"{gate}.reached").exists():
             if not _lives(self.pid):
@@ -41,7 +41,7 @@ class Attempt:
 
     @property
     def said(self):
-        """What the process has told."""
+        """The events that the process has reported."""
         try:
             lines = (self._control / "said").read_text().splitlines()
         except FileNotFoundError:
@@ -50,12 +50,12 @@ class Attempt:
 
     @property
     def log(self):
-        """What it has printed."""
+        """What the process has printed."""
         return (self._control / "log").read_text(errors="replace")
 
 
 class Server:
-    """Where attempts are made: forks of one process that has imported all, or a new process each."""
+    """Where attempts run: in forks of one process that has imported everything, or in a new process each."""
 
     def __init__(self, backend="torch", *, forks=True):
         self._environment = {**os.environ, **_QUIET, "KERAS_BACKEND": backend}
@@ -86,7 +86,7 @@ class Server:
 
     @property
     def scratch(self):
-        """A directory for what an attempt needs besides."""
+        """A directory for temporary files of attempts."""
         return Path(self._where.name)
 
     def start(self, what, directory, cell):

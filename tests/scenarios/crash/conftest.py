@@ -21,11 +21,11 @@ def _obstacle():
 
 
 def _disk_obstacle(case):
-    """Return why the disk that a case needs cannot be had here; None if it can."""
+    """Return why the disk that a case needs is not available here; None if it is."""
     if not case.disk:
         return None
     if os.geteuid():
-        return "disks are mounted, and that needs root"
+        return "mounting disks needs root"
     tool = {"XFS": "mkfs.xfs"}.get(case.disk, "mkfs.ext4")
     if case.disk in POWER and not (
         shutil.which(tool, path="/sbin:/usr/sbin:/bin:/usr/bin") and Path("/dev/loop-control").exists()
@@ -36,12 +36,12 @@ def _disk_obstacle(case):
 
 @pytest.fixture(scope="session")
 def servers():
-    """Return what gives the server of a backend, made when it is first asked for."""
+    """Return a function that gives the server of a backend, started at first use."""
     made = {}
 
     def of(backend):
         if backend not in made:
-            # Only torch comes through a fork; the others have threads that do not.
+            # Only torch survives a fork; the others have threads that do not.
             made[backend] = Server(backend, forks=backend == "torch").__enter__()
         return made[backend]
 
@@ -52,8 +52,8 @@ def servers():
 
 @pytest.fixture
 def fault_can_be_injected(case):
-    """Skip where it cannot."""
+    """Skip the test where the fault cannot be injected."""
     memory = case.fault == "out of memory" and not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK)
-    why = _obstacle() or _disk_obstacle(case) or ("there is no cgroup of memory to use" if memory else None)
+    why = _obstacle() or _disk_obstacle(case) or ("there is no memory cgroup to use" if memory else None)
     if why:
         pytest.skip(f"{why}, so this fault is not tried")

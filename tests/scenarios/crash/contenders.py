@@ -1,4 +1,4 @@
-"""Who is put to the test: how each saves, and how what it left is gone on from."""
+"""The contenders: how each saves, and how training resumes from what it left."""
 
 import re
 from collections.abc import Callable
@@ -22,9 +22,9 @@ class Contender:
 
     Attributes:
         make: Makes its callback, from a directory, a naming, whether it saves in the background, and ``on_error``.
-        finish: Waits until what the callback has been asked for is done; returns whether it is there to stay.
+        finish: Waits until the callback has finished its saves; returns whether they are durable.
         resume: Trains a new model to an epoch, from what is there, with a watching callback.
-        takes: Whether a name in the directory is a checkpoint's.
+        takes: Returns whether a name in the directory is a checkpoint's.
     """
 
     make: Callable[..., Any]
@@ -34,7 +34,7 @@ class Contender:
 
 
 def value_of(path, numbers):
-    """Return the number of steps that a checkpoint is of, as stock Keras loads it."""
+    """Return the step of a checkpoint, as stock Keras loads it."""
     if path.name.endswith(WEIGHTS_ONLY):
         return counting.steps_in(path, numbers)
     loaded = keras.models.load_model(path)
@@ -75,7 +75,7 @@ def _stock(ending, directory, naming, **_):
 
 
 def _stock_resume(ending, directory, naming, model, fit):
-    """Load the newest by its name, as a script has to that goes on by itself."""
+    """Load the newest by its name, as a script has to that resumes by itself."""
     newest = max((path for path in directory.iterdir() if _takes(ending, path.name)), key=lambda path: path.name)
     if ending == ".weights.h5":
         model.load_weights(newest)
@@ -135,6 +135,6 @@ CONTENDERS = OURS | PEERS
 
 
 def checkpoints(contender, directory):
-    """Return the paths at which ``contender`` shows checkpoints; that of a group of files is its index's."""
+    """Return the paths of a contender's visible checkpoints; a group of files counts by its index."""
     paths = [path.with_suffix("") if path.suffix == ".index" else path for path in Path(directory).iterdir()]
     return sorted(path for path in paths if contender.takes(path.name))

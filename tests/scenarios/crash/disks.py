@@ -1,4 +1,4 @@
-"""File systems to save to: as they are, small ones to fill, and ones whose power can be cut."""
+"""File systems to save to: ordinary ones, small ones to fill, and ones whose power can be cut."""
 
 import fcntl
 import os
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SHUTDOWN, _NO_LOG_FLUSH = 0x8004587D, 2
-# How each is made, and mounted.
+# How each is made and mounted.
 POWER = {
     "ext4": (["mkfs.ext4", "-q"], []),
     "ext4 noauto_da_alloc": (["mkfs.ext4", "-q"], ["noauto_da_alloc"]),
@@ -36,12 +36,12 @@ class Disk:
         return path
 
     def discard(self, directory):
-        """Remove a directory that is not needed any more."""
+        """Remove a directory that is no longer needed."""
         shutil.rmtree(directory, ignore_errors=True)
 
 
 class PowerDisk(Disk):
-    """One whose power can be cut: what had not been synced is gone then, as far as the file system lets it go."""
+    """A disk whose power can be cut: what was not synced is lost then, as far as the file system loses it."""
 
     def __init__(self, root, image, options):
         super().__init__(root)
@@ -52,7 +52,7 @@ class PowerDisk(Disk):
         _run("mount", "-o", ",".join(["loop", *self._options]), self._image, self.root)
 
     def fresh(self):
-        """Return a new directory, which will be there after a cut."""
+        """Return a new directory that will survive a cut."""
         path = super().fresh()
         os.sync()
         return path
@@ -70,7 +70,7 @@ class PowerDisk(Disk):
 
 @contextmanager
 def power_disk(kind, where):
-    """Give a disk of one of the kinds in :data:`POWER`, made in the directory ``where``."""
+    """Yield a disk of one of the kinds in :data:`POWER`, made in the directory ``where``."""
     make, options = POWER[kind]
     image, root = where / f"{secrets.token_hex(4)}.img", where / secrets.token_hex(4)
     with image.open("wb") as file:
@@ -88,7 +88,7 @@ def power_disk(kind, where):
 
 @contextmanager
 def small_disk(where, size="64m", inodes=0):
-    """Give a disk in memory of so many bytes and files; 0 is as many as it likes."""
+    """Yield a disk in memory with the given number of bytes and files; 0 means no limit."""
     root = where / secrets.token_hex(4)
     root.mkdir()
     _run("mount", "-t", "tmpfs", "-o", f"size={size}" + (f",nr_inodes={inodes}" if inodes else ""), "tmpfs", root)
@@ -99,7 +99,7 @@ def small_disk(where, size="64m", inodes=0):
 
 
 def unmount(root):
-    """Unmount a file system, which something may still be letting go of."""
+    """Unmount a file system, which may be busy for a moment."""
     for _ in range(200):
         if subprocess.run(["umount", root], capture_output=True, check=False).returncode == 0:
             return

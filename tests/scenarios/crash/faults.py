@@ -1,4 +1,4 @@
-"""The faults: each finds the points at which it can strike in a case, and strikes at one."""
+"""The faults: each finds the points of a case at which it can strike, and strikes at one."""
 
 import os
 import secrets
@@ -15,17 +15,17 @@ from scenarios.crash.tracing import boundaries, traced
 
 @dataclass(frozen=True)
 class Case:
-    """What is saved how, and what befalls it.
+    """What is saved, how, and with which fault.
 
     Attributes:
         fault: Its name in :data:`FAULTS`.
         contender: Who saves.
-        naming: ``"new"``: each save has a name of its own, and two are kept; or ``"overwrite"``.
+        naming: ``"new"``: each save has a new name, and two are kept; or ``"overwrite"``.
         background: Whether it saves in the background.
         numbers: The length of each of the model's eight weights.
-        disk: What it saves to, where the fault does not say.
+        disk: What it saves to, if that is not an ordinary directory.
         backend: Keras's backend.
-        on_error: What the callback is to do about a failed save.
+        on_error: What the callback does about a failed save.
     """
 
     fault: str
@@ -52,18 +52,18 @@ class Stage:
     disk: Disk
 
     def train(self, directory, strike):
-        """Train in a process; ``strike`` gets it at the gate before the save that is to be hit, and ends it."""
+        """Train in a process; ``strike`` gets it at the gate before the save to be struck, and ends it."""
         return self._attempt("train", directory, strike)
 
     def look(self, directory, strike=None):
-        """Look at what is left and go on, in a process."""
+        """Look at what is left and resume, in a process."""
         return self._attempt("look", directory, strike or _let_through)
 
     def _attempt(self, what, directory, strike):
         attempt = self.server.start(what, directory, asdict(self.case))
         if not attempt.reach("before"):
             attempt.end()
-            raise RuntimeError(f"{self.case}: it did not come to the fault: {attempt.said}\n{attempt.log}")
+            raise RuntimeError(f"{self.case}: it did not reach the fault: {attempt.said}\n{attempt.log}")
         try:
             strike(attempt)
         except BaseException:
@@ -74,7 +74,7 @@ class Stage:
         return attempt.said
 
     def judged(self, trained, directory, **options):
-        """Look, go on, and judge; nothing is left of the directory."""
+        """Look, resume, and judge; remove the directory."""
         looked = {event["event"]: event for event in self.look(directory)}
         kept = {"overwrite": 1, "new": 2}[self.case.naming] if self.case.contender.startswith("lastgood") else None
         self.disk.discard(directory)
@@ -96,7 +96,7 @@ def _kill(attempt):
 
 
 def _strike(stage, inject, log=None):
-    """Return a strike that traces the save, and kills the process behind it if that has not happened."""
+    """Return a strike that traces the save, and kills the process after it if it is still alive."""
 
     def strike(attempt):
         with traced(attempt.pid, log or stage.log(), inject):
@@ -126,16 +126,16 @@ class Kill:
         return stage.judged(trained, directory)
 
     def then(self, stage):
-        """Do what happens besides."""
+        """Do what else belongs to the fault."""
 
 
 class Power(Kill):
-    """The power is cut when the process enters a system call of a save, or when the save has been acknowledged."""
+    """The power is cut when the process enters a system call of a save, or after the save was acknowledged."""
 
     disks = tuple(POWER)
 
     def points(self, stage):
-        return [*super().points(stage), ("close", 65535)]  # which never comes
+        return [*super().points(stage), ("close", 65535)]  # which never happens
 
     def then(self, stage):
         stage.disk.cut()
@@ -147,7 +147,7 @@ class SecondKill:
     disks = ("",)
 
     def points(self, stage):
-        """The first kills are those that leave something half-written in different states."""
+        """The first kills are those that leave half-written files in different states."""
         found = []
         for first in (("fsync", 1), ("unlink", 1), ("unlinkat", 1)):
             log, directory = stage.log(), stage.disk.fresh()
@@ -172,7 +172,7 @@ class SecondKill:
 
 
 class Refused:
-    """A system call of a save fails; the process has to live on, to tell of it, and to succeed the next time."""
+    """A system call of a save fails; the process has to continue, report it, and succeed the next time."""
 
     disks = ("",)
 
@@ -196,7 +196,7 @@ def _refusing(stage, attempt, inject):
 
 
 def _lives_on(stage, fault):
-    """Judge a training that a fault befalls during a save, and that has to go on when it is over."""
+    """Judge a training with a fault during a save, which has to continue when the fault is over."""
 
     directory = stage.disk.fresh()
 
@@ -211,7 +211,7 @@ def _lives_on(stage, fault):
 
 
 class Full:
-    """A disk has too little space for a save, by more or less; then it has enough."""
+    """A disk has too little space for a save, to different degrees; then it has enough."""
 
     disks = ("small",)
 
@@ -235,7 +235,7 @@ class Full:
 
 
 class NoInodes:
-    """A disk takes no more files, or a few; then it does."""
+    """A disk allows no more files, or only a few; then it does."""
 
     disks = ("small",)
 
@@ -260,7 +260,7 @@ class NoInodes:
 
 
 class ReadOnly:
-    """The directory takes no change during a save, and does afterwards."""
+    """The directory cannot be changed during a save, and can be afterwards."""
 
     disks = ("small",)
 
@@ -274,7 +274,7 @@ class ReadOnly:
     @staticmethod
     @contextmanager
     def _immutable(directory, deep):
-        # Not by a remount: that is refused while a file is open for writing. And root is above modes.
+        # A remount is refused while a file is open for writing, and modes do not stop root.
         change = ["chattr", *(["-R"] if deep else [])]
         subprocess.run([*change, "+i", directory], check=True)
         try:
@@ -284,7 +284,7 @@ class ReadOnly:
 
 
 class Slow:
-    """A system call takes a second: a save in the background does not hold training for it, and succeeds."""
+    """A system call takes a second: a save in the background does not delay training, and succeeds."""
 
     disks = ("",)
 
@@ -299,7 +299,7 @@ class Slow:
 
 
 class Memory:
-    """The process is killed for memory, when it takes so many megabytes more than it has before a save."""
+    """The process is killed for memory when it takes a number of megabytes more than before a save."""
 
     disks = ("",)
     _ROOT = Path("/sys/fs/cgroup/memory")
@@ -342,7 +342,7 @@ FAULTS = {
 
 @contextmanager
 def stage(server, case):
-    """Give the place for a case."""
+    """Yield the stage of a case."""
     if case.disk in POWER:
         with power_disk(case.disk, Path("/dev/shm")) as disk:
             yield Stage(server, case, disk)
@@ -356,7 +356,7 @@ def stage(server, case):
 
 
 def attempt(place, point):
-    """Strike at a point; return the finding. A case that does not come to its fault is a failure, too."""
+    """Strike at a point; return the finding. A case that does not reach its fault is a failure, too."""
     try:
         return FAULTS[place.case.fault].strike(place, point)
     except (RuntimeError, TimeoutError) as error:

@@ -1,6 +1,6 @@
-"""What one attempt does in a process of its own: train with saves, or look at what is left and go on from it.
+"""What one attempt does in its process: train with saves, or look at what is left and resume from it.
 
-It tells its parent by files in a directory that no fault is injected into, and waits there at gates.
+It reports to its parent through files in a directory without faults, and waits there at gates.
 """
 
 import json
@@ -22,29 +22,29 @@ _X = np.zeros((4, 4), np.float32)
 
 
 class Control:
-    """The way to the parent, by system calls that no fault befalls."""
+    """The channel to the parent, by system calls that no fault affects."""
 
     def __init__(self, directory):
         self.directory = Path(directory)
         self._said = os.open(self.directory / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def mark(self, name):
-        """Say that a place has been reached."""
+        """Report that a place was reached."""
         os.mknod(self.directory / f"{name}.reached")
 
     def gate(self, name):
-        """Say that a place has been reached, and wait there until the parent opens it."""
+        """Report that a place was reached, and wait there until the parent opens it."""
         self.mark(name)
         while not (self.directory / f"{name}.open").exists():
             time.sleep(0.001)
 
     def say(self, event, **values):
-        """Tell something; it is told when this returns, whatever happens next."""
+        """Report an event; the parent can read it when this returns, whatever happens next."""
         os.writev(self._said, [json.dumps({"event": event, **values}).encode() + b"\n"])
 
 
 class Watcher(keras.callbacks.Callback):
-    """Stands behind the callback that saves: stops at gates before a save, and tells what has become of each."""
+    """Follows the callback that saves: stops at gates before a save, and reports the result of each."""
 
     def __init__(self, control, contender, saving):
         super().__init__()
@@ -68,7 +68,7 @@ class Watcher(keras.callbacks.Callback):
 
 
 class Seen(keras.callbacks.Callback):
-    """Tells with what training goes on."""
+    """Reports the step and the weights that training resumes with."""
 
     def __init__(self, control):
         super().__init__()
@@ -83,7 +83,7 @@ class Seen(keras.callbacks.Callback):
 
 
 def train(job, control):
-    """Train with a save in each epoch, up to the one behind the save that is traced."""
+    """Train with a save in each epoch, up to the one after the traced save."""
     contender = CONTENDERS[job["contender"]]
     saving = contender.make(
         Path(job["directory"]), job["naming"], background=job["background"], on_error=job["on_error"]
@@ -103,7 +103,7 @@ def train(job, control):
 
 
 def look(job, control):
-    """Load all there is with stock Keras, verify it, then go on with training; tell all of it."""
+    """Load all checkpoints with stock Keras, verify them, then resume training; report all results."""
     contender, directory, numbers = CONTENDERS[job["contender"]], Path(job["directory"]), job["numbers"]
 
     def values():
@@ -131,14 +131,14 @@ def look(job, control):
 
 
 def _belongs(name, contender, groups):
-    """Tell whether a name in a directory is the run's own, or a checkpoint's, or of a group of files that is one."""
-    if groups and name == "checkpoint":  # in which TensorFlow notes the latest
+    """Return whether a name in a directory is the run's own, a checkpoint's, or of a checkpoint's group of files."""
+    if groups and name == "checkpoint":  # in which TensorFlow records the latest
         return True
     return name == ".lastgood" or contender.takes(name) or any(name.startswith(f"{group}.") for group in groups)
 
 
 def run(job):
-    """Do a job, and end the process without a word more."""
+    """Do a job, and end the process at once."""
     control = Control(job["control"])
     try:
         {"train": train, "look": look}[job["what"]](job, control)

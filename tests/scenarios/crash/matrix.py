@@ -1,4 +1,4 @@
-"""All that is tried, and what came of it, in a table: matrix.py [--peers] [--only TEXT] [--most N] [--jobs N]."""
+"""Tries all cases, and shows the results in a table: matrix.py [--peers] [--only TEXT] [--most N] [--jobs N]."""
 
 import argparse
 import itertools
@@ -21,7 +21,7 @@ from scenarios.crash.oracle import Verdict
 FORMATS = ("lastgood .keras", "lastgood .weights.h5", "lastgood directory")
 FILES = FORMATS[:2]
 NAMINGS = ("new", "overwrite")
-LARGE = 600_000  # 19 MB of state, which is written in several parts, and digested beside that
+LARGE = 600_000  # 19 MB of state, which is written in several parts, with the digest computed at the same time
 _PEERS = {
     "ModelCheckpoint .keras": NAMINGS,
     "ModelCheckpoint .weights.h5": NAMINGS,
@@ -31,7 +31,7 @@ _PEERS = {
 
 
 def our_cases():
-    """Yield every case of ours."""
+    """Yield every case of lastgood on torch."""
     every = list(itertools.product(FORMATS, NAMINGS))
     for contender, naming in every:
         for background in (True, False):
@@ -49,14 +49,14 @@ def our_cases():
 
 
 def other_cases():
-    """Yield cases of ours on other backends than torch, whose every attempt needs new processes."""
+    """Yield cases of lastgood on other backends, where every attempt needs a new process."""
     yield from (Case("killed", "lastgood .keras", backend=backend) for backend in ("jax", "tensorflow"))
     yield Case("killed", "lastgood TensorFlow checkpoint", "overwrite", backend="tf_keras")
     yield Case("power cut", "lastgood TensorFlow checkpoint", "overwrite", disk="XFS", backend="tf_keras")
 
 
 def peer_cases():
-    """Yield the cases of others, of the faults that apply to them."""
+    """Yield the cases of the other contenders, with the faults that apply to them."""
     for contender, namings in _PEERS.items():
         for naming in namings:
             yield Case("killed", contender, naming)
@@ -86,12 +86,12 @@ def _work(task):
 
 
 def main():
-    """Try all, print what came of it, and write it down."""
+    """Try all cases, print the results, and write them to the file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", action="store_true", help="try the others, too")
-    parser.add_argument("--only", default="", help="cases whose name has this in it")
-    parser.add_argument("--most", type=int, help="points of a case of ours, at most")
-    parser.add_argument("--most-of-peers", type=int, default=25, help="points of a case of others, at most")
+    parser.add_argument("--peers", action="store_true", help="also try the other contenders")
+    parser.add_argument("--only", default="", help="only cases whose name contains this")
+    parser.add_argument("--most", type=int, help="points of a case of lastgood, at most")
+    parser.add_argument("--most-of-peers", type=int, default=25, help="points of a case of another contender, at most")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     tasks = [(case, arguments.most) for case in our_cases()]
@@ -101,7 +101,7 @@ def main():
     rows, wrong = {}, []
     with (
         tempfile.TemporaryDirectory(prefix="lastgood-crash-") as here,
-        unittest.mock.patch.dict(os.environ, TMPDIR=here),  # the workers are killed, and would leave what is theirs
+        unittest.mock.patch.dict(os.environ, TMPDIR=here),  # killed workers leave their temporary files
         multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool,
     ):
         for case, findings, seconds in pool.imap_unordered(_work, tasks):

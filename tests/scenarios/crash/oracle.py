@@ -1,25 +1,25 @@
-"""What has come of an attempt: what was acknowledged, against what is there."""
+"""Judges an attempt: compares what was acknowledged with what is there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
 TRACED, LAST = 4, 6
-"""The epoch of the save that a fault befalls, and the one to which a restart trains."""
+"""The epoch of the save that a fault strikes, and the one to which a restart trains."""
 
 
 class Verdict(IntEnum):
-    """The worse, the higher."""
+    """A higher verdict is worse."""
 
     PASS = 0
     LEAK = 1
-    """Something half-written is left when training has gone on."""
+    """Something half-written is left after training has resumed."""
     LOST_WORK = 2
-    """Training goes on from an older checkpoint than the newest that was acknowledged, or saves no more."""
+    """Training continues from an older checkpoint than the newest acknowledged one, or saves no more."""
     FALSE_ACK = 3
-    """What was acknowledged is not there, what is there is no checkpoint, or a failure was not told."""
+    """An acknowledged checkpoint is missing, a visible one does not load, or a failure was not reported."""
     SILENT_DIVERGENCE = 4
-    """Training goes on with another state than it says, or a name stands for another step's state."""
+    """Training continues with another state than it says, or a file holds the state of another step."""
     HARD_FAIL = 5
     """Nothing restores."""
 
@@ -30,7 +30,7 @@ class Finding:
 
     Attributes:
         verdict: The verdict.
-        reason: Why, in words; empty if it has passed.
+        reason: Why, in words; empty if it passed.
         struck: Whether the fault kept the save from being acknowledged.
     """
 
@@ -47,13 +47,13 @@ PASS = Finding(Verdict.PASS)
 
 @dataclass(frozen=True)
 class Evidence:
-    """What two processes have said: the one that the fault befell, and the one that looked then, and went on.
+    """The events of two processes: the one that the fault struck, and the one that looked at the result and resumed.
 
     Attributes:
         trained: The first one's events.
         looked: The second one's, by name.
         naming: How the saves are named.
-        kept: How many checkpoints are to be left at the end; None if all are.
+        kept: How many checkpoints should be left at the end; None for all.
     """
 
     trained: list[Mapping]
@@ -73,7 +73,7 @@ class Evidence:
 
     @property
     def values(self):
-        """What was at each checkpoint's path before training went on: a step, or stock Keras's error."""
+        """What was at each checkpoint's path before training resumed: a step, or stock Keras's error."""
         return self.looked["found"]["values"] if "found" in self.looked else {}
 
     @property
@@ -86,8 +86,8 @@ def judge(evidence, *, survives=False):
     """Return the worst finding.
 
     Args:
-        evidence: What there is to go by.
-        survives: Whether the process had to live on after the fault: then its failure has to be told, and its next save
+        evidence: The events of the attempt.
+        survives: Whether the process had to survive the fault: then the failure has to be reported, and the next save
             has to succeed.
     """
     findings = [PASS, *_restart(evidence), *_files(evidence), *_left(evidence)]
@@ -98,7 +98,7 @@ def judge(evidence, *, survives=False):
 
 
 def _restart(evidence):
-    """Judge with what training went on."""
+    """Judge what training resumed with."""
     if "left" not in evidence.looked:
         reason = evidence.looked["raised"]["text"] if "raised" in evidence.looked else "its process died"
         verdict = Verdict.FALSE_ACK if evidence.good else Verdict.HARD_FAIL
@@ -106,11 +106,11 @@ def _restart(evidence):
     resumed = evidence.looked.get("resumed", {"step": LAST, "values": [LAST]})  # nothing was left to train
     step = resumed["step"]
     if resumed["values"] != [step]:
-        return [Finding(Verdict.SILENT_DIVERGENCE, f"went on at step {step} with the weights of {resumed['values']}")]
+        return [Finding(Verdict.SILENT_DIVERGENCE, f"resumed at step {step} with the weights of {resumed['values']}")]
     if evidence.newest and not step:
-        return [Finding(Verdict.HARD_FAIL, "the restart began anew")]
+        return [Finding(Verdict.HARD_FAIL, "the restart started over")]
     if step < evidence.newest:
-        return [Finding(Verdict.LOST_WORK, f"went on from step {step}, and {evidence.newest} was acknowledged")]
+        return [Finding(Verdict.LOST_WORK, f"resumed from step {step}, and {evidence.newest} was acknowledged")]
     return []
 
 
@@ -125,13 +125,13 @@ def _files(evidence):
     if evidence.values and max(steps, default=0) < evidence.newest:
         yield Finding(Verdict.FALSE_ACK, f"step {evidence.newest} was acknowledged, and there are {steps}")
     if evidence.values and evidence.naming == "new" and evidence.newest == TRACED and TRACED - 1 not in steps:
-        yield Finding(Verdict.FALSE_ACK, f"the checkpoint before the last was to stay, and there are {steps}")
+        yield Finding(Verdict.FALSE_ACK, f"the checkpoint before the last should have been kept, and there are {steps}")
     for problem in evidence.looked.get("found", {}).get("problems", ()):
         yield Finding(Verdict.FALSE_ACK, f"verify: {problem}")
 
 
 def _left(evidence):
-    """Judge what lies in the directory when training has gone on."""
+    """Judge what is in the directory after training has resumed."""
     if "left" not in evidence.looked or evidence.kept is None:
         return
     left = evidence.looked["left"]
@@ -144,11 +144,11 @@ def _left(evidence):
 
 
 def _life(evidence):
-    """Judge a process that had to live on."""
+    """Judge a process that had to survive."""
     told = [event["text"] for event in evidence.trained if event["event"] == "told"]
     if not any(event["event"] == "ended" for event in evidence.trained):
-        yield Finding(Verdict.LOST_WORK, f"training did not go on: {told}")
+        yield Finding(Verdict.LOST_WORK, f"training did not continue: {told}")
     elif TRACED + 1 not in evidence.acknowledged:
         yield Finding(Verdict.LOST_WORK, f"the next save failed, too: {told}")
     if TRACED not in evidence.acknowledged and not told:
-        yield Finding(Verdict.FALSE_ACK, "a save failed, and nobody was told")
+        yield Finding(Verdict.FALSE_ACK, "a save failed, and it was not reported")

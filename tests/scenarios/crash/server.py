@@ -1,6 +1,6 @@
-"""Imports what training needs once, then forks a process for each job that comes in; or does one job itself.
+"""Imports what training needs once, then forks a process for each incoming job; or does one job itself.
 
-python server.py          reads a line of JSON a command: a job, or {"wait": PID, "seconds": S}; answers each in a line
+python server.py          reads commands as lines of JSON: a job, or {"wait": PID, "seconds": S}; answers each in a line
 python server.py JOB      does the job
 """
 
@@ -32,11 +32,11 @@ def wait(pid, seconds):
 
 
 def warm():
-    """Have all imported and made that a first training imports and makes."""
+    """Import and compile what a first training needs."""
     if keras.backend.backend() == "torch":
         import torch
 
-        torch.set_num_threads(1)  # threads do not outlive a fork, and what waits for them hangs
+        torch.set_num_threads(1)  # threads do not survive a fork, and what waits for them hangs
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "m.keras")
         job.counting.model(8).save(path)
@@ -44,7 +44,7 @@ def warm():
 
 
 def serve(run):
-    """Fork a process for each job that comes in, a line of JSON, and have it run that; answer each in a line."""
+    """Fork a process to run each incoming job, a line of JSON; answer each in a line."""
     print("ready", flush=True)
     for line in sys.stdin:
         command = json.loads(line)

@@ -1,4 +1,4 @@
-"""The table that GUARANTEES.md shows of what `make crash` has found."""
+"""The table in GUARANTEES.md of what `make crash` found."""
 
 import json
 from collections import Counter
@@ -20,12 +20,12 @@ FAULTS = {
 
 
 def write(rows):
-    """Write down what was found: verdicts counted, by fault and contender."""
+    """Write the results to the file: verdicts counted, by fault and contender."""
     RESULTS.write_text(json.dumps({name: dict(counts) for name, counts in sorted(rows.items())}, indent=1) + "\n")
 
 
 def table():
-    """Return the table as lines of Markdown: a row a fault, a column a system, the formats of each together."""
+    """Return the table as lines of Markdown: a row per fault, a column per contender, with its formats together."""
     found = {}
     for name, counts in json.loads(RESULTS.read_text()).items():
         fault, contender = name.split(" | ")
@@ -37,7 +37,7 @@ def table():
 
 
 def _cell(counts):
-    """Return how many passed, and what came of the others."""
+    """Return how many passed, and the verdicts of the others."""
     if not counts:
         return ""
     others = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "PASS")

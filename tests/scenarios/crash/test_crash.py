@@ -1,4 +1,4 @@
-"""Whatever happens in a save, or in the restart after it: what was acknowledged restores, and nothing half is there.
+"""After any fault in a save or in the restart after it, acknowledged saves restore, and nothing half-written is left.
 
 A seeded sample of the matrix; `make crash` tries all of it.
 """
@@ -18,7 +18,7 @@ SEED = int(os.environ.get("LASTGOOD_CRASH_SEED", "0"))
 
 
 def _chosen():
-    """Return some cases of each fault on torch, and of each other backend, which needs new processes; or all."""
+    """Return all cases, or some of each fault on torch and some of each other backend, which needs new processes."""
     kinds = defaultdict(list)
     for case in (*our_cases(), *other_cases()):
         kinds[case.fault if case.backend == "torch" else case.backend].append(case)
@@ -28,7 +28,7 @@ def _chosen():
 @pytest.mark.parametrize("case", _chosen(), ids=str)
 @pytest.mark.usefixtures("fault_can_be_injected")
 def test_acknowledged_saves_restore_after_a_fault(servers, case: Case):
-    most = MOST if case.backend == "torch" else 1  # the others need new processes for each
+    most = MOST if case.backend == "torch" else 1  # the others need a new process for each
     findings = tried(servers(case.backend), case, most=most, seed=SEED)
     assert findings
     wrong = [f"at {point}: {finding}" for point, finding in findings if finding.verdict is not Verdict.PASS]
@@ -38,6 +38,6 @@ def test_acknowledged_saves_restore_after_a_fault(servers, case: Case):
 @pytest.mark.parametrize("case", [Case("power cut", "ModelCheckpoint .keras", "overwrite", disk="XFS")], ids=str)
 @pytest.mark.usefixtures("fault_can_be_injected")
 def test_the_matrix_finds_what_stock_keras_loses(servers, case):
-    """That it can fail: without an fsync, a cut of the power after the save leaves nothing."""
+    """The test can fail: without an fsync, a power cut after the save leaves nothing."""
     findings = tried(servers(case.backend), case, most=None)
     assert findings[-1][1].verdict is Verdict.HARD_FAIL, findings[-1]

@@ -1,4 +1,4 @@
-"""System calls of a process: listed, or made to kill it, to fail, or to take long. By strace."""
+"""Lists the system calls of a process, or makes them kill it, fail, or take long, with strace."""
 
 import re
 import subprocess
@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
-# The calls by which files come into being, change, and go.
+# The calls that create, change and delete files.
 CALLS = [
     "openat",
     "write",
@@ -39,9 +39,9 @@ def traced(pid, log, inject=None):
     """Trace a process and its threads while the block runs, or until it ends.
 
     Args:
-        pid: The process; it waits at a gate meanwhile.
+        pid: The process, which waits at a gate meanwhile.
         log: Where the calls are listed.
-        inject: What is done to them, in strace's words.
+        inject: What is done to them, in strace's syntax.
     """
     command = ["strace", "-f", "-y", "-qq", "-s", "0", "-o", str(log), "-p", str(pid)]
     command += ["-e", f"trace={','.join(CALLS)}"]
@@ -58,11 +58,11 @@ def traced(pid, log, inject=None):
 
 
 def _end(tracer):
-    """End a tracer; what it traces goes on, if it lives."""
+    """End a tracer; the traced process continues, if it is alive."""
     tracer.terminate()
     try:
         tracer.wait(0.5)
-    except subprocess.TimeoutExpired:  # it waits for a thread of a process that is dead
+    except subprocess.TimeoutExpired:  # it waits for a thread of a dead process
         tracer.kill()
         tracer.wait()
     tracer.stderr.close()
@@ -85,7 +85,7 @@ def _wait_for(condition, seconds=30):
 
 
 def boundaries(log, directory):
-    """Return the calls that a trace has on files below ``directory``: (name, which one of its name in its thread)."""
+    """Return the calls in a trace on files below ``directory``: (name, its number among the calls of that name)."""
     counts, found = Counter(), {}
     for line in Path(log).read_text(errors="replace").splitlines():
         match = _ENTRY.match(line)

@@ -1,6 +1,6 @@
 """What the processes of a crowd do: python children.py ROLE '[arguments]'.
 
-They answer in JSON, a line each, and wait on stdin where they are to go on together.
+They answer in lines of JSON, and wait on stdin where they should continue together.
 """
 
 import gc
@@ -28,7 +28,7 @@ def tell(value):
 
 
 def build(number):
-    """Return a model all of whose weights are ``number``, and stay so: its learning rate is 0."""
+    """Return a model whose weights are all ``number``, and stay so: its learning rate is 0."""
     model = keras.Sequential([keras.Input((200,)), keras.layers.Dense(200, kernel_initializer="ones")])
     model.compile(keras.optimizers.SGD(0.0), "mse")
     model.set_weights([np.full_like(weight, number) for weight in model.get_weights()])
@@ -36,7 +36,7 @@ def build(number):
 
 
 def saver(path, **options):
-    """Return a callback that saves weights: for whole models Keras imports TensorFlow, which takes long."""
+    """Return a callback that saves weights: for complete models Keras imports TensorFlow, which takes long."""
     return lastgood.ModelCheckpoint(f"{path}.weights.h5", save_weights_only=True, **options)
 
 
@@ -45,7 +45,7 @@ def fit(model, checkpoint, epochs, *others, **options):
 
 
 class Waits(keras.callbacks.Callback):
-    """Holds training in its first epoch until it is told to go on."""
+    """Holds training in its first epoch until a line arrives on stdin."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:
@@ -54,7 +54,7 @@ class Waits(keras.callbacks.Callback):
 
 
 def crowd(directory, number):
-    """Save beside others: to paths of its own, to paths of all, and to paths that one process alone may have."""
+    """Save beside others: to its own paths, to shared paths, and to paths that only one process may use."""
     directory, model = Path(directory), build(number)
     tell("ready")
     sys.stdin.readline()
@@ -78,8 +78,8 @@ def crowd(directory, number):
 
 
 def stopped(directory):
-    """Stop in the middle of the second save: its file is whole, and not visible."""
-    # To this very thread: another one would take the signal a little later, and the save might have ended by then.
+    """Stop in the middle of the second save: its file is complete, but not visible."""
+    # The signal goes to this thread: another one might take it later, when the save has ended.
     stop = Fault("commit", lambda: signal.pthread_kill(threading.get_ident(), signal.SIGSTOP), nth=2)
     with faults(stop):
         checkpoint = saver(Path(directory, "{epoch}"), resume=True, keep_last=3)
@@ -88,7 +88,7 @@ def stopped(directory):
 
 
 def jumps(directory, clock):
-    """Train under a clock that jumps, between starts and inside of them; ``clock`` is the file that sets it."""
+    """Train with a clock that jumps, between starts and within them; ``clock`` is the file that sets it."""
 
     class Jumps(keras.callbacks.Callback):
         def __init__(self, *offsets):
@@ -107,7 +107,7 @@ def jumps(directory, clock):
     plan = [(2, ["+0", "-365d"]), (4, ["+730d", "-3d"]), (5, ["-1000d"]), (8, ["+0", "+365d", "-365d"])]
     for epochs, offsets in plan:
         checkpoint = saver(directory / "{epoch}", **options)
-        warnings.simplefilter("ignore")  # that nobody knows of "odd" beforehand
+        warnings.simplefilter("ignore")  # the warning that "odd" is not known beforehand
         fit(model, checkpoint, epochs, Jumps(*offsets))
         run = lastgood.open_run(directory)
         tell(
@@ -124,7 +124,7 @@ def jumps(directory, clock):
     class Slow(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             end = time.monotonic() + 0.02
-            while time.monotonic() < end:  # a sleep is refused while faketime moves its end away
+            while time.monotonic() < end:  # a sleep does not work while faketime moves the clock
                 pass
 
     for save_freq in (timedelta(seconds=0.1), lastgood.Budget(0.5)):
@@ -135,10 +135,10 @@ def jumps(directory, clock):
 
 
 def soak(directory, saves):
-    """Save often with retention; tell what the process holds after a quarter of the saves, and in the end."""
+    """Save often with retention; report what the process holds after each eighth of the saves."""
     path, policy = Path(directory, "{epoch}.keras"), {"keep_last": 3, "keep_best": 2}
     checkpoint = lastgood.ModelCheckpoint(path, monitor="odd", mode="min", **policy)
-    warnings.simplefilter("ignore")  # that nobody knows of "odd" beforehand
+    warnings.simplefilter("ignore")  # the warning that "odd" is not known beforehand
 
     class Odd(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -174,7 +174,7 @@ def soak(directory, saves):
 
 
 def held(directory):
-    """Return what this process holds now, and what lies in the directory."""
+    """Return what this process holds now, and what is in the directory."""
     gc.collect()
     memory = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return {

@@ -1,4 +1,4 @@
-"""Runs scripts of ``children.py`` in processes of their own."""
+"""Runs the roles of ``children.py`` in separate processes."""
 
 import json
 import os
@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE = 300  # seconds, on a machine that is busy
+PATIENCE = 300  # seconds, for a busy machine
 
 
 def pytest_configure(config):
     if "KERAS_BACKEND" not in os.environ:
         raise pytest.UsageError(
-            "Set KERAS_BACKEND: Keras picks its backend at import, so each has a process of its own."
+            "Set KERAS_BACKEND: Keras picks its backend at import, so each backend needs its own process."
         )
 
 
 class Child:
-    """A process that answers in lines of JSON, and goes on when it is told to."""
+    """A process that answers in lines of JSON, and continues on request."""
 
     def __init__(self, role, *arguments, environment=None):
         command = [sys.executable, str(Path(__file__).with_name("children.py")), role, json.dumps(arguments)]
@@ -81,7 +81,7 @@ def start():
 
 @pytest.fixture
 def names():
-    """List what lies in a directory, hidden files too, without what is no checkpoint's: ``.lastgood``."""
+    """List the names in a directory, including hidden ones, except ``.lastgood``."""
 
     def listing(directory):
         return sorted(path.name for path in Path(directory).iterdir() if path.name != ".lastgood")

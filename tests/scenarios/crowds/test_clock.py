@@ -1,4 +1,4 @@
-"""The clock jumps by years, between starts and in the middle of a run. Debian's faketime makes it jump."""
+"""The clock jumps by years, between starts and in the middle of a run. Debian's faketime does that."""
 
 import os
 from pathlib import Path
@@ -36,12 +36,12 @@ def test_latest_and_retention_go_by_step_even_if_the_clock_jumps(tmp_path, start
     answers = [child.answer() for _ in range(4)]
     assert [answer["epochs"] for answer in answers] == [[1, 2], [2, 3, 4], [2, 4, 5], [2, 7, 8]]
     assert [(answer["latest"], answer["best"]) for answer in answers] == [(2, 2), (4, 2), (5, 2), (8, 2)]
-    assert len({answer["run"] for answer in answers}) == 1  # each start went on with the run
+    assert len({answer["run"] for answer in answers}) == 1  # each start resumed the run
     assert [answer["problems"] for answer in answers] == [0] * 4
-    made = answers[1]["created"]  # the clock did jump
+    made = answers[1]["created"]  # the clock really jumped
     assert made[0] < made[1] - 2 * YEAR
     assert made[2] < made[1] - 2 * YEAR
-    seconds, saves = child.answer()  # saves by the clock, which is one that does not jump
+    seconds, saves = child.answer()  # saves by time go by the monotonic clock, which does not jump
     assert 2 <= saves <= seconds / 0.1 + 1
     _, saves = child.answer()  # by a budget
     assert saves >= 1

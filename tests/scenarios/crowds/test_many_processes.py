@@ -13,7 +13,7 @@ PROCESSES = 8
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory):
-    """Run them, in three rounds; return (directory, what each answered in each round)."""
+    """Run the processes, in three rounds; return (directory, their answers in each round)."""
     from scenarios.crowds.conftest import Child
 
     directory = tmp_path_factory.mktemp("crowd")
@@ -39,7 +39,7 @@ def crowd(tmp_path_factory):
 
 
 def numbers(paths):
-    """Return whose each checkpoint is, as stock Keras loads it: all its weights are its process's number."""
+    """Return which process wrote each checkpoint, as stock Keras loads it: all its weights are the process's number."""
     found = []
     model = keras.Sequential([keras.Input((200,)), keras.layers.Dense(200)])
     model.compile("sgd", "mse")
@@ -65,7 +65,7 @@ def test_processes_with_one_template_are_warned_and_leave_one_intact_checkpoint_
     assert names(directory / "shared") == [f"{epoch}.weights.h5" for epoch in range(1, 5)]
     assert set(numbers(sorted((directory / "shared").glob("*.weights.h5")))) <= set(range(PROCESSES))
     assert open_run(directory / "shared").verify() == []
-    assert sum(count > 0 for count in warned) >= PROCESSES - 1  # the first one had nobody to be told of
+    assert sum(count > 0 for count in warned) >= PROCESSES - 1  # the first one may have found no other
 
 
 def test_with_retention_or_resume_one_process_trains_and_seven_are_refused(crowd, names):

@@ -1,4 +1,4 @@
-"""Hundreds of saves with retention, or thousands with `make soak`: the process does not grow, nor does what is left."""
+"""Hundreds of saves with retention, or thousands with `make soak`: neither the process nor the directory grows."""
 
 import os
 import statistics
@@ -26,7 +26,7 @@ def soaked(tmp_path_factory):
 
 
 def test_memory_does_not_grow_over_many_saves(soaked):
-    """Compared are a quarter of the saves and all: by then all that is compiled and remembered once is there."""
+    """Compare a quarter of the saves with all: by then everything that is compiled or cached once is there."""
     _, early, *_, late = (look["memory"] for look in soaked["seen"])
     assert late - early < (8 * MEGABYTE if SAVES < 5000 else 16 * MEGABYTE)
 
@@ -40,7 +40,7 @@ def test_many_saves_leak_no_descriptor_thread_or_file(soaked):
         4,
         5,
         6,
-    }  # three or more of the last and the best, and .lastgood
+    }  # the last three, up to two more of the best, and .lastgood
     assert soaked["problems"] == 0
 
 

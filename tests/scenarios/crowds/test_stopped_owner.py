@@ -1,4 +1,4 @@
-"""A process is stopped in the middle of a save; others come; it wakes, or is killed."""
+"""A process is stopped in the middle of a save, others start, and it wakes or is killed."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ from scenarios.crowds.children import X, build, fit, saver
 
 @pytest.fixture
 def owner(tmp_path, start):
-    """Return a process that has saved once and is stopped in its second save, and what lies there then."""
+    """Return a process that has saved once and is stopped in its second save."""
     child = start("stopped", str(tmp_path))
     child.wait_until_stopped()
     return child
@@ -55,7 +55,7 @@ def test_a_stopped_owner_that_is_killed_leaves_nothing_to_clean_up_by_hand(tmp_p
     model = build(1)
     fit(model, saver(tmp_path / "{epoch}", resume=True), 2)
     assert names(tmp_path) == ["1.weights.h5", "2.weights.h5"]
-    assert model.predict(X, verbose=0)[0, 0] == 7.0 * 200 + 7.0  # it went on from the owner's
+    assert model.predict(X, verbose=0)[0, 0] == 7.0 * 200 + 7.0  # it resumed from the owner's checkpoint
     assert open_run(tmp_path).verify() == []
 
 

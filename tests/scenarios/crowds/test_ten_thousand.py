@@ -1,4 +1,4 @@
-"""Thousands of checkpoints in a run: what looks at them takes time in proportion, and training is not slowed.
+"""Thousands of checkpoints in a run: queries take time in proportion, and training is not slowed.
 
 There are 10,000 with `make soak`, and 3,000 with `make test-long`.
 """
@@ -42,7 +42,7 @@ def record_of(of, epoch):
 
 
 def fill(directory, count):
-    """Make checkpoints as a save does, but for HDF5: the file is the same each time, and its record is not."""
+    """Make checkpoints as a save does, but with the same HDF5 content each time; only the record differs."""
     directory.mkdir(parents=True)
     of = keeper(directory, keep_last=2 * MANY)
     plain = directory.parent / "plain"
@@ -68,7 +68,7 @@ def write(path, content, record):
 
 
 def best_of(work, times=3):
-    """Return the least time that ``work`` took of a core, in seconds: other processes' turns are not its own."""
+    """Return the shortest CPU time of ``work``, in seconds, which other processes do not affect."""
     spent = []
     for _ in range(times):
         begun = time.process_time()
@@ -78,9 +78,9 @@ def best_of(work, times=3):
 
 
 def seconds(directory, of, count):
-    """Return what each question takes."""
+    """Return the seconds that each query takes."""
     run = open_run(directory)
-    assert len(run.checkpoints) == count  # the first look reads all records
+    assert len(run.checkpoints) == count  # the first query reads all records
 
     questions = {
         "open and list": best_of(lambda: open_run(directory).checkpoints),
@@ -90,7 +90,7 @@ def seconds(directory, of, count):
         "find what to resume from": best_of(lambda: by_age([series(directory)]), 1),
         "a save with retention": best_of(lambda: run.prune(keep_last=2 * MANY)),
     }
-    if WHOLE:  # these take ten seconds
+    if WHOLE:  # these take ten seconds each
         questions |= {
             "verify": best_of(run.verify, 1),
             "lastgood ls": best_of(lambda: print_table(run, "val_loss", "auto"), 1),
@@ -100,7 +100,7 @@ def seconds(directory, of, count):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """Return two runs' directories, with a tenth of the checkpoints and with all, and what each question takes."""
+    """Return the directories of two runs, with a tenth of the checkpoints and with all, and the time of each query."""
     found = {}
     for count in (MANY // 10, MANY):
         directory = tmp_path_factory.mktemp("many") / "run"
@@ -121,12 +121,12 @@ def test_queries_on_thousands_of_checkpoints_are_answered_correctly(measured):
 def test_query_time_does_not_grow_quadratically_with_the_number_of_checkpoints(measured):
     (_, few), (_, all_) = measured[MANY // 10], measured[MANY]
     ratios = {name: all_[name] / few[name] for name in few}
-    assert max(ratios.values()) < 40, ratios  # ten times as many; were it quadratic, it would be a hundred
+    assert max(ratios.values()) < 40, ratios  # for ten times as many checkpoints; quadratic growth would be a hundred
     assert all_["a save with retention"] < 1.0
 
 
 def test_frequent_saves_do_not_wait_for_a_scan_of_all_checkpoints(measured):
-    """What is to be deleted goes a little later, and has gone in the end."""
+    """Checkpoints to delete are deleted a little later, and are gone in the end."""
     directory, questions = measured[MANY]
     of = keeper(directory, keep_last=5)
     first, *others = (directory / f"{MANY + number}.weights.h5" for number in range(1, 21))
@@ -145,7 +145,7 @@ def test_frequent_saves_do_not_wait_for_a_scan_of_all_checkpoints(measured):
 
 
 def test_prune_deletes_hundreds_of_checkpoints_at_once_and_no_others(measured):
-    """The last test: the run is smaller then."""
+    """This test comes last, as it makes the run smaller."""
     directory, _ = measured[MANY // 10]
     pruned = open_run(directory).prune(keep_last=2, keep_best=1)
     assert len(pruned) == MANY // 10 - 3

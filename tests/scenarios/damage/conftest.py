@@ -8,11 +8,11 @@ import pytest
 def pytest_configure(config):
     if "KERAS_BACKEND" not in os.environ:
         raise pytest.UsageError(
-            "Set KERAS_BACKEND: Keras picks its backend at import, so each has a process of its own."
+            "Set KERAS_BACKEND: Keras picks its backend at import, so each backend needs its own process."
         )
 
 
-with warnings.catch_warnings():  # what the backends warn of while they are imported is not ours
+with warnings.catch_warnings():  # the backends' own warnings at import do not matter here
     warnings.simplefilter("ignore")
     from helpers.kit import TF_KERAS, keras
 

@@ -16,7 +16,7 @@ class Damage(NamedTuple):
         kind: What happened to it.
         region: Where, or where it begins.
         files: The files that changed, by the ends of their paths; None for one that is gone.
-        told: A pattern of what has to be said of it; any word will do if it is empty.
+        told: A pattern that the report has to match; an empty one matches any report.
     """
 
     kind: str
@@ -25,20 +25,20 @@ class Damage(NamedTuple):
     told: str
 
     def __repr__(self) -> str:
-        """Show what happened, and not the files."""
+        """Show what happened, without the files."""
         return f"<{self.kind}: {self.region}>"
 
 
 @st.composite
 def damages(draw: st.DrawFn, whole: Anatomy, other: Anatomy) -> Damage:
-    """Damage a checkpoint, whose every byte may change; ``other`` is one of another step."""
+    """Damage a checkpoint, any byte of it; ``other`` is one of another step."""
     kind_of_region = draw(st.sampled_from(sorted({region.kind for region in whole.regions})))
     region = draw(st.sampled_from([each for each in whole.regions if each.kind == kind_of_region]))
     content = whole.files[region.file]
     kinds = [*_WITHIN, *_BEYOND, "put in what another step has there"]
     if len(whole.files) > 1:
         kinds += ["take the file of another step"]
-        kinds += ["remove the file"] if region.file != ".index" else []  # without its index it is no checkpoint
+        kinds += ["remove the file"] if region.file != ".index" else []  # without its index it is not a checkpoint
     kind = draw(st.sampled_from(kinds))
     told = region.told
     changed: bytes | None
@@ -54,7 +54,7 @@ def damages(draw: st.DrawFn, whole: Anatomy, other: Anatomy) -> Damage:
         changed = _put_in(draw, content, region, other)
         told = told if changed is not None and len(changed) == len(content) else ""
     if changed is not None and kind not in _WITHIN and region.kind == "record":
-        told = ""  # a whole record, which is right in itself: what it tells of is wrong
+        told = ""  # a complete, valid record: what it describes is wrong
     if kind != "remove the file":
         assume(changed is not None and changed != content)
     return Damage(kind, region, {region.file: changed}, told)
@@ -96,7 +96,7 @@ def _swap_two_runs(draw: st.DrawFn, content: bytes, region: Region) -> bytes:
 
 
 def _put_in(draw: st.DrawFn, content: bytes, region: Region, other: Anatomy) -> bytes | None:
-    """Exchange a region for one of its kind in a checkpoint of another step: the one at its place, if there is one."""
+    """Replace a region by one of its kind from a checkpoint of another step: the one at the same place, if any."""
     alike = [each for each in other.regions if each[:2] == region[:2]]
     same = [each for each in alike if each.start == region.start]
     if not alike:

@@ -1,4 +1,4 @@
-"""What each byte of a checkpoint is for, found by reading the checkpoint: places for damage.
+"""The purpose of each byte of a checkpoint, found by reading the checkpoint: regions to damage.
 
 A checkpoint is a mapping from the ends of its files' paths to their contents: the end is empty for a single file,
 ``/config.json`` for a file of a directory, ``.index`` for one of a group.
@@ -27,7 +27,7 @@ class Region(NamedTuple):
         kind: What it is, such as "object header".
         start: Where it begins in the file.
         stop: Where it ends.
-        told: A pattern of what has to be said of damage that is within it; any word will do if it is empty.
+        told: A pattern that the report of damage within it has to match; an empty one matches any report.
     """
 
     file: str
@@ -38,11 +38,11 @@ class Region(NamedTuple):
 
 
 class Anatomy:
-    """A checkpoint in its regions.
+    """A checkpoint, divided into regions.
 
     Attributes:
         files: Its files.
-        regions: Their regions; together they are all bytes of all files.
+        regions: Their regions; together they cover all bytes of all files.
     """
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
@@ -50,7 +50,7 @@ class Anatomy:
         self.regions = _regions(files)
 
     def __repr__(self) -> str:
-        """Show little: Hypothesis asks often."""
+        """Be short: Hypothesis calls this often."""
         return f"<{len(self.files)} files>"
 
 
@@ -64,7 +64,7 @@ def _regions(files: Mapping[str, bytes]) -> list[Region]:
 
 
 def _of_file(file: str, content: bytes) -> Iterator[Region]:
-    if file.startswith("/"):  # of a directory: whatever is damaged in it, its name is told
+    if file.startswith("/"):  # of a directory: any damage in it is reported with its name
         name = file[1:]
         told = "its record" if name == "lastgood.json" else f"the file '{re.escape(name)}'"
         inner = _hdf5(file, content) if content.startswith(HDF5) else [Region(file, _kind(name), 0, len(content))]
@@ -113,7 +113,7 @@ def _hdf5(file: str, content: bytes) -> Iterator[Region]:
 
 
 def _between(file: str, marks: Mapping[int, str], start: int, stop: int) -> Iterator[Region]:
-    """Yield the regions of what lies between two arrays: each goes to where the next begins."""
+    """Yield the regions between two arrays: each ends where the next begins."""
     begins = sorted({start, *(mark for mark in marks if start <= mark < stop)})
     for a, b in pairwise([*begins, stop]):
         yield Region(file, marks.get(a, "structure"), a, b)
@@ -126,7 +126,7 @@ def _record(file: str, content: bytes, start: int) -> Iterator[Region]:
 
 
 def _ending(file: str, content: bytes) -> Iterator[Region]:
-    """Yield the regions of the part of a TensorFlow checkpoint that is ours."""
+    """Yield the regions of the part of a TensorFlow checkpoint that lastgood writes."""
     record = len(content) - 16 - int.from_bytes(content[-16:-8], "little")
     training, table = (int.from_bytes(content[at : at + 8], "little") for at in (record - 16, record - 8))
     digests = record - 16 - table

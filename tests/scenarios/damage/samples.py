@@ -1,4 +1,4 @@
-"""A checkpoint of each format, of two steps of one small training."""
+"""Checkpoints of each format, of two steps of one small training."""
 
 import shutil
 import warnings
@@ -26,7 +26,7 @@ if not TF_KERAS:
 
     @keras.saving.register_keras_serializable("damage")
     class StoresComplex(keras.layers.Layer):
-        """Saves an array of a type that is not laid out ahead, so that stock Keras has to write the file."""
+        """Saves an array of a type without a precomputed layout, so that stock Keras has to write the file."""
 
         def build(self, shape):
             self.w = self.add_weight(shape=(2,), name="w")
@@ -52,7 +52,7 @@ class Case:
 
     Attributes:
         ending: How its paths end.
-        weights_only: Whether it is one of weights alone.
+        weights_only: Whether it is for weights alone.
         build: Makes the model.
     """
 
@@ -61,7 +61,7 @@ class Case:
     build: Callable[[], Any] = small
 
     def fit(self, directory: Path, epochs: int, build_other: bool = False) -> Any:
-        """Train, or train on, for one batch an epoch, with a checkpoint of each; return the model."""
+        """Train, or resume, one batch per epoch, with a checkpoint of each; return the model."""
         keras.utils.set_random_seed(5)
         model = self.model()
         if build_other:
@@ -73,7 +73,7 @@ class Case:
 
     def model(self) -> Any:
         model = self.build()
-        model.compile(keras.optimizers.Adam(name="adam"), "mse")  # Orbax tells variables apart by name
+        model.compile(keras.optimizers.Adam(name="adam"), "mse")  # Orbax identifies variables by name
         return model
 
 
@@ -105,8 +105,8 @@ class Sample:
         case: Their format.
         directory: Where they are; one test at a time may damage them, and repairs them.
         first: The checkpoint of the first step.
-        second: That of the second.
-        model: The model, as it was when training ended.
+        second: The checkpoint of the second step.
+        model: The model at the end of training.
     """
 
     def __init__(self, case: Case, directory: Path) -> None:
@@ -120,7 +120,7 @@ class Sample:
 
     @cached_property
     def other_model(self) -> Any:
-        """A model that none of the checkpoints was loaded into."""
+        """A model whose weights are those of no checkpoint."""
         model = self.case.model()
         model.set_weights([weight + 1 for weight in model.get_weights()])
         return model
@@ -155,7 +155,7 @@ def same(a: list[Any], b: list[Any]) -> bool:
 
 
 def quietly(work: Callable[[], Any]) -> Any:
-    """Do what Keras warns of without a word: that legacy files are legacy."""
+    """Do something without Keras's warnings that legacy files are legacy."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)

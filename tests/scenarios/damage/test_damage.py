@@ -1,6 +1,6 @@
-"""Damage of every kind in every region of every format: found, told where, loaded by nothing, survived by a restart.
+"""Damage of every kind in every region of every format: it is found and located, not loaded, and a restart survives it.
 
-``LASTGOOD_DAMAGE`` is how many times each format is damaged, and has the summary say what was tried.
+``LASTGOOD_DAMAGE`` sets how many times each format is damaged, and adds what was tried to the summary.
 """
 
 import json
@@ -23,7 +23,7 @@ from scenarios.damage.samples import CASES, SINGLE_FILES, quietly, read, same, v
 
 WHOLE = "LASTGOOD_DAMAGE" in os.environ
 EXAMPLES = int(os.environ.get("LASTGOOD_DAMAGE", "40"))
-EACH = 1 if WHOLE else 211  # of the bytes of a file, where all are meant
+EACH = 1 if WHOLE else 211  # every so many bytes of a file, where the test is about all bytes
 
 thorough = settings(
     max_examples=EXAMPLES,
@@ -31,7 +31,7 @@ thorough = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
-only_some = settings(thorough, max_examples=2, phases=[Phase.generate])  # to make an example smaller takes long
+only_some = settings(thorough, max_examples=2, phases=[Phase.generate])  # shrinking an example takes long
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -88,7 +88,7 @@ def test_a_restart_falls_back_to_the_previous_checkpoint_and_keeps_the_damaged_o
 
 @pytest.mark.parametrize("name", SINGLE_FILES)
 def test_no_byte_of_a_file_can_change_unseen(sample, name):
-    """One bit of each byte in turn; which bit goes round."""
+    """One bit of each byte in turn, in rotation."""
     found = sample(name)
     path, whole = found.path(2), found.second.files[""]
     run, missed = lastgood.open_run(found.directory), []
@@ -106,7 +106,7 @@ def test_no_byte_of_a_file_can_change_unseen(sample, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_resume_goes_by_the_step_when_checkpoints_have_swapped_names(sample, tmp_path, capsys, name):
-    """Their contents are intact, and say themselves of which step they are; the name decides nothing."""
+    """Their contents are intact and record their own step; the name decides nothing."""
     found = sample(name)
     found.copy_to(tmp_path / "run")
     paths = [tmp_path / "run" / found.path(epoch).name for epoch in (1, 2)]
@@ -124,7 +124,7 @@ def test_resume_goes_by_the_step_when_checkpoints_have_swapped_names(sample, tmp
 @pytest.mark.skipif(TF_KERAS, reason="a format of Keras 3")
 @pytest.mark.parametrize("name", ["keras", "keras, by stock"])
 def test_an_archive_member_of_another_step_is_found(sample, tmp_path, name):
-    """One that is whole for zip: its weights, with all of their digests, are of another step."""
+    """Zip finds it intact: its weights, with all of their digests, are of another step."""
     found = sample(name)
     content, path = bytearray(found.second.files[""]), tmp_path / "m.keras"
     with zipfile.ZipFile(found.path(1)) as one, zipfile.ZipFile(found.path(2)) as two:
@@ -180,7 +180,7 @@ def test_files_that_other_tools_add_to_a_directory_do_no_harm(sample, tmp_path, 
 
 @pytest.mark.parametrize("name", SINGLE_FILES)
 def test_a_file_whose_tail_is_lost_does_not_pass_for_one_of_stock_keras(sample, name):
-    """Neither cut off nor as zeros, which is what some file systems leave behind a crash: wherever the tail begins."""
+    """The tail is cut off, or zeros, as some file systems leave it after a crash, wherever it begins."""
     found = sample(name)
     path, whole = found.path(2), found.second.files[""]
     run, missed = lastgood.open_run(found.directory), []
@@ -197,7 +197,7 @@ def test_a_file_whose_tail_is_lost_does_not_pass_for_one_of_stock_keras(sample, 
 
 @pytest.mark.skipif(TF_KERAS, reason="formats of Keras 3")
 def test_an_archive_whose_directory_cannot_be_read_stops_neither_a_listing_nor_a_restart(sample, tmp_path):
-    """As one flipped bit did, in what the directory says is needed to unpack a member: zip raises what it likes."""
+    """One flipped bit in the version that a member needs to be unpacked makes zipfile raise an unexpected error."""
     found = sample("keras")
     found.copy_to(tmp_path / "run")
     path = tmp_path / "run" / found.path(2).name
@@ -215,7 +215,7 @@ def test_an_archive_whose_directory_cannot_be_read_stops_neither_a_listing_nor_a
 def test_a_checkpoint_that_lost_one_of_its_files_is_reported_as_damaged(sample, tmp_path, name):
     found = sample(name)
     for number, file in enumerate(found.second.files):
-        if file == ".index":  # it is what makes the files of a group a checkpoint
+        if file == ".index":  # without it, the files of a group are not a checkpoint
             continue
         found.copy_to(tmp_path / str(number))
         path = tmp_path / str(number) / "02"
@@ -238,7 +238,7 @@ def test_a_damaged_checkpoint_that_was_set_aside_is_no_longer_listed(sample, tmp
 @pytest.mark.skipif(TF_KERAS, reason="formats of Keras 3")
 @pytest.mark.parametrize("name", ["keras directory", "orbax directory"])
 def test_a_directory_of_an_older_version_without_digests_is_loaded(sample, tmp_path, name):
-    """It has a record and no digests."""
+    """It has a record, but no digests."""
     found = sample(name)
     found.copy_to(tmp_path / "run")
     record = tmp_path / "run" / "02" / "lastgood.json"

@@ -1,1 +1,1 @@
-"""Places to train in that lack what most have: a container's root, a notebook's kernel."""
+"""Environments that lack what most have: a container's root, a notebook's kernel."""

@@ -1,7 +1,7 @@
-"""A container that lacks what it may lack, for a command: containers.py COMMAND…, in a mount namespace of its own.
+"""Runs a command in a minimal container: containers.py COMMAND…, in a new mount namespace.
 
-The root and /tmp are read-only, /dev/shm holds 64 MB, and the user has neither a name nor a home. The directory in
-which this is started can be written to, and the command is started in the root.
+The root and /tmp are read-only, /dev/shm holds 64 MB, and the user has neither a name nor a home. Only the directory
+in which this is started is writable, and the command is started in the root.
 """
 
 import os
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 FORGOTTEN = ("HOME", "LOGNAME", "TEMP", "TMP", "TMPDIR", "USER")
-NOBODY = 12345  # no user of this number is known
-OWN = ("/dev", "/proc", "/sys")  # what every container has of its own
+NOBODY = 12345  # there is no user with this number
+OWN = ("/dev", "/proc", "/sys")  # every container has its own
 
 
 def _mount(*arguments):
@@ -24,7 +24,7 @@ def _mounted():
 
 
 def enter(run):
-    """Have nothing be writable but the directory ``run``."""
+    """Make everything read-only except the directory ``run``."""
     others = {place for place in _mounted() if not place.startswith(OWN)}
     _mount("--make-rprivate", "/")
     _mount("--bind", run, run)
@@ -36,6 +36,6 @@ def enter(run):
 if __name__ == "__main__":
     enter(str(Path.cwd()))
     kept = {name: value for name, value in os.environ.items() if name not in FORGOTTEN}
-    os.chdir("/")  # a directory to start in is a temporary one to Python, where it can be written to
+    os.chdir("/")  # Python takes the working directory as the temporary directory if it is writable
     nobody = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
     os.execvpe(nobody[0], [*nobody, *sys.argv[1:]], kept)

@@ -1,4 +1,4 @@
-"""A container that has one directory to write to, and a user without a name or a home."""
+"""A container with one writable directory, and a user without a name or a home."""
 
 import json
 import os
@@ -18,16 +18,16 @@ KILLED_AT = 6  # batches: in the middle of the second epoch
 
 @pytest.fixture(scope="module")
 def contain():
-    """Return what stands before a command that is to run in a container."""
+    """Return the prefix of a command that runs in a container."""
     prefix = ["unshare", "--mount", sys.executable, containers.__file__]
     done = subprocess.run([*prefix, "true"], capture_output=True, text=True, check=False, cwd=TRAINING.parent)
     if done.returncode:
-        pytest.skip(f"a container needs mounts of its own, which this process may not make: {done.stderr[-200:]}")
+        pytest.skip(f"a container needs mounts, which this process may not make: {done.stderr[-200:]}")
     return prefix
 
 
 def python(directory, *arguments, before=()):
-    """Run Python in a directory, which matplotlib may write to: Keras imports that, and it would not do without."""
+    """Run Python in a directory that matplotlib may write to: Keras imports matplotlib, which needs one."""
     settings = {"KERAS_BACKEND": "jax", "MPLCONFIGDIR": str(directory), "KERAS_HOME": str(directory)}
     return subprocess.run(
         [*before, sys.executable, *map(str, arguments)],

@@ -11,7 +11,7 @@ PATIENCE = 300  # seconds
 SETTING = """
 %matplotlib inline
 import json, warnings
-warnings.simplefilter("error", UserWarning)  # what is warned of would stand in the notebook
+warnings.simplefilter("error", UserWarning)  # a warning would appear in the notebook
 import numpy as np, keras
 from lastgood import ModelCheckpoint, open_run
 x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
@@ -22,7 +22,7 @@ class Slow(keras.callbacks.Callback):
         print("a batch", flush=True)
         time.sleep({pause})
 """
-# As in a notebook, where all stands in one cell that is run again and again, in one process.
+# As in a notebook, where everything is in one cell that is run again and again, in one process.
 TRAINING = """
 keras.utils.set_random_seed(1)
 model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4), keras.layers.Dropout(0.2), keras.layers.Dense(1)])
@@ -45,13 +45,13 @@ print(json.dumps([weights.tolist() for weights in loaded.get_weights()]))
 
 
 class Notebook:
-    """A kernel, and what its cells said."""
+    """A kernel, and the output of its cells."""
 
     def __init__(self, manager, client):
         self._manager, self._client = manager, client
 
     def run(self, code, stop_after=None):
-        """Run a cell; return what it printed and the name of its error. It is interrupted after so many lines."""
+        """Run a cell; return what it printed and the name of its error. Interrupt it after ``stop_after`` lines."""
         said, stopped = [], []
 
         def hear(message):
@@ -77,7 +77,7 @@ def notebook(monkeypatch):
 
 
 def _train(notebook, directory, *, stops=()):
-    """Run the cell of a training, interrupt it again and again, and have it end; return the weights."""
+    """Run the cell of a training, interrupt it at each stop, then let it end; return the weights."""
     place = str(directory).lstrip("/")
     said, error = notebook.run(SETTING.format(pause=0.05 if stops else 0))
     assert error is None, said

@@ -1,7 +1,7 @@
-"""A training in two formats, which need a path for a moment: training.py DIRECTORY BATCH.
+"""A training in two formats that need a temporary path: training.py DIRECTORY BATCH.
 
-It kills itself at the batch, or writes to standard output what it lost in each epoch. TensorFlow is hidden: it cannot
-be imported where nothing is to be written to but the run.
+It kills itself at the batch, or prints the loss of each epoch. TensorFlow is hidden: it cannot be imported where only
+the run is writable.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""A training that a test kills and starts again: python job.py DIRECTORY BATCH [files].
+"""A training that a test kills and restarts: python job.py DIRECTORY BATCH [files].
 
-It saves in three formats, of which one is a directory unless it is to write files alone, with retention and resume.
+It saves in three formats, with retention and resume; with "files", it leaves out the one that is a directory.
 It kills itself at the batch, or writes its history to standard output as JSON.
 """
 

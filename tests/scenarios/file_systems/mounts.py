@@ -16,7 +16,7 @@ class CannotMountError(Exception):
 
 @contextmanager
 def mounted(kind, where):
-    """Give the directory in which a file system of a kind is mounted, made below the directory ``where``."""
+    """Yield the directory in which a file system of a kind is mounted, below the directory ``where``."""
     below, root = where / "below", where / "root"
     below.mkdir(exist_ok=True)
     root.mkdir()
@@ -32,7 +32,7 @@ def _tmpfs(below, root):
 
 
 def _overlay(below, root):
-    """Mount one whose lower layer holds a directory: to move that is not allowed."""
+    """Mount an overlay; a directory in its lower layer cannot be moved."""
     for name in ("lower", "upper", "work"):
         (below / name).mkdir(exist_ok=True)
     layers = ",".join(f"{name}dir={below / name}" for name in ("lower", "upper", "work"))
@@ -60,7 +60,7 @@ def _bindfs(below, root):
 
 
 def _sshfs(below, root):
-    """Mount one whose server is a process of its own, at the other end of a pipe rather than of a network."""
+    """Mount sshfs, with a server process at the other end of a pipe rather than of a network."""
     if not Path(_SFTP_SERVER).exists():
         raise CannotMountError(f"{_SFTP_SERVER} is not installed")
     (below / "files").mkdir()

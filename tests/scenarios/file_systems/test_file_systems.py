@@ -1,4 +1,4 @@
-"""Training, killed and started again, ends alike on each file system: what may be lacking there costs no checkpoint."""
+"""Training, killed and restarted, ends alike on each file system: whatever a file system lacks costs no checkpoint."""
 
 import json
 import os
@@ -11,19 +11,19 @@ import lastgood
 from helpers import children
 from scenarios.file_systems.mounts import MOUNTS, CannotMountError, mounted
 
-# What is said of some before training; of the others nothing is.
+# The warnings about some of them before training; there is none about the others.
 SAID = {
     "bindfs": "It cannot swap two names",
     "sshfs": "It cannot swap two names",
     "rclone with a cache": "It does not rename atomically",
 }
-# There a directory that is renamed while its files are being sent loses some of them, which is said, too.
+# There a directory that is renamed while its files are being sent loses some of them; the callback warns of that, too.
 FILES_ALONE = {"rclone with a cache"}
 JOB = Path(__file__).with_name("job.py")
 
 
 def train(directory, kill_at=0, *, files=False):
-    """Train in a process; return its exit status, and what it said, if it came to its end."""
+    """Train in a process; return its exit status, and what it printed, if it was not killed."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     done = children.run([JOB, directory, kill_at, *(["files"] if files else [])], env=environment)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr[-3000:]
@@ -41,19 +41,19 @@ def uninterrupted(tmp_path_factory):
 @pytest.mark.parametrize("kind", MOUNTS)
 def test_a_killed_training_resumes_to_the_same_end_on_each_file_system(kind, tmp_path, uninterrupted):
     if os.geteuid():
-        pytest.skip("file systems are mounted for this, and that needs root")
+        pytest.skip("mounting file systems needs root")
     try:
         with mounted(kind, tmp_path) as root:
             files = kind in FILES_ALONE
             assert train(root / "run", kill_at=10, files=files)[0] == -signal.SIGKILL
-            said = _goes_on(root / "run", uninterrupted, files=files)
+            said = _check_restart(root / "run", uninterrupted, files=files)
     except CannotMountError as error:
         pytest.skip(f"this file system cannot be mounted here: {error}")
     assert bool(said) == (kind in SAID)
     assert all(SAID[kind] in each for each in said)
 
 
-def _goes_on(directory, uninterrupted, *, files=False):
+def _check_restart(directory, uninterrupted, *, files=False):
     code, end = train(directory, files=files)
     assert code == 0
     assert end["loss"] == uninterrupted
@@ -67,13 +67,13 @@ def _goes_on(directory, uninterrupted, *, files=False):
 
 
 def test_a_checkpoint_from_a_container_image_is_replaced(tmp_path, uninterrupted):
-    """As in a container: what lies in a lower layer of an overlay cannot be moved, and neither can its directories."""
+    """As in a container: what is in a lower layer of an overlay cannot be moved, and neither can its directories."""
     if os.geteuid():
-        pytest.skip("a file system is mounted for this, and that needs root")
+        pytest.skip("mounting a file system needs root")
     lower = tmp_path / "below" / "lower" / "run"
     assert train(lower, kill_at=10)[0] == -signal.SIGKILL
     try:
         with mounted("overlay", tmp_path) as root:
-            _goes_on(root / "run", uninterrupted)
+            _check_restart(root / "run", uninterrupted)
     except CannotMountError as error:
         pytest.skip(f"this file system cannot be mounted here: {error}")

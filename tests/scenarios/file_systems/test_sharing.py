@@ -1,4 +1,4 @@
-"""Where files can share blocks, what training has not changed is on the disk once, and each checkpoint is whole."""
+"""Where files can share blocks, unchanged state is on the disk once, and each checkpoint is complete."""
 
 import os
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from scenarios.crash.disks import power_disk, small_disk
 from scenarios.file_systems.mounts import CannotMountError, mount_again, mounted
 
 EPOCHS = 10
-_WIDTH = 720  # 8 MB of weights, of which the head with its optimizer are 4 %
+_WIDTH = 720  # 8 MB of weights, of which the head and its optimizer state are 4 %
 _X = np.random.default_rng(0).normal(size=(4, _WIDTH)).astype("float32")
 
 
@@ -28,7 +28,7 @@ def make():
 
 
 def train(directory, name, *others, epochs=EPOCHS, **options):
-    """Train with a save in each epoch; return the callback, the weights at each, and the bytes that were written."""
+    """Train with a save in each epoch; return the callback, and the weights and the bytes written in each epoch."""
     weights, written = [], [_written()]
 
     class Watcher(keras.callbacks.Callback):
@@ -43,7 +43,7 @@ def train(directory, name, *others, epochs=EPOCHS, **options):
 
 
 def _written():
-    """Return how many bytes this process has had written to disks."""
+    """Return how many bytes this process has written to disks."""
     lines = Path("/proc/self/io").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
 
@@ -57,12 +57,12 @@ def _used(root):
 @pytest.fixture
 def as_root():
     if os.geteuid():
-        pytest.skip("file systems are mounted for this, and that needs root")
+        pytest.skip("mounting file systems needs root")
 
 
 @pytest.fixture(params=["XFS", "btrfs"])
 def mount(as_root, request, tmp_path):
-    """Mount a file system that can share, when it is called; give its directory."""
+    """Return a function that mounts a file system with shared blocks, and yields its directory."""
 
     @contextmanager
     def made():
@@ -94,7 +94,7 @@ def test_unchanged_state_is_written_once_and_stock_keras_loads_each_file(mount, 
 
 
 def _check(path, expected):
-    """Have stock Keras load a checkpoint."""
+    """Check that stock Keras loads the expected weights from a checkpoint."""
     if path.suffix == ".keras":
         model = keras.models.load_model(path)
     else:
@@ -132,7 +132,7 @@ def test_damage_to_a_shared_block_is_found_in_each_file_that_has_it(mount, tmp_p
 
 
 def test_a_damaged_block_is_written_again_instead_of_shared(mount, tmp_path):
-    """What is shared is read back first, so the newest checkpoint is intact when it is committed."""
+    """Shared blocks are read back first, so the newest checkpoint is intact when it is committed."""
 
     class Damage(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -146,7 +146,7 @@ def test_a_damaged_block_is_written_again_instead_of_shared(mount, tmp_path):
 
 
 def _damage(where, weight):
-    """Change a byte of a weight where it lies on the mounted disk: in one place."""
+    """Change a byte of a weight on the mounted disk, where it is stored only once."""
     image, pattern = where / "below" / "image", weight.tobytes()[40_000:40_512]
     content = image.read_bytes()
     at = content.find(pattern)

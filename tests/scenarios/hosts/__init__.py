@@ -1,1 +1,1 @@
-"""Trainings of several processes, on loopback."""
+"""Trainings in several processes, on loopback."""

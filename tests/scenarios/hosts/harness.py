@@ -1,4 +1,4 @@
-"""Starts the processes of a training, and says how each ended."""
+"""Starts the processes of a training, and returns how each ended."""
 
 import json
 import os
@@ -24,14 +24,14 @@ def start(given, rank, size, port, timeout):
 
 
 def run(given, size=2, *, timeout=120):
-    """Run a training of so many processes; return how each ended, in order."""
+    """Run a training in ``size`` processes; return how each ended, in order."""
     port = free_port()
     with ThreadPoolExecutor(size) as pool:
         return list(pool.map(lambda rank: start(given, rank, size, port, timeout), range(size)))
 
 
 def results(given, size=2):
-    """Run a training that ends well; return what each process has printed last."""
+    """Run a training that succeeds; return what each process printed last."""
     ended = run(given, size)
     for each in ended:
         assert each.returncode == 0, each.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""One process of a training of several: job.py '{"rank": 0, "size": 2, "port": 12345, "path": "...", ...}'.
+"""One process of a training in several: job.py '{"rank": 0, "size": 2, "port": 12345, "path": "...", ...}'.
 
 Prints, as JSON in the last line, the weights, the step, the best value and the history.
 """
@@ -27,7 +27,7 @@ RANK, SIZE = GIVEN["rank"], GIVEN["size"]
 
 
 class Blow(keras.callbacks.Callback):
-    """Does to this process, after so many batches, what the task says."""
+    """Does what the task says to this process, after a number of batches."""
 
     async_safe = True
 
@@ -49,7 +49,7 @@ class Blow(keras.callbacks.Callback):
 
 
 def hold(number, seconds):
-    """Have the network take long for one of the connections that this process makes."""
+    """Delay one of the network connections that this process makes."""
     connect, made = socket.create_connection, itertools.count(1)
 
     def slowly(*arguments, **named):
@@ -93,11 +93,11 @@ def main():
     if SIZE > 1:
         keras.distribution.initialize(f"127.0.0.1:{GIVEN['port']}", SIZE, RANK)
     keras.utils.set_random_seed(GIVEN.get("seed", 0))
-    np.random.seed(GIVEN.get("seed", 0) + GIVEN.get("apart", 0) * RANK)  # each shuffles its rows in an order of its own
+    np.random.seed(GIVEN.get("seed", 0) + GIVEN.get("apart", 0) * RANK)  # each shuffles its rows in a different order
     keras.distribution.set_distribution(distribution())
     trained = model()
     rows = np.random.default_rng(1).normal(size=(64, 4)).astype("float32")
-    shares = SIZE if GIVEN.get("mesh", [SIZE])[0] >= SIZE else 1  # where the batch is not split, all have all rows
+    shares = SIZE if GIVEN.get("mesh", [SIZE])[0] >= SIZE else 1  # if the batch is not split, all have all rows
     share = 64 // shares
     x = rows[RANK % shares * share :][:share]
     checkpoint = lastgood.ModelCheckpoint(

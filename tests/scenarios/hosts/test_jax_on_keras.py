@@ -1,4 +1,4 @@
-"""Two processes of two devices each that train one model by jax, on loopback: one decides and saves, all go on."""
+"""Two processes of two devices each that train one model on jax, on loopback: one decides and saves, all resume."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from . import harness
 
 PATHS = ["{epoch}-{batch}.keras", "last.weights.h5", "at{epoch}-{batch}"]
 PATHS = PATHS if sampling.is_whole() else PATHS[:1]
-pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes is of jax")
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes needs jax")
 
 
 def trained(results):
-    """Return what a training has come to, without what it has said."""
+    """Return the results of a training, without its warnings."""
     return [{name: value for name, value in each.items() if name != "warnings"} for each in results]
 
 
@@ -88,7 +88,7 @@ def test_a_process_that_cannot_begin_ends_training_on_all(tmp_path):
 
 
 def test_a_save_that_fails_ends_training_on_all(tmp_path):
-    (tmp_path / "2.keras").mkdir()  # a directory stands where a file is to go
+    (tmp_path / "2.keras").mkdir()  # a directory at the path of a file
     first, second = harness.run({"path": str(tmp_path / "{epoch}.keras")})
     assert "TargetIsDirectoryError" in first.stderr
     assert "GroupError: Process 0 of 2" in second.stderr

@@ -1,1 +1,1 @@
-"""What is published: a wheel that installs and works, and sources that are whole."""
+"""What is published: a wheel that installs and works, and sources that are complete."""

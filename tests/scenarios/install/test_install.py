@@ -1,6 +1,6 @@
-"""The wheel and the sdist: what is in them, that they install, and that the quickstart's first example runs then.
+"""The wheel and the sdist: their contents, their installation, and the first example of the quickstart.
 
-`make dist` builds them, installs the wheel into empty environments with all that it asks for, and runs the sdist's own
+`make dist` builds them, installs the wheel with its dependencies into empty environments, and runs the sdist's own
 tests. `make test` borrows the libraries of the tests' environment instead, and runs a part of the tests.
 """
 
@@ -17,17 +17,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-WHOLE = os.environ.get("LASTGOOD_DIST")  # the folder of what was built; all is tried then
-OURS = ("KERAS", "LASTGOOD", "MAKE", "PYTEST", "PYTHON", "TF_")  # how the names of the tests' own settings begin
+WHOLE = os.environ.get("LASTGOOD_DIST")  # the directory of the built files; if it is set, everything is tried
+OURS = ("KERAS", "LASTGOOD", "MAKE", "PYTEST", "PYTHON", "TF_")  # prefixes of the environment variables of the tests
 PATIENCE = 3000  # seconds: for whole environments, and the tests in them
-# What is installed beside the wheel with each backend; torch's build without CUDA is gigabytes smaller.
+# What is installed with the wheel for each backend; torch's build without CUDA is gigabytes smaller.
 EXTRAS = {"jax": ["[jax]"], "torch": ["[torch]", "torch==2.13.0"], "tensorflow": ["[tensorflow]"]}
 TRIED = EXTRAS if WHOLE else ["jax"]
 QUICK = ["tests/policies", "tests/test_package.py"]
 
 
 def run(*command, cwd=None, **environment):
-    """Run a command with nothing of this environment's settings; return what it printed."""
+    """Run a command without the settings of this environment; return what it printed."""
     command = [str(each) for each in command]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     done = subprocess.run(
@@ -50,7 +50,7 @@ def built(tmp_path_factory):
 
 def _tracked(*under):
     if not (ROOT / ".git").exists():
-        pytest.skip("these sources are no clone, so what belongs to them is not known")
+        pytest.skip("these sources are not a clone, so the tracked files are not known")
     return set(run("git", "-C", ROOT, "ls-files", *under).split("\n")) - {""}
 
 
@@ -83,7 +83,7 @@ def test_the_sdist_contains_every_tracked_file(built):
 
 
 def _install(python, *packages):
-    """Install packages into the environment of a Python, which needs no pip of its own."""
+    """Install packages into the environment of a Python, which does not need pip."""
     run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *packages)
 
 
@@ -98,7 +98,7 @@ def borrowing(built, tmp_path_factory):
     """The Python of an environment that has the wheel, and the libraries of the tests' environment."""
     python = _environment(tmp_path_factory.mktemp("borrowing"))
     _install(python, "--no-deps", built[0])
-    # A line of a .pth file puts a folder on the path, without the .pth files there, as that of this project is.
+    # A line of a .pth file puts a directory on the path, without its .pth files, such as the one of this project.
     site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return python
@@ -106,7 +106,7 @@ def borrowing(built, tmp_path_factory):
 
 @pytest.fixture
 def python(request, built, tmp_path, backend):
-    """The Python of an environment in which the wheel is installed with what it needs for a backend."""
+    """The Python of an environment with the wheel and its dependencies for a backend."""
     if not WHOLE:
         return request.getfixturevalue("borrowing")
     extra, *pinned = EXTRAS[backend]

@@ -1,7 +1,7 @@
-"""A training script that a test kills and starts again: python child.py DIRECTORY '{"data": "arrays", ...}'.
+"""A training script that a test kills and restarts: python child.py DIRECTORY '{"data": "arrays", ...}'.
 
-It trains a model with Dropout and BatchNormalization under callbacks that have states, kills itself where it is told
-to, and otherwise writes what it ended with to DIRECTORY/end.npz and DIRECTORY/history.json.
+It trains a model with Dropout and BatchNormalization under callbacks that have states. It kills itself at the given
+batch, or writes its final state to DIRECTORY/end.npz and DIRECTORY/history.json.
 """
 
 import json
@@ -22,13 +22,13 @@ DEFAULTS = {
     "data": "arrays",
     "save_freq": "epoch",
     "background": True,
-    "kill_at": None,  # the batch hook, counted in this process, at which it kills itself
+    "kill_at": None,  # the batch, counted in this process, after which it kills itself
     "signal": int(signal.SIGKILL),
     "epochs": EPOCHS,
     "where": "",  # the URL to save to; empty for the directory
     "path": "{epoch:02d}.keras",
     "weights_only": False,
-    "start": 0,  # how many times it was started before: it begins with other weights each time
+    "start": 0,  # how many times it was started before: each start has other initial weights
     "fit": {},
     "options": {},
     "callbacks": "behind",
@@ -99,7 +99,7 @@ def build(given):
 
 
 class Killer(keras.callbacks.Callback):
-    """Kills its process at a batch; in a first start, not before one save has reached the disk."""
+    """Kills its process after a batch; in the first start, not before one save is durable."""
 
     def __init__(self, given, checkpoint):
         super().__init__()
@@ -111,14 +111,14 @@ class Killer(keras.callbacks.Callback):
             self.left -= 1
             if self.left == 0:
                 while self.first and not self.checkpoint.stats:
-                    time.sleep(0.01)  # without a checkpoint, a restart begins anew, with weights of its own
+                    time.sleep(0.01)  # without a checkpoint, a restart would begin with other weights
                 os.kill(os.getpid(), self.number)
 
 
 def main():
     directory = Path(sys.argv[1])
     given = DEFAULTS | json.loads(sys.argv[2])
-    if TF_KERAS:  # else Dropout draws from a state that nothing can see
+    if TF_KERAS:  # else Dropout draws from a state that cannot be saved
         keras.backend.experimental.enable_tf_random_generator()
     keras.utils.set_random_seed(3)
     model = build(given)
@@ -137,7 +137,7 @@ def main():
         keras.callbacks.EarlyStopping("val_loss", patience=50, restore_best_weights=True),
         keras.callbacks.CSVLogger(directory / "log.csv"),
     ]
-    if given["optimizer"].get("use_ema") and not TF_KERAS:  # which has no such callback
+    if given["optimizer"].get("use_ema") and not TF_KERAS:  # tf_keras has no such callback
         others.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     members = [checkpoint, *others] if given["callbacks"] == "behind" else [*others, checkpoint]
     x, y = rows(given["classes"])
@@ -148,7 +148,7 @@ def main():
     values = [*model.variables, *model.optimizer.variables]
     np.savez(directory / "end.npz", *[v.numpy() if TF_KERAS else keras.ops.convert_to_numpy(v) for v in values])
     told = {"epoch": history.epoch, "history": history.history}
-    (directory / "history.json").write_text(json.dumps(told, default=float))  # of tf_keras a rate is NumPy's
+    (directory / "history.json").write_text(json.dumps(told, default=float))  # tf_keras has NumPy learning rates
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Killed twice and started again, training ends as if nothing had happened: weights, optimizer, history, log file.
+"""Killed twice and restarted, training ends as if nothing had happened: weights, optimizer, history, log file.
 
-The whole matrix takes long: `make test-resume` runs it; otherwise a part of it is run, the same each time.
+The complete matrix takes long: `make test-resume` runs it; otherwise a part of it runs, the same each time.
 """
 
 import itertools
@@ -25,7 +25,7 @@ BATCHES = 48
 
 
 def _chosen():
-    """Return all cells, or a few, in which each backend and each kind of data comes at least once."""
+    """Return all cells, or a few in which each backend and each kind of data appears at least once."""
     if sampling.is_whole():
         return CELLS + TF_KERAS_CELLS
     draw = random.Random(0)
@@ -36,7 +36,7 @@ def _chosen():
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory):
-    """Return where a run is that nobody killed, by what it is given."""
+    """Return a function that gives the directory of a run with the same arguments that was never killed."""
     made = {}
 
     def get(backend, **given):
@@ -51,7 +51,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def killed_twice(directory, backend, seed, batches=BATCHES, **given):
-    """Train, and be killed at two random batches; each start has other weights."""
+    """Train, killed at two random batches; each start has other initial weights."""
     draw = random.Random(seed)
     first = draw.randrange(batches // 3, batches - 8)  # by then a save has begun
     second = draw.randrange(1, 8)
@@ -118,7 +118,7 @@ CASES = {
         "data": "grain",
         "save_freq": 3,
         "fit": {"steps_per_epoch": 5},
-        "background": False,  # killed so early that the first save might not be durable
+        "background": False,  # it is killed so early that a first save in the background might not be durable
     },
     "several steps at once": {"save_freq": 4, "compile": {"steps_per_execution": 2}},
 }
@@ -142,7 +142,7 @@ NOT_ON_TORCH = ("torch", "several steps at once")
 
 
 def _cases_of_fit():
-    """Yield what is tried: each case on each backend, or one on each."""
+    """Yield each case on each backend, or one case on each."""
     for backend in (*BACKENDS, "tf_keras"):
         there = ON_TF_KERAS if backend == "tf_keras" else [name for name in CASES if (backend, name) != NOT_ON_TORCH]
         tried = there if sampling.is_whole() else random.Random(backend).sample(there, 1)
@@ -154,7 +154,7 @@ def test_with_each_feature_of_fit_a_training_killed_twice_ends_as_if_uninterrupt
     tmp_path, uninterrupted, backend, name
 ):
     given = CASES[name]
-    # Of 12 batches, epochs of 5 steps make 5, 5 and the 2 that are left.
+    # With 12 batches, epochs of 5 steps have 5, 5, and the remaining 2.
     batches = given.get("epochs", 4) * (4 if "steps_per_epoch" in given.get("fit", {}) else 12)
     batches //= given.get("compile", {}).get("steps_per_execution", 1)
     killed_twice(tmp_path, backend, f"{backend} {name}", batches, **given)

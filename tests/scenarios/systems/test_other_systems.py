@@ -1,4 +1,4 @@
-"""macOS and Windows, pretended: the suites that need no framework, trainings, and what these systems refuse."""
+"""macOS and Windows, simulated: the suites that need no framework, trainings, and what these systems refuse."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from helpers import elsewhere, sampling
 
 TESTS = Path(__file__).parents[2]
 SYSTEMS = ["windows", "macos"]
-# What of the framework-free suite asks most of a system; `make systems` runs all of it, and trains in all formats.
+# The framework-free tests that depend most on the system; `make systems` runs all of them, and trains in all formats.
 SUITES = ["storage/test_local.py", "storage/test_conformance.py", "storage/test_claims.py", "saving/test_writer.py"]
 WHOLE = sampling.is_whole()
 TRAININGS = [(system, ending) for ending in (".keras", ".weights.h5", "") for system in SYSTEMS]
@@ -27,7 +27,7 @@ def child(system, *command, **environment):
 
 
 def train(system, directory, ending, epochs, **environment):
-    """Train as on another system; return the exit status, the lines that it said, and its errors."""
+    """Train as on another system; return the exit status, the lines that it printed, and its errors."""
     script = Path(__file__).with_name("training.py")
     done = child(system, script, directory, ending, epochs, KERAS_BACKEND="jax", **environment)
     said = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -67,7 +67,7 @@ def test_a_killed_training_resumes_exactly_on_other_systems(system, ending, tmp_
 
 @pytest.mark.long
 def test_on_windows_pruning_leaves_only_a_checkpoint_that_another_program_has_open(tmp_path):
-    """As Windows has it: no file is deleted while it is open."""
+    """Windows does not delete a file while it is open."""
     status, (*_, ended), errors = train("windows", tmp_path, ".keras", 4, OPEN_AT="1")
     assert status == 0, errors
     assert ended["checkpoints"] == ["01.keras", "03.keras", "04.keras"]

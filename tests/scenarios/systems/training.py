@@ -1,4 +1,4 @@
-"""A training as on another system: DIRECTORY ENDING EPOCHS; it says how it ended, and what of that system was used."""
+"""A training as on another system: DIRECTORY ENDING EPOCHS; it prints its result, and what it used of that system."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def say(**values):
 
 
 class Fate(keras.callbacks.Callback):
-    """What befalls the training at an epoch: it is killed, or another program opens the first checkpoint."""
+    """What happens to the training at an epoch: it is killed, or another program opens the first checkpoint."""
 
     def on_epoch_begin(self, epoch, logs=None):
         say(epoch=epoch)
