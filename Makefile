@@ -11,7 +11,8 @@ ON_KERAS := $(shell find tests -name 'test_*_on_keras.py' -not -path '*/scenario
 ON_BOTH := $(filter %contract_on_keras.py %document_example_on_keras.py %retention_on_keras.py %resume_on_keras.py \
 	%checkpointer_on_keras.py %signals_on_keras.py %permissions_on_keras.py %long_names_on_keras.py \
 	%onlookers_on_keras.py %exceptions_on_keras.py %overrides_on_keras.py %threads_on_keras.py \
-	%several_optimizers_on_keras.py %states_of_layers_on_keras.py %automatic_names_on_keras.py, $(ON_KERAS))
+	%several_optimizers_on_keras.py %states_of_layers_on_keras.py %automatic_names_on_keras.py \
+	%tf_distribute_on_keras.py, $(ON_KERAS))
 # What needs no framework, and what is tried with one backend beside those: whole programs, and what crosses rooms.
 NO_KERAS := $(filter-out tests/scenarios tests/on_tf_keras tests/cli tests/docs tests/versions tests/helpers tests/conftest.py \
 	tests/__pycache__, $(wildcard tests/*))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import lastgood
+from helpers.kit import keras
 
 GIVEN = json.loads(sys.argv[1])
 
@@ -34,7 +35,7 @@ def rows():
     return data.with_options(options)
 
 
-class Stop(tf_keras.callbacks.Callback):
+class Stop(keras.callbacks.Callback):
     """Ends the process: at once at the end of an epoch, or as Ctrl-C does after a batch."""
 
     def __init__(self, checkpoint):
@@ -54,11 +55,11 @@ class Stop(tf_keras.callbacks.Callback):
 def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     chosen = strategy()
-    tf_keras.utils.set_random_seed(GIVEN.get("seed", 0))
+    keras.utils.set_random_seed(GIVEN.get("seed", 0))
     with chosen.scope():
-        layers = [tf_keras.Input((4,)), tf_keras.layers.Dense(3), tf_keras.layers.Dense(1)]
-        model = tf_keras.Sequential(layers)
-        model.compile(tf_keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        layers = [keras.Input((4,)), keras.layers.Dense(3), keras.layers.Dense(1)]
+        model = keras.Sequential(layers)
+        model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
     path = Path(GIVEN["path"])
     checkpoint = lastgood.ModelCheckpoint(
         path,
