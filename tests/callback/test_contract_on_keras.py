@@ -1,6 +1,6 @@
 """Test each numbered line of ModelCheckpoint's contract through the public class and ``fit``.
 
-The tests run on Keras 3 and on tf_keras. ``tests/group/test_tf_distribute_on_keras.py`` tests line 23, ``tf.distribute``.
+The tests run on Keras 3 and on tf_keras. Line 23, ``tf.distribute``, is tested in ``tests/group``.
 """
 
 import math
