@@ -256,9 +256,11 @@ def test_ten_thousand_checkpoints_are_listed(bucket, monkeypatch):
                 many.set()
         if key.endswith(".weights.h5"):
             assert many.wait(20), "the checkpoints are requested one after the other"
-        with real(self, key) as client:
-            yield client
-        under_way.discard(key)
+        try:
+            with real(self, key) as client:
+                yield client
+        finally:
+            under_way.discard(key)
 
     monkeypatch.setattr(requests.Bucket, "_request", wait_for_others)
     assert [each.step for each in run.checkpoints] == list(range(count))
