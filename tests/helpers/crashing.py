@@ -29,6 +29,23 @@ class CrashAt(keras.callbacks.Callback):
             raise CrashError
 
 
+class TrainedYet(keras.callbacks.Callback):
+    """Notes which warnings had been given before the first batch of a training.
+
+    Attributes:
+        before: Their texts; None until there is a batch.
+    """
+
+    def __init__(self, told):
+        """Note warnings from a list that is filled as they are given."""
+        super().__init__()
+        self.told, self.before = told, None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.before is None:
+            self.before = [str(each.message) for each in self.told]
+
+
 def build(**options):
     model = keras.Sequential(
         [

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+from helpers.crashing import TrainedYet
 from helpers.kit import TF_KERAS, keras
 from lastgood import ModelCheckpoint
 from lastgood._keras.releases import NEWEST, release
@@ -17,13 +18,16 @@ X, Y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
 
 
 def train(path, epochs):
-    """Train with resume=True; return the warnings about Keras."""
+    """Train with resume=True; return the warnings about Keras, all of which must come before training."""
     model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[ModelCheckpoint(path, resume=True)])
-    return [str(each.message) for each in told if "Keras" in str(each.message)]
+        trained = TrainedYet(told)
+        model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[trained, ModelCheckpoint(path, resume=True)])
+    found = [str(each.message) for each in told if "Keras" in str(each.message)]
+    assert found == [text for text in trained.before if "Keras" in text]
+    return found
 
 
 def as_release(monkeypatch, version):
@@ -43,14 +47,14 @@ def test_the_installed_keras_release_was_tested():
     assert release(keras.__version__) <= NEWEST
 
 
-def test_a_keras_release_newer_than_the_tested_ones_warns(tmp_path, monkeypatch):
+def test_a_keras_release_newer_than_the_tested_ones_warns_before_training(tmp_path, monkeypatch):
     as_release(monkeypatch, "3.99.0")
     (told,) = train(tmp_path / "{epoch}.keras", 1)
     assert "Keras 3.99.0 is newer than 3.16" in told
     assert "verify_resume" in told
 
 
-def test_resuming_a_run_with_another_keras_release_warns(tmp_path, monkeypatch):
+def test_resuming_a_run_with_another_keras_release_warns_before_training(tmp_path, monkeypatch):
     as_release(monkeypatch, "3.14.0")
     assert train(tmp_path / "{epoch}.keras", 1) == []
     as_release(monkeypatch, "3.14.1")

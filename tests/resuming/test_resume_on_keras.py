@@ -2,14 +2,16 @@
 
 import errno
 import gc
+import json
 import os
 import shutil
+import warnings
 
 import h5py
 import numpy as np
 import pytest
 
-from helpers.crashing import CrashAt, CrashError, assert_alike, build, crash, start
+from helpers.crashing import CrashAt, CrashError, TrainedYet, assert_alike, build, crash, start
 from helpers.kit import TF_KERAS, keras, to_numpy
 from lastgood import ModelCheckpoint, RestoreError
 from lastgood._formats.weights_load import Loader
@@ -303,20 +305,29 @@ def test_if_all_checkpoints_are_damaged_training_does_not_start_and_no_file_is_m
     assert names(tmp_path) == [".lastgood", "1.keras", "2.keras"]
 
 
-def test_resume_refuses_a_file_of_stock_keras(fit, tmp_path):
+def test_resume_refuses_a_file_of_stock_keras_and_does_not_overwrite_it(fit, tmp_path):
     build().save(tmp_path / "1.keras")
+    before = checkpoints(tmp_path)
     with pytest.raises(RestoreError, match="has no training state to resume from"):
         start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
+    assert checkpoints(tmp_path) == before
+
+
+def checkpoints(directory):
+    """Return the contents of the files in a directory, by name."""
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
 
 
 def test_another_model_is_refused_before_anything_is_overwritten(fit, tmp_path):
     start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False)
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, name="only")])
     other.compile("adam", "mse")
-    before = other.get_weights()
+    before, files = other.get_weights(), checkpoints(tmp_path)
     with pytest.raises(RestoreError, match="only/kernel"):
         fit(other, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)])
     np.testing.assert_array_equal(before[0], other.get_weights()[0])
+    assert checkpoints(tmp_path) == files
+    assert set(files) == {"1.keras", "2.keras", "3.keras"}
 
 
 @pytest.mark.skipif(TF_KERAS, reason="the format needs Keras 3")
@@ -334,7 +345,7 @@ def test_resume_refuses_an_optimizer_of_another_name(fit, make_model, tmp_path):
 
 
 @pytest.mark.skipif(TF_KERAS, reason="tf_keras has no PyDataset")
-def test_data_that_cannot_resume_exactly_warns(tmp_path, data):
+def test_data_that_cannot_resume_exactly_warns_before_training(tmp_path, data):
     x, y = data
 
     def batches():
@@ -352,14 +363,12 @@ def test_data_that_cannot_resume_exactly_warns(tmp_path, data):
             pass
 
     for source, text in ((batches(), "a generator cannot be rewound"), (Shuffled(), "Shuffled has its own")):
-        with pytest.warns(UserWarning, match=text):
-            build().fit(
-                source,
-                steps_per_epoch=2,
-                shuffle=False,
-                verbose=0,
-                callbacks=[ModelCheckpoint(tmp_path / "a.keras", resume=True)],
-            )
+        model, checkpoint = build(), ModelCheckpoint(tmp_path / "a.keras", resume=True)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            trained = TrainedYet(told)
+            model.fit(source, steps_per_epoch=2, shuffle=False, verbose=0, callbacks=[trained, checkpoint])
+        assert any(text in each for each in trained.before)
         (tmp_path / "a.keras").unlink()
 
 
@@ -480,9 +489,26 @@ def test_resume_refuses_steps_per_execution_that_do_not_fit_the_saved_batch(tmp_
         fit(3, [ModelCheckpoint(path, save_freq=3, resume=True)])
 
 
-def test_the_training_state_begins_with_json_and_is_small(fit, tmp_path):
+def test_the_training_state_is_strict_json_and_plain_arrays_and_is_small(fit, tmp_path):
+    """Neither NaN nor a pickle is in it: the JSON and the arrays that it lists are the whole block."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
     fit(build(), [ModelCheckpoint(tmp_path / "a.weights.h5", save_weights_only=True)])
     with h5py.File(tmp_path / "a.weights.h5") as file:
         block = file["_lastgood/training"][:].tobytes()
     assert len(block) < 64 * 1024
-    assert block[8:9] == b"{"
+    end = 8 + int.from_bytes(block[:8], "little")
+    values = json.loads(block[8:end].decode(), parse_constant=refuse)
+    start_of_arrays = -(-end // 64) * 64
+    rest = bytearray(block)
+    rest[:end] = bytes(end)
+    assert values["arrays"]
+    for each in values["arrays"]:
+        dtype, at = np.dtype(each["dtype"]), start_of_arrays + each["offset"]
+        assert dtype.kind in "biufc"
+        size = int(np.prod(each["shape"])) * dtype.itemsize
+        assert at + size <= len(block)
+        rest[at : at + size] = bytes(size)
+    assert not any(rest)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import warnings
 import zipfile
@@ -96,7 +97,6 @@ def test_the_archive_holds_what_the_stock_archive_holds(tmp_path):
         warnings.filterwarnings("ignore", r"`build\(\)` was called on layer 'vocabulary'")
         warnings.filterwarnings("ignore", "Explicitly requested dtype .* is not available")  # by jax
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-        warnings.filterwarnings("ignore", "Explicitly requested dtype .* is not available")  # jax narrows it
         for name in zoo.there():
             model, _, _ = zoo.BUILDERS[name]()
             ours, stock = tmp_path / f"{name}.ours.keras", tmp_path / f"{name}.stock.keras"
@@ -227,20 +227,25 @@ def test_a_record_too_long_for_the_archive_comment_is_saved_without_metrics(make
 
 
 def test_an_error_in_the_background_is_raised_at_the_next_hook_with_path_and_cause(fit, make_model, small_disk):
-    blocker = small_disk / "full"
+    blocker, trained = small_disk / "full", set()
 
     class Fill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+            checkpoint._engine.wait()
             if epoch == 1:
-                checkpoint._engine.wait()
                 with pytest.raises(OSError, match="No space"):
                     blocker.write_bytes(bytes(4_000_000))
+
+        def on_train_batch_begin(self, batch, logs=None):
+            trained.add(self.epoch)
 
     checkpoint = ModelCheckpoint(small_disk / "{epoch}.keras")
     with pytest.raises(SaveError, match=r"'.*2\.keras': No space left on device\. Free some space") as caught:
         fit(make_model(), [Fill(), checkpoint], epochs=4)
     assert caught.value.errno == errno.ENOSPC
     assert sorted(p.name for p in small_disk.iterdir()) == ["1.keras", "full"]
+    assert trained == {0, 1}  # the next hook is the one at the beginning of the third epoch
 
 
 def test_on_error_warn_continues_training_and_tries_again_at_the_next_save(fit, make_model, small_disk, caplog):
@@ -335,13 +340,20 @@ def test_only_a_terminal_shows_a_progress_bar_while_fit_waits_for_its_last_save(
 def test_the_did_not_improve_message_compares_with_a_save_in_flight(make_model, tmp_path, capsys):
     model = make_model()
     model.optimizer.build(model.trainable_variables)
-    checkpoint = ModelCheckpoint(tmp_path / "m.keras", "score", mode="max", save_best_only=True, verbose=1)
+    may_commit = threading.Event()
+    with faults(Fault("commit", lambda: may_commit.wait(20), nth=2)):
+        options = {"mode": "max", "save_best_only": True, "verbose": 1, "background": True}
+        checkpoint = ModelCheckpoint(tmp_path / "m.keras", "score", **options)
     checkpoint.set_model(model)
     checkpoint.on_epoch_end(0, {"score": 2.0})
-    checkpoint.on_epoch_end(1, {"score": 1.0})
-    assert "score did not improve from 2.00000" in capsys.readouterr().out
     checkpoint.wait()
-    assert checkpoint.best == 2.0
+    checkpoint.on_epoch_end(1, {"score": 3.0})
+    checkpoint.on_epoch_end(2, {"score": 1.0})
+    assert "score did not improve from 3.00000" in capsys.readouterr().out
+    assert checkpoint.best == 2.0  # the save of 3.0 is in flight
+    may_commit.set()
+    checkpoint.wait()
+    assert checkpoint.best == 3.0
 
 
 SLOW = """

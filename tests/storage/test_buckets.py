@@ -7,8 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -39,10 +42,11 @@ def objects(url):
     }
 
 
-def save(url, content=b"content", name=""):
+def save(url, content=b"content", *names):
     at = locate(url)
     with at.storage.stage(at.path, "") as stage:
-        stage.write(name, content)
+        for name in names or [""]:
+            stage.write(name, content)
 
 
 def test_replacing_a_directory_in_a_bucket_leaves_nothing_of_the_old_one(bucket):
@@ -53,6 +57,33 @@ def test_replacing_a_directory_in_a_bucket_leaves_nothing_of_the_old_one(bucket)
     assert first != second
     assert objects(bucket) == {"m/lastgood.commit": 34, second: 4}
     assert (locate(f"{bucket}/m") / "sub/file").read(9) == b"new!"
+
+
+def test_a_directory_in_a_bucket_appears_is_replaced_and_vanishes_with_one_request(bucket, monkeypatch):
+    """Another process, which looks after each request, sees all of one version or nothing."""
+    at, seen = locate(f"{bucket}/m"), []
+    requests_of_the_save = at.storage._find(at.path)[0].bucket
+    request = requests_of_the_save._request
+
+    @contextmanager
+    def look_afterwards(key):
+        with request(key) as client:
+            yield client
+        seen.append(_as_seen_by_another_process(f"{bucket}/m"))
+
+    monkeypatch.setattr(requests_of_the_save, "_request", look_afterwards)
+    save(f"{bucket}/m", b"old", "a", "sub/b")
+    save(f"{bucket}/m", b"new!", "a", "sub/b")
+    at.storage.discard(at.path)
+    whole = [{"a": content, "sub/b": content} for content in (b"old", b"new!")]
+    assert [state for state, _ in groupby(seen)] == [{}, *whole, {}]
+    assert len(seen) > 3 * len(whole)
+
+
+def _as_seen_by_another_process(url):
+    storage = ObjectStorage("s3")
+    at = Location(storage.parse(url), storage)
+    return {name: (at / name).read(9) for name in storage.files(at.path)} if at.kind else {}
 
 
 def test_an_uncommitted_directory_is_invisible_and_is_removed_once_its_paths_are_claimed(bucket):
@@ -205,24 +236,41 @@ def test_a_lease_that_another_machine_does_not_renew_is_taken_over_after_it_expi
     assert "was held by process 7 on elsewhere" in caplog.text
 
 
-def test_ten_thousand_checkpoints_are_listed(bucket):
-    """The next listing requests almost none of them again."""
+def test_ten_thousand_checkpoints_are_listed(bucket, monkeypatch):
+    """The first listing makes one request for each of them, many at a time; the next one makes none."""
     store = clients.client_of("s3", servers.BUCKET, patient=True)
     prefix = bucket.partition(f"{servers.BUCKET}/")[2]
     count = 10_000 if sampling.is_whole() else 1_000
     for number in range(count):
         record = Record(number, 1, None, {"loss": 1.0}, "weights.h5", 0.0, {}, "run", "{step}.weights.h5")
         obstore.put(store, f"{prefix}/{number}.weights.h5", b"x" * 100 + encode(record.to_text()))
-    run = Run(bucket)
+    run, asked, real = Run(bucket), Counter(), requests.Bucket._request
+    lock, many, under_way = threading.Lock(), threading.Event(), set()
+
+    @contextmanager
+    def wait_for_others(self, key):
+        with lock:
+            asked[key] += 1
+            under_way.add(key)
+            if len(under_way) == 8:
+                many.set()
+        if key.endswith(".weights.h5"):
+            assert many.wait(20), "the checkpoints are requested one after the other"
+        try:
+            with real(self, key) as client:
+                yield client
+        finally:
+            under_way.discard(key)
+
+    monkeypatch.setattr(requests.Bucket, "_request", wait_for_others)
     assert [each.step for each in run.checkpoints] == list(range(count))
-    asked = []
-    real = requests.Bucket._request
-    try:
-        requests.Bucket._request = lambda self, key: asked.append(key) or real(self, key)
-        assert run.latest.step == count - 1
-    finally:
-        requests.Bucket._request = real
-    assert len(asked) < 10
+    keys = {f"{prefix}/{number}.weights.h5" for number in range(count)}
+    assert {asked.pop(key) for key in keys} == {1}
+    assert asked.total() < 10  # those that list
+    asked.clear()
+    assert run.latest.step == count - 1
+    assert keys.isdisjoint(asked)
+    assert asked.total() < 10
 
 
 def _serves_s3(program):

@@ -22,22 +22,29 @@ def claim(user, directory, template, *, leave_lock):
     return LocalStorage().claim(directory, template, user, leave_lock=leave_lock)
 
 
-@pytest.mark.parametrize("leave_lock", [False, True])
-def test_the_files_of_a_template_are_claimed_by_one_process(tmp_path, leave_lock):
+def claim_elsewhere(directory, template, *, leave_lock, shares_names=True):
+    """Let another process claim files; return what it prints: its claim, or the error."""
     script = """
         import sys
         from pathlib import Path
         from lastgood import RunInUseError
-        from lastgood._storage import LocalStorage
+        from lastgood._storage import LocalStorage, claims
+        if not eval(sys.argv[4]):
+            claims._take_name = lambda digest: None
         try:
             print(LocalStorage().claim(Path(sys.argv[1]), sys.argv[2], Path, leave_lock=eval(sys.argv[3])))
         except RunInUseError as error:
             print(error)
     """
+    arguments = map(str, (directory, template, leave_lock, shares_names))
+    command = [sys.executable, "-c", textwrap.dedent(script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
+
+@pytest.mark.parametrize("leave_lock", [False, True])
+def test_the_files_of_a_template_are_claimed_by_one_process(tmp_path, leave_lock):
     def ask(template):
-        command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path), template, str(leave_lock)]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        return claim_elsewhere(tmp_path, template, leave_lock=leave_lock)
 
     one, other = User(), User()
     mine = claim(one, tmp_path, "a.keras", leave_lock=leave_lock)
@@ -123,8 +130,12 @@ def test_a_forked_child_can_release_a_claim_without_affecting_its_parent(tmp_pat
             os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert claims._held == {mine._key: mine}
+    for shares_names in (True, False):  # excluded by the name, and by the lock alone
+        said = claim_elsewhere(tmp_path, "a.keras", leave_lock=True, shares_names=shares_names)
+        assert said.startswith(f"process {os.getpid()} on ")
     mine.release(me)
     assert not claims._held
+    assert "object" in claim_elsewhere(tmp_path, "a.keras", leave_lock=True)
 
 
 _IN_A_CONTAINER = """

@@ -43,10 +43,22 @@ def test_a_file_contains_the_sealed_bytes_from_memory(tmp_path, size):
     assert reported[-1] >= size
 
 
-def test_writes_are_buffered_where_a_file_cannot_be_opened_for_direct_writes(small_disk):
-    memory = _memory(SMALL)
-    direct.write_file(small_disk / "f", _image(memory, SMALL, _seal(memory, SMALL)), lambda _: None)
-    assert (small_disk / "f").read_bytes() == memory[:SMALL].tobytes()
+@on_linux
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_writes_are_buffered_where_a_file_cannot_be_opened_for_direct_writes(tmp_path, monkeypatch, size):
+    opened, refused = os.open, []
+
+    def refuse_direct(path, flags, *mode):
+        if flags & os.O_DIRECT:
+            refused.append(path)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse_direct)
+    memory = _memory(size)
+    direct.write_file(tmp_path / "f", _image(memory, size, _seal(memory, size)), lambda _: None)
+    assert refused == [tmp_path / "f"]
+    assert (tmp_path / "f").read_bytes() == memory[:size].tobytes()
 
 
 @on_linux

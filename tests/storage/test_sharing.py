@@ -56,6 +56,7 @@ def save(tmp_path):
         assert (tmp_path / name).read_bytes() == memory[:size].tobytes()
         return stage.shared
 
+    save.written = storage._written
     return save
 
 
@@ -158,13 +159,18 @@ def test_only_a_few_recent_files_are_remembered(shares, save):
     assert save("2", contents[0]) == 0
 
 
-def test_nothing_is_shared_where_the_file_system_does_not_support_it(save, monkeypatch):
+def test_nothing_is_shared_or_remembered_where_the_file_system_does_not_support_it(save, monkeypatch):
+    asked = []
+
     def refuse(descriptor, source, offset, length):
+        asked.append(length)
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     monkeypatch.setattr(SYSTEM, "share", refuse)
     content = _content(SMALL)
     assert [save("1", content), save("2", content)] == [0, 0]
+    assert asked == [0, 0]  # whether it supports it
+    assert save.written._files == {}
 
 
 def test_remembered_files_are_not_pickled(shares, save):

@@ -1,7 +1,8 @@
 """Writes that bypass the page cache, from page-aligned memory to a file, if the file system allows it.
 
 Buffered writes of gigabytes occupy a core with copying into the page cache, and the kernel then throttles the writer.
-Direct writes take almost no CPU. Some file systems refuse them (tmpfs, some network mounts); writes are buffered there.
+Direct writes take almost no CPU. Some file systems refuse them (some network mounts, and tmpfs before Linux 6.6);
+writes are buffered there.
 """
 
 import errno
