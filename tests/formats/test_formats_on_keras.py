@@ -235,7 +235,7 @@ def test_two_variables_with_the_same_path_cannot_be_saved_to_a_directory_of_weig
     _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck.weights.h5", save_weights_only=True)])
 
 
-def test_a_directory_of_weights_is_refused_before_training_if_keras_cannot_load_it(fit, make_model, tmp_path, monkeypatch):
+def test_a_directory_is_refused_before_training_if_keras_cannot_load_it(fit, make_model, tmp_path, monkeypatch):
     monkeypatch.setattr("lastgood._keras.keras3.Keras3Model.reads_orbax", lambda *_: False)
     trained = []
     watch = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: trained.append(batch))
