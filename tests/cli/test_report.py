@@ -63,6 +63,10 @@ def report(trained):
     return path
 
 
+def labels_of_charts(shown):
+    return shown.locator("[role=img]").evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
+
+
 def size(path):
     count = path.stat().st_size
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
@@ -125,8 +129,7 @@ def test_the_report_has_headings_captions_and_row_headers(report, page):
 
 def test_charts_and_tables_have_labels_for_screen_readers(report, page):
     shown = page(report)
-    for i in range(shown.locator("[role=img]").count()):
-        assert shown.locator("[role=img]").nth(i).get_attribute("aria-label")
+    assert labels_of_charts(shown) == shown.locator("figcaption").all_inner_texts()
     shown.keyboard.press("Tab")
     assert shown.evaluate("document.activeElement.getAttribute('aria-label')") == "Table of checkpoints"
 
@@ -152,6 +155,19 @@ def test_a_metric_name_with_html_is_shown_as_text(run, command, tmp_path, page):
     shown = page(tmp_path / "report.html")
     assert shown.locator("script").count() == 0
     assert "<script>alert(1)</script>" in shown.locator("main").inner_text()
+
+
+def test_names_of_files_and_runs_with_html_are_shown_as_text(run, command, tmp_path, page):
+    file, name = "<img src=x onerror=alert(1)>.keras", "<b>digits<b>"
+    (run / "04.keras").rename(run / file)  # the best one, which the comparison names too
+    run.rename(tmp_path / name)
+    shutil.copytree(tmp_path / name, tmp_path / "other")
+    command("report", name, "-o", "report.html")
+    command("report", name, "other", "-o", "compared.html")
+    for report in ("report.html", "compared.html"):
+        shown = page(tmp_path / report)
+        assert shown.locator("img, b").count() == 0
+        assert {name, file} <= set(re.split(r"[\n\t]", shown.locator("main").inner_text()))
 
 
 def test_a_run_without_metrics_or_a_journal_has_a_report(run, command, tmp_path, page):
@@ -249,8 +265,8 @@ def test_the_comparison_fits_the_screen_in_light_and_dark_mode(compared, page, s
     lines = shown.evaluate("[...document.querySelectorAll('svg.key line')].map(e => getComputedStyle(e).stroke)")
     assert len(set(lines)) == 2
     assert shown.locator("table").count() == shown.locator("table > caption").count() == 3
-    for i in range(shown.locator("[role=img]").count()):
-        assert shown.locator("[role=img]").nth(i).get_attribute("aria-label")
+    assert len(labels_of_charts(shown)) == 3
+    assert all(labels_of_charts(shown))
 
 
 def test_more_runs_than_colors_get_distinct_lines(run, command, tmp_path, page):

@@ -197,10 +197,12 @@ def test_the_record_of_a_save_by_batch_has_its_step_epoch_and_batch(fit, make_mo
 
 
 def test_a_keras_archive_has_exactly_the_members_of_a_stock_archive(fit, make_model, tmp_path):
-    fit(make_model(), [ModelCheckpoint(tmp_path / "m.keras")])
-    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+    model = make_model()
+    fit(model, [ModelCheckpoint(tmp_path / "m.keras")])
+    model.save(tmp_path / "stock.keras")
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive, zipfile.ZipFile(tmp_path / "stock.keras") as stock:
         assert archive.testzip() is None
-        assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"]
+        assert archive.namelist() == stock.namelist()
 
 
 @pytest.mark.filterwarnings("ignore:`build\\(\\)` was called on layer 'vocabulary'")
@@ -233,10 +235,13 @@ def test_two_variables_with_the_same_path_cannot_be_saved_to_a_directory_of_weig
     _fit(model, rows, rows[:, :1], [ModelCheckpoint(tmp_path / "ck.weights.h5", save_weights_only=True)])
 
 
-def test_a_directory_of_weights_is_refused_if_keras_cannot_load_it(fit, make_model, tmp_path, monkeypatch):
+def test_a_directory_is_refused_before_training_if_keras_cannot_load_it(fit, make_model, tmp_path, monkeypatch):
     monkeypatch.setattr("lastgood._keras.keras3.Keras3Model.reads_orbax", lambda *_: False)
+    trained = []
+    watch = keras.callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: trained.append(batch))
     with pytest.raises(ArgumentError, match=r"cannot load weights from a directory\. Upgrade Keras, or"):
-        fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True)])
+        fit(make_model(), [ModelCheckpoint(tmp_path / "ck", save_weights_only=True), watch])
+    assert trained == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -69,11 +69,14 @@ def test_a_checkpoint_saved_on_a_signal_is_found_at_the_restart(tmp_path, fit, l
 def test_the_last_model_is_saved_beside_the_best(tmp_path, fit, letter, ending):
     path = template(tmp_path, letter, ending)
     weights_only = ENDINGS[ending]
-    options = {"monitor": "loss", "mode": "max", "save_best_only": True, "save_last": True}
-    checkpoint = ModelCheckpoint(path, save_weights_only=weights_only, initial_value_threshold=1e9, **options)
+    falling = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: logs.update(score=-epoch))
+    options = {"monitor": "score", "mode": "max", "save_best_only": True, "save_last": True}
+    checkpoint = ModelCheckpoint(path, save_weights_only=weights_only, **options)
     model = build()
-    fit(model, [checkpoint])
-    (last,) = checkpoint.run.checkpoints
+    fit(model, [falling, checkpoint], epochs=2)
+    best, last = checkpoint.run.checkpoints
+    assert (best.epoch, best.path.name[0]) == (1, "1")
+    assert last.epoch == 2
     assert last.path.name.startswith("last-")
     assert checkpoint.run.verify() == []
     if weights_only:

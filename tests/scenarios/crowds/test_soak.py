@@ -49,7 +49,8 @@ def test_the_last_and_the_best_are_kept_over_many_saves(soaked):
     assert soaked["steps"] == sorted({*best, SAVES - 2, SAVES - 1, SAVES})
 
 
-def test_late_saves_take_no_longer_than_early_ones(soaked):
+def test_late_saves_take_less_than_three_times_as_long_as_early_ones(soaked):
+    """Compare the medians of the first and the last quarter; 5 ms more are allowed, as a busy machine needs them."""
     writes = soaked["writes"]
     part = len(writes) // 4
     assert statistics.median(writes[-part:]) < 3 * statistics.median(writes[:part]) + 0.005

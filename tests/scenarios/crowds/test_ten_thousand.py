@@ -121,7 +121,8 @@ def test_queries_on_thousands_of_checkpoints_are_answered_correctly(measured):
 def test_query_time_does_not_grow_quadratically_with_the_number_of_checkpoints(measured):
     (_, few), (_, all_) = measured[MANY // 10], measured[MANY]
     ratios = {name: all_[name] / few[name] for name in few}
-    assert max(ratios.values()) < 40, ratios  # for ten times as many checkpoints; quadratic growth would be a hundred
+    # For ten times as many checkpoints; up to 17 were measured, and quadratic growth would be a hundred.
+    assert max(ratios.values()) < 30, ratios
     assert all_["a save with retention"] < 1.0
 
 

@@ -139,9 +139,11 @@ def test_an_orbax_directory_is_refused_when_several_processes_train(tmp_path):
         assert "End the path in '.weights.h5' or '.keras'" in each.stderr
 
 
-def test_a_process_that_hangs_before_it_sends_its_part_fails_the_save(tmp_path):
+def test_a_process_that_hangs_before_it_sends_its_part_fails_the_save_on_all(tmp_path):
     given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras"), "timeout": 2}
-    first, _ = harness.run({**given, "process 1": {"holds": 3, "sleeps": 8}})
+    first, second = harness.run({**given, "process 1": {"holds": 3, "sleeps": 8}})
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert all("GroupError: Process" in each.stderr for each in (first, second))
     assert "Process 1 has not sent its part of the model's state for 2 s" in first.stderr
     assert names(tmp_path) == ["1.keras"]
 
