@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.claiming import is_claimed
 from helpers.kit import TF_KERAS, keras
 from lastgood import ModelCheckpoint
 from lastgood.testing import Fault, faults
@@ -171,13 +172,20 @@ def test_the_same_callback_works_in_the_next_fit_after_an_exception(tmp_path, ca
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.weights.h5", "2.weights.h5"]
 
 
-def test_another_callback_can_claim_the_files_after_an_exception(tmp_path):
+def test_another_process_can_claim_the_files_after_an_exception(tmp_path):
     """An exception that ends training also ends the claim on a resumed run."""
     model = model_that_breaks()
     checkpoint = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, resume=True, keep_last=1)
-    stop = AtSecondEpoch(lambda: setattr(model, "fails", "step"))
+    claimed = []
+
+    def stop():
+        claimed.append(is_claimed(tmp_path, "{epoch}.weights.h5"))
+        model.fails = "step"
+
     with exception_leaves_fit():
-        model.fit(X, Y, epochs=3, verbose=0, callbacks=[checkpoint, stop])
+        model.fit(X, Y, epochs=3, verbose=0, callbacks=[checkpoint, AtSecondEpoch(stop)])
+    assert claimed == [True]
+    assert not is_claimed(tmp_path, "{epoch}.weights.h5")
     again = model_that_breaks()
     other = ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True, resume=True, keep_last=1)
     again.fit(X, Y, epochs=2, verbose=0, callbacks=[other])

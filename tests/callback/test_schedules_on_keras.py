@@ -4,6 +4,7 @@ import pytest
 
 import lastgood
 from helpers.crashing import CrashAt, assert_alike, build, crash, start
+from helpers.kit import keras
 from lastgood import Epochs, ModelCheckpoint, Schedule, open_run
 
 pytestmark = pytest.mark.any_backend
@@ -197,12 +198,25 @@ def test_a_custom_policy_sees_checkpoints_saved_before_a_restart(fit, tmp_path):
     assert epochs(tmp_path) == [2, 4, 5]
 
 
-@pytest.mark.parametrize("before", [3, "epoch", lastgood.Epochs(2), lastgood.Budget(0.5)])
-@pytest.mark.parametrize("after", [4, "epoch", lastgood.Epochs(3), lastgood.Budget(0.1)])
-def test_a_restart_can_use_another_schedule(fit, tmp_path, make_model, before, after):
+@pytest.mark.parametrize("before", [5, "epoch", lastgood.Epochs(2), lastgood.Budget(0.5)])
+@pytest.mark.parametrize(
+    ("after", "steps"),
+    [
+        (4, [24, 28, 32, 36, 40]),
+        ("epoch", [30, 40]),
+        (lastgood.Epochs(3), [40]),  # by save_last: it counts from the restart
+        (lastgood.Budget(0.1), None),  # depends on how long saves take
+    ],
+    ids=str,
+)
+def test_a_restart_can_use_another_schedule(fit, tmp_path, make_model, before, after, steps):
     path = tmp_path / "m.weights.h5"
     options = {"save_weights_only": True, "save_last": True, "resume": True}
     fit(make_model(), [lastgood.ModelCheckpoint(path, save_freq=before, **options)], epochs=2)
-    checkpoint = lastgood.ModelCheckpoint(path, save_freq=after, **options)
-    history = fit(make_model(), [checkpoint], epochs=4)
+    trained, saved = [], []
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: trained.append(batch))
+    checkpoint = lastgood.ModelCheckpoint(path, save_freq=after, on_save=saved.append, **options)
+    history = fit(make_model(), [checkpoint, watch], epochs=4)
+    assert len(trained) == 20
     assert history.epoch == [0, 1, 2, 3]
+    assert steps is None or [each.step for each in saved if each.step > 20] == steps

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 import lastgood
+from helpers.claiming import is_claimed
 from helpers.crashing import CrashAt, assert_alike, build, crash, start
 from helpers.kit import keras
 from lastgood import ArgumentError, ArgumentTypeError, Checkpointer, ModelCheckpoint, open_run
@@ -38,9 +39,10 @@ def test_the_mirror_holds_an_intact_copy_of_the_latest_checkpoint_after_training
     path, options = f"{tmp_path}/run/{{epoch:02d}}{ending}", {"save_weights_only": ENDINGS[ending], "keep_last": 2}
     model = build()
     fit(model, [ModelCheckpoint(path, mirror=elsewhere, **options)], epochs=3)
+    assert steps(tmp_path / "run") == [20, 30]
     assert steps(elsewhere)[-1] == 30
-    assert open_run(elsewhere).verify() == []
     assert len(steps(elsewhere)) <= 2
+    assert open_run(tmp_path / "run").verify() == open_run(elsewhere).verify() == []
     other = build()
     keras.backend.clear_session()
     lastgood.load_weights(other, open_run(elsewhere).latest.path)
@@ -159,7 +161,7 @@ def test_a_mirror_that_cannot_be_written_to_raises_before_training(fit, tmp_path
     (tmp_path / "file").touch()
     checkpoint = ModelCheckpoint(tmp_path / "run" / "{epoch}.keras", mirror=tmp_path / "file" / "below")
     with pytest.raises(lastgood.SaveError, match="Could not save checkpoints in"):
-        fit(build(), [checkpoint])
+        fit(build(), [checkpoint, CrashAt(batch=1)])  # another error if a batch is trained
 
 
 def test_a_signal_is_delivered_after_the_copy_is_complete(fit, tmp_path, elsewhere):
@@ -180,9 +182,18 @@ def test_a_signal_is_delivered_after_the_copy_is_complete(fit, tmp_path, elsewhe
     assert steps(tmp_path / "run") == [4]
 
 
-def test_a_mirror_at_a_relative_path_gets_copies_and_a_journal(fit, tmp_path, monkeypatch):
+def test_a_mirror_at_a_relative_path_gets_copies_a_journal_and_a_claim(fit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     checkpoint = ModelCheckpoint("run/{epoch:02d}.keras", resume=True, mirror="elsewhere")
-    fit(build(), [checkpoint], epochs=2)
+    claimed = []
+
+    class Asks(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                claimed.append(is_claimed("elsewhere", "{epoch:02d}.keras"))
+
+    fit(build(), [checkpoint, Asks()], epochs=2)
+    assert claimed == [True]
+    assert not is_claimed("elsewhere", "{epoch:02d}.keras")
     assert steps("elsewhere")[-1] == 20
     assert "save" in [event["event"] for event in open_run("elsewhere").journal.events()]

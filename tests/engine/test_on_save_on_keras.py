@@ -22,13 +22,15 @@ def build():
     return model
 
 
-def in_fit(saver, model, epochs):
-    model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[saver])
+def in_fit(saver, model, epochs, before=lambda epoch: None):
+    around = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: before(epoch + 1))
+    model.fit(X, Y, epochs=epochs, verbose=0, callbacks=[saver, around])
 
 
-def in_a_loop(saver, model, epochs):
+def in_a_loop(saver, model, epochs, before=lambda epoch: None):
     with saver:
         for step in range(1, epochs + 1):
+            before(step)
             model.train_on_batch(X, Y)
             saver.save(model, step=step, epoch=step)
 
@@ -55,13 +57,20 @@ def test_on_save_gets_each_checkpoint_once_complete_and_in_order(tmp_path, face,
 
 @faces
 def test_on_save_runs_in_a_background_thread_that_training_waits_for(tmp_path, face, run):
-    threads = []
+    threads, reached = [], threading.Event()
 
     def upload(checkpoint):
+        assert reached.wait(5)  # training continues meanwhile
         time.sleep(0.2)
         threads.append(threading.current_thread())
 
-    run(face(tmp_path / "m.weights.h5", save_weights_only=True, background=True, on_save=upload), build(), 2)
+    def before(epoch):
+        if epoch == 2:
+            assert not threads
+            reached.set()
+
+    saver = face(tmp_path / "m.weights.h5", save_weights_only=True, background=True, on_save=upload)
+    run(saver, build(), 2, before)
     assert len(threads) == 2
     assert threading.main_thread() not in threads
 

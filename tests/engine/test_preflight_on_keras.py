@@ -19,12 +19,17 @@ pytestmark = pytest.mark.any_backend
 
 
 class Begun(keras.callbacks.Callback):
-    """Notes whether an epoch began."""
+    """Notes whether an epoch began, and the texts of the warnings that were caught before it."""
 
     begun = False
 
+    def __init__(self, caught=()):
+        super().__init__()
+        self.caught, self.before = caught, []
+
     def on_epoch_begin(self, epoch, logs=None):
         self.begun = True
+        self.before = [str(each.message) for each in self.caught]
 
 
 def test_a_directory_that_cannot_be_created_stops_training_before_the_first_epoch(fit, make_model, tmp_path):
@@ -59,11 +64,10 @@ def test_a_read_only_file_system_stops_training_before_the_first_epoch(fit, make
     ],
 )
 def test_a_monitor_that_will_not_be_logged_warns_with_the_choices(fit, make_model, tmp_path, monitor, hint):
-    begun = Begun()
     checkpoint = ModelCheckpoint(tmp_path / "m.keras", monitor, save_best_only=True, mode="max")
     with pytest.warns(UserWarning, match=monitor) as caught:
-        fit(make_model(), [checkpoint, begun])
-    first = str(caught[0].message)
+        fit(make_model(), [checkpoint, begun := Begun(caught)])
+    first = begun.before[0]
     assert f"uses '{monitor}', which this model will not log. {hint}" in first
     assert "It logs: accuracy, loss, val_accuracy, val_loss" in first
 
@@ -104,10 +108,10 @@ def test_a_file_system_without_directory_fsync_warns_once_before_training(fit, m
     monkeypatch.setattr(os, "fsync", refuse_directories)
     monkeypatch.setattr(LOCAL, "_limits", {})  # forget what was found out about this file system
     checkpoints = [ModelCheckpoint(tmp_path / "run" / f"{{epoch}}-{i}.keras", resume=True) for i in range(2)]
-    begun = Begun()
     with pytest.warns(UserWarning, match="less safely") as caught:
-        fit(make_model(), [*checkpoints, begun])
+        fit(make_model(), [*checkpoints, begun := Begun(caught)])
     (said,) = [str(each.message) for each in caught if "less safely" in str(each.message)]
+    assert said in begun.before
     assert str(tmp_path / "run") in said
     assert "It has no fsync of directories, so a power cut may undo the last saves." in said
     assert checkpoints[0].run.verify() == []

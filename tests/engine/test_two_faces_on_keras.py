@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.claiming import another_process_claims, is_claimed
 from helpers.kit import TF_KERAS, keras
 from lastgood import (
     ArgumentError,
@@ -239,34 +240,24 @@ def test_a_directory_of_other_files_that_appears_during_training_is_not_replaced
     assert checkpoints(tmp_path / "2.keras") == ["thesis"]
 
 
-_CLAIMS = """
-    import sys
-    from pathlib import Path
-    from lastgood._storage import LOCAL
-    class User:
-        pass
-    user = User()
-    claim = LOCAL.claim(Path(sys.argv[1]), sys.argv[2], user, leave_lock=False)
-    print("claimed", flush=True)
-    sys.stdin.read()
-"""
-
-
 @pytest.fixture
 def claimed(tmp_path):
     """Have another process claim the files of a template; yield the template and how messages name the process."""
-    command = [sys.executable, "-c", textwrap.dedent(_CLAIMS), str(tmp_path), "{epoch}.keras"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "claimed\n"
+    with another_process_claims(tmp_path, "{epoch}.keras") as (process, refused):
+        assert not refused
         yield tmp_path / "{epoch}.keras", f"process {process.pid} on this machine"
-        process.stdin.close()
 
 
 def test_files_of_another_process_are_not_deleted(training, claimed):
     path, owner = claimed
+    with recorded_warnings():
+        training.run(training.make(path))  # saves what the other process would have saved
+    contents = {each: each.read_bytes() for each in path.parent.glob("*.keras")}
+    assert len(contents) == training.steps == 3
     with pytest.raises(RunInUseError, match=rf"Another training saves to '.*': {owner}\. Wait until it has ended"):
         training.run(training.make(path, keep_last=1))
-    assert [each.name for each in path.parent.glob("*.keras")] == []
+    assert {each: each.read_bytes() for each in path.parent.glob("*.keras")} == contents
+    assert training.steps == 3 + (training.kind is Checkpointer)  # a loop without restore() begins with its first save
 
 
 def test_training_does_not_resume_from_files_of_another_process(training, claimed):
@@ -286,9 +277,7 @@ def test_files_of_another_process_only_cause_a_warning_without_pruning_and_resum
 
 def test_another_process_can_claim_the_files_after_training_has_ended(training, tmp_path):
     training.run(training.make_continuing(tmp_path / "{epoch}.keras", keep_last=1))
-    command = [sys.executable, "-c", textwrap.dedent(_CLAIMS), str(tmp_path), "{epoch}.keras"]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "claimed\n"
+    assert not is_claimed(tmp_path, "{epoch}.keras")
 
 
 _KILLED = """

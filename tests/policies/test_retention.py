@@ -172,7 +172,7 @@ def test_a_custom_policy_that_does_not_answer_for_each_record_raises(answer, tol
     with pytest.raises(ArgumentError, match=told) as caught:
         kept(RUN, keep_last=1, keep=Answering(answer))
     assert "policy <policies.test_retention.Answering object" in str(caught.value)
-    assert "one answer, true or false, for each record" in str(caught.value)
+    assert "one answer, true or false, for each record, in their order. Nothing was deleted." in str(caught.value)
 
 
 numbers = st.none() | st.integers(1, 5)
@@ -198,12 +198,15 @@ def test_pruning_again_deletes_nothing_more_whatever_the_order_of_records(rows, 
         ]
 
 
-@given(records, st.integers(1, 9), st.randoms())
-def test_pruning_after_each_save_keeps_the_same_as_pruning_at_the_end(rows, every, random):
-    """So it does not matter when pruning happens. The best are left out here: the records have no metric."""
-    rows.sort()
+@given(records, numbers, numbers, st.none() | st.integers(1, 9) | st.just(timedelta(seconds=7)))
+def test_pruning_after_each_save_keeps_the_same_as_pruning_at_the_end(rows, last, best, every):
+    """So it does not matter when pruning happens."""
+    run = [record(step, value) for step, value, _ in sorted(rows, key=lambda each: each[0])]
+    policy = {"keep_last": last, "keep_best": best, "keep_every": every}
+    policy["pinned"] = {step for step, _, pin in rows if pin}
     there = []
-    for step, _, _ in rows:
-        there.append(record(step))
-        there = [each for each in there if each.step in kept(there, keep_last=2, keep_every=every)]
-    assert [each.step for each in there] == kept([record(step) for step, _, _ in rows], keep_last=2, keep_every=every)
+    for each in run:
+        there.append(each)
+        steps = kept(there, **policy)
+        there = [each for each in there if each.step in steps]
+    assert [each.step for each in there] == kept(run, **policy)

@@ -210,6 +210,7 @@ def test_an_invalid_answer_of_a_custom_policy_deletes_nothing_and_fails_no_save(
     assert steps(open_run(tmp_path)) == [10, 20]
     with pytest.raises(ArgumentError, match="returned 1 answers for 2 records"):
         open_run(tmp_path).prune(keep=Silent())
+    assert steps(open_run(tmp_path)) == [10, 20]
 
 
 @pytest.fixture
