@@ -19,7 +19,15 @@ LastgoodError
 import errno
 import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Any
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """Return a hint for the end of a message: the choice of which a name may be a misspelling; empty without one."""
+    close = get_close_matches(name, sorted(choices), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
 
 
 class LastgoodError(Exception):

@@ -37,8 +37,22 @@ def test_a_placeholder_missing_from_the_logs_lists_the_available_names():
     assert isinstance(caught.value, PlaceholderError)
     assert str(caught.value) == (
         "Failed to format this callback filepath: \"{epoch}-{val_loss:.2f}.keras\". Reason: 'val_loss'. "
-        "Available: epoch, loss."
+        "Available: epoch, loss. Validation metrics need validation data."
     )
+
+
+@pytest.mark.parametrize(
+    ("template", "remedy"),
+    [
+        ("{epoch}-{val_loss}.keras", "use {epoch} and {batch}, or save by epoch."),
+        ("{epohc}.keras", "Did you mean 'epoch'?"),
+        ("{mine}.keras", "Available: batch, epoch, loss."),
+    ],
+)
+def test_a_missing_placeholder_says_what_to_do(template, remedy):
+    with pytest.raises(PlaceholderError) as caught:
+        Template(template).path(epoch=1, batch=100, logs={"loss": 1.0})
+    assert str(caught.value).endswith(remedy)
 
 
 def test_a_value_that_does_not_fit_its_format_raises_an_error():

@@ -36,7 +36,9 @@ RUN = [record(step, value) for step, value in enumerate([5.0, 3.0, 4.0, 1.0, 2.0
         ({"keep_last": 99}, [1, 2, 3, 4, 5, 6, 7, 8]),
         ({"keep_best": 1}, [4, 8]),  # and so is the latest
         ({"keep_best": 3}, [2, 4, 5, 8]),
-        ({"keep_best": 99}, [1, 2, 3, 4, 5, 8]),  # without the metric, or with NaN, there is no rank
+        ({"keep_best": 6}, [1, 2, 3, 4, 5, 8]),  # without the metric, or with NaN, there is no rank
+        ({"keep_best": 7}, [1, 2, 3, 4, 5, 7, 8]),  # so these come last, the latest first
+        ({"keep_best": 99}, [1, 2, 3, 4, 5, 6, 7, 8]),
         ({"keep_best": 2, "mode": "max"}, [1, 8]),
         ({"keep_every": 3}, [3, 4, 6, 8]),
         ({"keep_every": timedelta(seconds=4)}, [1, 4, 8]),
@@ -51,6 +53,12 @@ def test_retention_keeps_the_union_of_its_rules_plus_best_latest_and_pinned(poli
 def test_keep_every_keeps_the_first_step_at_or_after_each_multiple():
     run = [record(step) for step in (40, 90, 140, 190, 240, 290, 340)]
     assert kept(run, keep_every=100) == [140, 240, 340]
+
+
+def test_keep_best_keeps_the_latest_while_no_checkpoint_has_the_metric():
+    run = [record(step) for step in (1, 2, 3, 4)]
+    assert kept(run, keep_best=3) == [2, 3, 4]
+    assert kept([*run, record(5, 1.0), record(6, 2.0)], keep_best=3) == [4, 5, 6]
 
 
 def test_the_earliest_of_equal_values_is_the_best():

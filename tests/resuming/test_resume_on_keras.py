@@ -54,6 +54,15 @@ def test_resume_true_does_not_change_the_first_run(fit, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_checkpoints_of_another_filepath_are_mentioned_when_nothing_is_resumed(fit, tmp_path, capsys):
+    first = [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)]
+    start(fit, first, epochs=2)
+    assert "nothing to resume" not in capsys.readouterr().out
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", resume=True)], epochs=1)
+    told = f"there is no checkpoint of '{tmp_path}/{{epoch}}-{{batch}}.keras', only others, such as {tmp_path}/2.keras"
+    assert f"nothing to resume: {told}\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("validate", [False, True])
 @pytest.mark.parametrize("ending", [".keras", ".weights.h5"])
 def test_a_restart_continues_inside_the_epoch(fit, tmp_path, capsys, ending, validate):

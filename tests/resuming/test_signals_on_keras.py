@@ -76,6 +76,7 @@ def test_a_signal_is_delivered_after_the_training_that_it_interrupts_is_saved(tm
         assert "KeyboardInterrupt" in stopped.stderr
     interrupted = tmp_path / "interrupted-epoch-val_loss.keras"
     assert interrupted.exists()
+    assert f"{signal.Signals(number).name}: saved {interrupted}; a restart resumes from there" in stopped.stdout
     resumed = run(tmp_path, "nowhere", 0, "resumed.npz")
     assert resumed.returncode == 0, resumed.stderr
     assert f"resumed from {interrupted}: {done}" in resumed.stdout, resumed.stderr

@@ -36,6 +36,26 @@ def test_the_last_and_the_best_survive(fit, tmp_path):
     assert last.run.best("odd", "min").epoch == 2
 
 
+def test_a_misspelled_monitor_costs_no_more_than_the_older_checkpoints(fit, tmp_path):
+    with pytest.warns(UserWarning, match=r"uses 'od'.* Did you mean 'odd'\?"):
+        fit(
+            build(),
+            [Odd(), ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="od", mode="min", keep_best=3)],
+            epochs=5,
+        )
+    assert sorted(path.name for path in tmp_path.glob("*.keras")) == ["3.keras", "4.keras", "5.keras"]
+
+
+def test_a_run_is_ranked_by_the_metric_that_training_monitors(fit, tmp_path):
+    checkpoint = ModelCheckpoint(tmp_path / "{epoch}.keras", monitor="odd", mode="max", keep_last=9)
+    fit(build(), [Odd(), checkpoint], epochs=5)
+    run = open_run(tmp_path)
+    assert run.best().epoch == run.best("odd").epoch == 5
+    assert run.best(mode="min").epoch == 2
+    assert [each["epoch"] for each in run.listing() if each["best"]] == [5]
+    assert {each.epoch for each in run.prune(keep_best=2, dry_run=True)} == {1, 2, 3}
+
+
 def test_keep_every_keeps_one_checkpoint_per_interval(fit, tmp_path):
     fit(
         build(),

@@ -388,8 +388,9 @@ class RunMachine(RuleBasedStateMachine):
             return
         epochs = sorted(self.there)
         keep = set(epochs[-(policy["keep_last"] or 1) :]) | self.pinned
-        ranked = sorted((self.value(e), e) for e in epochs if self.value(e) is not None)
-        keep |= {epoch for _, epoch in ranked[: policy["keep_best"] or 1]}
+        ranked = [e for _, e in sorted((self.value(e), e) for e in epochs if self.value(e) is not None)]
+        others = [e for e in reversed(epochs) if self.value(e) is None]
+        keep |= set([*ranked, *others][: policy["keep_best"]] if policy["keep_best"] else ranked[:1])
         if policy["keep_every"]:
             spans = {}
             for epoch in epochs:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._engine import described, newest_first, show_progress
+from .._engine import described, newest_first, others_than, show_progress
 from .._group import Meeting
 from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
@@ -201,6 +201,8 @@ class CheckpointHooks(StockMethods):
         try:
             self._act(lambda: self._saves.save_interrupted(moment), moment, verdict=True)
             self._engine.keeper.note("signal", name=session.signal)
+            if self._engine.council.group.is_chief and self._engine.last is not None:
+                self._announcer.interrupted(session.signal or "stopped", self._engine.last)
         finally:
             session.let_through()
 
@@ -225,6 +227,9 @@ class CheckpointHooks(StockMethods):
             engines = [each._engine for each in alike]
             signals = {number for engine in engines for number in engine.settings.signals}
             self._session.resume(adapter, lambda: newest_first(engines), self, signals, meeting)
+            if meeting.is_chief and self._session.resumed is None:
+                for engine in engines:
+                    self._announcer.not_resumed(engine.settings.template.text, others_than(engine.series))
 
     def _missing_names(self, adapter: ModelAdapter) -> MissingNames:
         """Warn about names that training will not log; names that another callback may add are checked later."""

@@ -1,9 +1,10 @@
 """Warnings about names that you use but training does not log, given as soon as that is certain."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .._errors import did_you_mean
 
 _VALIDATED = "val_"
 _NOT_LOGGED = ("epoch", "batch")  # placeholders that need no logs
@@ -31,8 +32,9 @@ class MissingNames:
         choices = [*plain, *(_VALIDATED + name for name in plain)]
         for name in dict.fromkeys(names):
             if name not in _NOT_LOGGED and name.removeprefix(_VALIDATED) not in logged:
+                hint = did_you_mean(name, [*choices, *_NOT_LOGGED])
                 warnings.warn(
-                    f"ModelCheckpoint uses '{name}', which this model will not log.{_hint(name, choices)} It logs: "
+                    f"ModelCheckpoint uses '{name}', which this model will not log.{hint} It logs: "
                     f"{', '.join(choices)} (those with 'val_' only where there is validation data).",
                     stacklevel=6,
                 )
@@ -52,12 +54,7 @@ class MissingNames:
         for name in due:
             if name not in logs:
                 warnings.warn(
-                    f"ModelCheckpoint uses '{name}', which this epoch has not logged.{_hint(name, sorted(logs))} It "
+                    f"ModelCheckpoint uses '{name}', which this epoch has not logged.{did_you_mean(name, logs)} It "
                     f"logged: {', '.join(sorted(logs)) or 'nothing'}.",
                     stacklevel=5,
                 )
-
-
-def _hint(name: str, choices: Sequence[str]) -> str:
-    close = get_close_matches(name, choices, n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""

@@ -14,11 +14,16 @@ from .._run import Run, open_run
 from . import output
 
 Directory = Annotated[str, typer.Argument(metavar="RUN", help="Directory or URL that checkpoints are saved in.")]
-Monitor = Annotated[str, typer.Option(help="Metric that decides which checkpoint is best.")]
-Mode = Annotated[str, typer.Option(help="Which values are better: min, max, or auto (by its name).")]
+Monitor = Annotated[
+    str | None, typer.Option(help="Metric that decides which checkpoint is best.", show_default="the run's own")
+]
+Mode = Annotated[
+    str | None,
+    typer.Option(help="Which values are better: min, max, or auto (by its name).", show_default="the run's own"),
+]
 
 
-def ls(run: Directory, monitor: Monitor = "val_loss", mode: Mode = "auto", json: output.AsJson = False) -> None:
+def ls(run: Directory, monitor: Monitor = None, mode: Mode = None, json: output.AsJson = False) -> None:
     """List the checkpoints of a run by step. Marks the best, the latest and pinned ones."""
     opened = open_run(run)
     if json:
@@ -27,15 +32,15 @@ def ls(run: Directory, monitor: Monitor = "val_loss", mode: Mode = "auto", json:
         print_table(opened, monitor, mode)
 
 
-def print_table(run: Run, monitor: str, mode: str) -> None:
+def print_table(run: Run, monitor: str | None = None, mode: str | None = None) -> None:
     """Print the checkpoints of a run."""
     output.console().print(_table(run, monitor, mode))
 
 
 def watch(
     run: Directory,
-    monitor: Monitor = "val_loss",
-    mode: Mode = "auto",
+    monitor: Monitor = None,
+    mode: Mode = None,
     every: Annotated[float, typer.Option(help="Seconds between updates.")] = 2.0,
     looks: Annotated[int, typer.Option(help="Number of times to list; 0 means until Ctrl-C.")] = 0,
     json: output.AsJson = False,
@@ -58,7 +63,7 @@ def watch(
             time.sleep(every)
 
 
-def _table(run: Run, monitor: str, mode: str) -> Table:
+def _table(run: Run, monitor: str | None = None, mode: str | None = None) -> Table:
     found = run.listing(monitor, mode)
     metrics = list(dict.fromkeys(name for each in found for name in each["metrics"]))
     sizes = ["size", "shared"] if any(each["shared"] for each in found) else ["size"]

@@ -12,6 +12,7 @@ from .._report.story import Story
 from .._run.run import open_run, story_of
 from .._storage import LOCAL
 from . import output
+from .listing import Mode, Monitor
 
 
 def report(
@@ -21,13 +22,8 @@ def report(
     ],
     to: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")] = Path("report.html"),
     png: Annotated[Path | None, typer.Option(help="Image file to draw the curves to as well.")] = None,
-    monitor: Annotated[
-        str | None, typer.Option(help="Metric that decides which checkpoint is best.", show_default="the run's own")
-    ] = None,
-    mode: Annotated[
-        str | None,
-        typer.Option(help="Which values are better: min, max, or auto (by its name).", show_default="the run's own"),
-    ] = None,
+    monitor: Monitor = None,
+    mode: Mode = None,
     json: output.AsJson = False,
 ) -> None:
     """Write a self-contained HTML report of one or several runs.

@@ -25,8 +25,8 @@ def prune(
     keep_every: Annotated[
         str | None, typer.Option(help="Keep the first checkpoint of every N steps or time span: 1000, 30min, 6h, 1d.")
     ] = None,
-    monitor: Monitor = "val_loss",
-    mode: Mode = "auto",
+    monitor: Monitor = None,
+    mode: Mode = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
     json: output.AsJson = False,
 ) -> None:

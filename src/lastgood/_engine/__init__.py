@@ -2,7 +2,7 @@
 
 from .announcer import Announcer
 from .described import described
-from .engine import Engine, newest_first
+from .engine import Engine, newest_first, others_than
 from .progress import show_progress
 from .settings import Background, OnSave, Settings, moved
 
@@ -15,5 +15,6 @@ __all__ = [
     "described",
     "moved",
     "newest_first",
+    "others_than",
     "show_progress",
 ]

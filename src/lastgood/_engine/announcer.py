@@ -3,7 +3,9 @@
 import logging
 import sys
 import warnings
+from collections.abc import Sequence
 
+from .._checkpoint import Checkpoint
 from .._keras import Generation, adapter_class
 from .._saving import Save
 
@@ -47,6 +49,20 @@ class Announcer:
         if text not in self._said:
             self._said.add(text)
             self.say(text, number)
+
+    def not_resumed(self, filepath: str, others: Sequence[Checkpoint]) -> None:
+        """Print that nothing was resumed where only checkpoints of another ``filepath`` are, regardless of ``verbose``.
+
+        Args:
+            filepath: The template.
+            others: The other checkpoints in its directory, by step.
+        """
+        if others:
+            print(f"nothing to resume: there is no checkpoint of {filepath!r}, only others, such as {others[-1].path}")
+
+    def interrupted(self, signal: str, save: Save) -> None:
+        """Print which checkpoint a signal leaves, regardless of ``verbose``: it happens once."""
+        print(f"{signal}: saved {save.path}; a restart resumes from there", flush=True)
 
     def finished(self, save: Save, number: int) -> None:
         """Report that a save is durable."""

@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from .._bytes.training_block import Training
+from .._checkpoint import Checkpoint
 from .._formats import Format
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.monitor import Direction, Mode, resolve_direction
 from .._record import Record
-from .._run import Keeper, Series, by_age
+from .._run import Keeper, Run, Series, by_age
 from .._saving import Save, Saver, SaveStats, beginning, record_of
 from .._storage import Location
 from . import preflight
@@ -277,3 +278,9 @@ def newest_first(engines: Sequence[Engine]) -> list[tuple[Location, Format]]:
     """Return the checkpoints of several engines, and their copies, that a restart may continue from, newest first."""
     copies = [mirror.series for each in engines for mirror in each.mirrors]
     return by_age([each.series for each in engines], copies)
+
+
+def others_than(series: Series) -> list[Checkpoint]:
+    """Return the checkpoints in the directory of a series that another template named, by step."""
+    found = Run(series.directory).checkpoints
+    return [each for each in found if each.record is not None and each.record.template != series.template.below]

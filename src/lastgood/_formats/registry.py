@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .._bytes import directory_record
-from .._errors import ArgumentError
+from .._errors import ArgumentError, did_you_mean
 from .._keras import Generation
 from .._storage import Location
 from .._storage.base import Kind
@@ -95,7 +95,7 @@ def _check_ending(text: str, suffix: str, generation: Generation) -> None:
             TensorFlow's formats to paths with any ending.)
     """
     likely = get_close_matches(suffix.lower(), file_suffixes(), n=1) if suffix else []
-    hint = f" Did you mean '{likely[0]}'?" if likely else ""
+    hint = did_you_mean(suffix.lower(), likely)
     if generation == "tf_keras" and likely:
         raise ArgumentError(
             f"filepath {text!r} ends in '{suffix}'.{hint} TensorFlow's own formats take any other ending, or none."

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import ArgumentError, PlaceholderError
+from .._errors import ArgumentError, PlaceholderError, did_you_mean
 from .._moment import as_scalar
 
 # Nearly all file systems allow names of 255 bytes; the files of a group add up to 20 to the name that they share.
@@ -76,7 +76,7 @@ class Template:
         except KeyError as error:
             raise PlaceholderError(
                 f'Failed to format this callback filepath: "{self.text}". Reason: {error}. '
-                f"Available: {', '.join(sorted(values))}."
+                f"Available: {', '.join(sorted(values))}.{_remedy(str(error.args[0]), values)}"
             ) from error
         except (ValueError, TypeError, AttributeError, IndexError) as error:
             raise ArgumentError(f'Failed to format this callback filepath: "{self.text}". Reason: {error}.') from error
@@ -252,6 +252,15 @@ def _looked_up(text: str) -> Iterator[str]:
         if field is not None:
             yield _name(field)
             yield from _looked_up(spec or "")
+
+
+def _remedy(name: str, values: Mapping[str, Any]) -> str:
+    """Return what to do about a placeholder without a value; empty if nothing is known."""
+    if not name.startswith("val_") or name.removeprefix("val_") not in values:
+        return did_you_mean(name, values)
+    if "batch" in values:
+        return " Validation metrics are known only at the end of an epoch: use {epoch} and {batch}, or save by epoch."
+    return " Validation metrics need validation data."
 
 
 def _number(value: Any) -> Any:

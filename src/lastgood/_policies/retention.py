@@ -41,7 +41,7 @@ class Retention:
 
     Attributes:
         keep_last: How many checkpoints of the highest steps.
-        keep_best: How many of the best checkpoints by the monitored metric.
+        keep_best: How many of the best checkpoints by the monitored metric; while fewer have it, the latest fill up.
         keep_every: The first at or after each multiple of this many steps, or the first in each such span of time.
         keep: The user's own policy.
     """
@@ -91,12 +91,19 @@ class Retention:
             return [True] * len(records)
         by_step = sorted(range(len(records)), key=lambda i: (records[i].step, records[i].created))
         kept = set(by_step[-max(self.keep_last or 1, 1) :])
-        kept.update(_ranked(by_step, records, context)[: self.keep_best or 1])
+        kept.update(self._best(by_step, records, context))
         kept.update(_first_of_each(by_step, records, self.keep_every))
         if self.keep is not None:
             own = _answer(self.keep, tuple(records), context)
             kept.update(i for i, keeps in enumerate(own) if keeps)
         return [pinned or i in kept for i, pinned in enumerate(context.pinned)]
+
+    def _best(self, by_step: Sequence[int], records: Sequence[Record], context: Context) -> Sequence[int]:
+        """Return the indices of the best; of as many as were asked for, those without the metric come last."""
+        ranked = dict.fromkeys(_ranked(by_step, records, context))
+        if self.keep_best is None:
+            return list(ranked)[:1]
+        return list(ranked | dict.fromkeys(reversed(by_step)))[: self.keep_best]
 
 
 def _answer(keep: KeepPolicy, records: Sequence[Record], context: Context) -> Sequence[bool]:

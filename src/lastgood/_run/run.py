@@ -96,16 +96,17 @@ class Run:
         """The checkpoint with the highest step; None if there is none."""
         return next(reversed(self.checkpoints), None)
 
-    def best(self, monitor: str = "val_loss", mode: str = "auto") -> Checkpoint | None:
+    def best(self, monitor: str | None = None, mode: str | None = None) -> Checkpoint | None:
         """Return the best checkpoint by a metric; None if no checkpoint has the metric.
 
         Args:
-            monitor: The metric.
-            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name.
+            monitor: The metric; None for the one that training monitors.
+            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name; None for the mode of training.
         """
+        monitor, direction = self._ranking(monitor, mode)
         known = [each for each in self.checkpoints if each.record is not None]
         records = [each.record for each in known if each.record is not None]
-        order = rank(records, monitor, resolve_direction(monitor, mode, {}).mode)
+        order = rank(records, monitor, direction)
         return known[order[0]] if order else None
 
     def verify(self, *paths: str | os.PathLike[str]) -> list[Problem]:
@@ -160,8 +161,8 @@ class Run:
         keep_best: int | None = None,
         keep_every: int | timedelta | None = None,
         keep: KeepPolicy | None = None,
-        monitor: str = "val_loss",
-        mode: str = "auto",
+        monitor: str | None = None,
+        mode: str | None = None,
         dry_run: bool = False,
     ) -> list[Checkpoint]:
         """Delete checkpoints that no rule keeps, separately for each run and template in the directory.
@@ -173,8 +174,8 @@ class Run:
             keep_best: How many of the best checkpoints by ``monitor`` to keep.
             keep_every: Keep the first checkpoint at or after each multiple of this many steps, or in each time span.
             keep: Your own policy, which can keep more.
-            monitor: The metric that ranks checkpoints.
-            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name.
+            monitor: The metric that ranks checkpoints; None for the one that training monitors.
+            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name; None for the mode of training.
             dry_run: Delete nothing; only return what would be deleted.
 
         Returns:
@@ -188,17 +189,17 @@ class Run:
         retention = Retention.parse(keep_last, keep_best, keep_every, keep)
         if not retention.prunes:
             raise ArgumentError("No retention rule is given. Pass keep_last, keep_best, keep_every or keep.")
-        pruning = Pruning(retention, monitor, resolve_direction(monitor, mode, {}).mode)
+        pruning = Pruning(retention, *self._ranking(monitor, mode))
         if dry_run:
             return pruning.doomed(self._at, self.checkpoints)
         return pruning.run(self._at, self.journal, lambda: self.checkpoints)
 
-    def listing(self, monitor: str = "val_loss", mode: str = "auto") -> list[dict[str, Any]]:
+    def listing(self, monitor: str | None = None, mode: str | None = None) -> list[dict[str, Any]]:
         """Return the checkpoints by step as plain values, with flags for the best, the latest and the pinned ones.
 
         Args:
-            monitor: The metric that ranks checkpoints.
-            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name.
+            monitor: The metric that ranks checkpoints; None for the one that training monitors.
+            mode: ``"min"``, ``"max"``, or ``"auto"`` to choose by the metric's name; None for the mode of training.
         """
         checkpoints, best = self.checkpoints, self.best(monitor, mode)
         return [
@@ -218,6 +219,10 @@ class Run:
             }
             for each in checkpoints
         ]
+
+    def _ranking(self, monitor: str | None, mode: str | None) -> tuple[str, Mode]:
+        """Return the metric to rank by, and its mode: those requested, or those that training uses."""
+        return _ranking(monitor, mode, *(monitored(list(self.journal.events())) or ("val_loss", "auto")))
 
     def log_to_mlflow(self, *, files: bool = False) -> None:
         """Log the list of checkpoints as the artifact ``lastgood/checkpoints.json`` of MLflow's active run.
