@@ -76,9 +76,10 @@ def test_a_file_saved_by_stock_keras_is_listed_without_a_step(run, command):
 
 
 def test_show(run, command):
+    open_run(run).attach("06.keras", {"late": 0.125})
     told = lines(command("show", "digits/06.keras"))
     assert "step 60" in told
-    assert "metrics loss 0.4, val_loss 0.8" in told
+    assert "metrics loss 0.4, val_loss 0.8, late 0.125" in told
     (kernel,) = [line for line in told if line.startswith("layers/dense/vars/0")]
     assert kernel.startswith("layers/dense/vars/0 float32 [4, 6] ")
     assert told[-1] == "every number is finite"

@@ -12,7 +12,7 @@ from .._errors import ArgumentError
 from .._formats import format_at, holds_checkpoint
 from .._inspect import arrays, compare
 from .._run import Run, open_run
-from .._storage import Location, locate
+from .._storage import Location, Seen, locate
 from . import output
 
 CheckpointArgument = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="Path or URL of a checkpoint.")]
@@ -24,7 +24,8 @@ def show(checkpoint: CheckpointArgument, json: output.AsJson = False) -> None:
     file_format = format_at(at)
     reader = file_format.only_reader if at.kind is not None else None
     found = None if reader else _arrays(at)
-    record = file_format.read_record(at)
+    listed = Run(at.parent).look_at([Seen(at)])  # with the metrics that were logged after the save
+    record = listed[0].record if listed else None
     known = {} if record is None else asdict(record)
     sick = sum(bool(each.get("nan") or each.get("inf")) for each in found or ())
     if json:
