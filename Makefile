@@ -87,6 +87,7 @@ test-resume: .venv/test.stamp  ## kill and restart trainings in every combinatio
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
 test-long: .venv/test.stamp  ## run the tests that make test leaves out since each takes long: whole jobs, the site in a browser, the demo
+	env -u KERAS_BACKEND LASTGOOD_MATRIX=long $(PYTEST) tests/storage/test_object_stores.py
 	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
 	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=torch $(PYTEST) $(filter %/test_killed_on_keras.py, $(ON_KERAS))
 

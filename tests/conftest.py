@@ -64,11 +64,10 @@ def _on_keras(path):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Deselect what this run is too short for; tests without a framework all run. Begin with the longest files."""
-    if ON_KERAS:
-        skipped = set(sampling.left_out(items))
-        config.hook.pytest_deselected(items=skipped)
-        items[:] = [item for item in items if item not in skipped]
+    """Deselect what this run is too short for; begin with the longest files."""
+    skipped = set(sampling.left_out(items, on_keras=ON_KERAS))
+    config.hook.pytest_deselected(items=skipped)
+    items[:] = [item for item in items if item not in skipped]
     counts = Counter(item.path for item in items)
     items.sort(key=lambda item: (not _runs_programs(item.path), -counts[item.path], item.path))
 

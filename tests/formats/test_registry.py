@@ -240,7 +240,7 @@ def test_a_new_format_is_saved_found_listed_pruned_loaded_and_verified(tmp_path,
     run = open_run(directory)
     listed = [{name: each[name] for name in ("path", "format", "step", "best", "latest")} for each in run.listing()]
     assert listed == [
-        {"path": "1.demo", "format": "demo", "step": 10, "best": False, "latest": False},
+        {"path": "1.demo", "format": "demo", "step": 10, "best": True, "latest": False},
         {"path": "3.demo", "format": "demo", "step": 30, "best": False, "latest": False},
         {"path": "4.demo", "format": "demo", "step": 40, "best": False, "latest": True},
     ]

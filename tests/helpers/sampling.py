@@ -10,8 +10,8 @@ import os
 import random
 from collections import defaultdict
 
-_PARAMETERS = 0.15  # of the parameters of a test on jax; half as many on others
-_ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.25}  # of the tests, by how they are marked
+_PARAMETERS = 0.1  # of the parameters of a test on jax; half as many on others
+_ON_OTHERS = {"each_backend": 1.0, "any_backend": 0.1, "": 0.2}  # of the tests, by how they are marked
 _OF_ONE_BACKEND = ("tests/on_tf_keras/", "tests/scenarios/")
 
 
@@ -25,25 +25,36 @@ def some_of(cases):
     return list(cases) if is_whole() else [case for case in cases if case in _least(cases, str)]
 
 
-def left_out(items):
-    """Return the tests that do not run: the same ones each time, but others on another backend."""
+def left_out(items, *, on_keras):
+    """Return the tests that do not run: the same ones each time, but others on another backend.
+
+    Args:
+        items: All tests that were found.
+        on_keras: Whether they need a backend; the others run without a sample.
+    """
     if is_whole():
         return []
     families = defaultdict(list)
     for item in items:
-        families[item.nodeid.partition("[")[0]].append(item)
-    return [each for name, family in families.items() for each in family if each not in _chosen(name, family)]
+        if (item.get_closest_marker("long") is not None) == _is_long():
+            families[item.nodeid.partition("[")[0]].append(item)
+    choose = _chosen if on_keras else lambda name, family: family
+    chosen = {item for name, family in families.items() for item in choose(name, family)}
+    return [item for item in items if item not in chosen]
+
+
+def _is_long():
+    """Return whether only the tests run that are marked ``long``."""
+    return os.environ.get("LASTGOOD_MATRIX") == "long"
 
 
 def _chosen(name, family):
     """Return the tests of one function that run on this backend."""
-    only_long = os.environ.get("LASTGOOD_MATRIX") == "long"
-    family = [item for item in family if (item.get_closest_marker("long") is not None) == only_long]
     marks = {mark.name for item in family for mark in item.iter_markers()}
     if name.startswith(_OF_ONE_BACKEND):
         marks.add("each_backend")
     part = next(part for mark, part in _ON_OTHERS.items() if mark in marks or not mark)
-    if not only_long and _backend() != "jax" and _number(name) > part:
+    if not _is_long() and _backend() != "jax" and _number(name) > part:
         return []
     return family if "all_parameters" in marks else _least(family, operator.attrgetter("nodeid"))
 

@@ -58,7 +58,7 @@ def test_checkpoints_of_another_filepath_are_mentioned_when_nothing_is_resumed(f
     first = [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)]
     start(fit, first, epochs=2)
     assert "nothing to resume" not in capsys.readouterr().out
-    start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", resume=True)], epochs=1)
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=5, resume=True)], epochs=1)
     told = f"there is no checkpoint of '{tmp_path}/{{epoch}}-{{batch}}.keras', only others, such as {tmp_path}/2.keras"
     assert f"nothing to resume: {told}\n" in capsys.readouterr().out
 

@@ -325,7 +325,7 @@ def test_a_run_at_the_root_of_its_bucket_works_like_any_other():
     claim = at.storage.claim(at.path, "{epoch}", user, leave_lock=True)
     for number in range(2):
         save(f"{url}/m{number}.keras")
-        save(f"{url}/d{number}", name="sub/file")
+        save(f"{url}/d{number}", b"content", "sub/file")
     at.storage.event_log(at.path).append(b"line", durable=True)
     assert list(at.storage.reclaim(at.path, lambda name: True)) == []
     names = {entry.name for entry in at.entries()}

@@ -83,6 +83,7 @@ def imitation(moto, monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("imitation")
 class TestMoto(InBucket):
     """A server that imitates S3."""

@@ -256,6 +256,8 @@ def _looked_up(text: str) -> Iterator[str]:
 
 def _remedy(name: str, values: Mapping[str, Any]) -> str:
     """Return what to do about a placeholder without a value; empty if nothing is known."""
+    if name == "batch":
+        return " The batch is known only where save_freq saves inside an epoch."
     if not name.startswith("val_") or name.removeprefix("val_") not in values:
         return did_you_mean(name, values)
     if "batch" in values:

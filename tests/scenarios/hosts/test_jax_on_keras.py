@@ -139,6 +139,7 @@ def test_an_orbax_directory_is_refused_when_several_processes_train(tmp_path):
         assert "End the path in '.weights.h5' or '.keras'" in each.stderr
 
 
+@pytest.mark.long
 def test_a_process_that_hangs_before_it_sends_its_part_fails_the_save_on_all(tmp_path):
     given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras"), "timeout": 2}
     first, second = harness.run({**given, "process 1": {"holds": 3, "sleeps": 8}})

@@ -115,6 +115,7 @@ def python(request, built, tmp_path, backend):
     return python
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", TRIED)
 def test_the_first_example_of_the_quickstart_runs_with_the_installed_wheel(python, tmp_path, backend):
     imported = run(python, "-c", "import lastgood; print(lastgood.__file__)", cwd=tmp_path).strip()
