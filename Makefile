@@ -77,7 +77,7 @@ versions: .venv/test.stamp  ## a set of tests on each Python of this machine wit
 dist: .venv/test.stamp  ## build the wheel and the sdist, install them into empty environments, and test them there
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation --outdir dist
-	LASTGOOD_DIST=dist KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/install
+	LASTGOOD_DIST=dist LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/install
 
 damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage
@@ -100,8 +100,8 @@ test-quick: .venv/test.stamp  ## run the tests that need no framework, and those
 
 soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test-long runs a part of it)
 	set -e; for backend in $(BACKENDS); do echo "== $$backend"; \
-		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_soak.py; done
-	$(QUIET) KERAS_BACKEND=jax LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_ten_thousand.py
+		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_MATRIX=whole LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_soak.py; done
+	$(QUIET) KERAS_BACKEND=jax LASTGOOD_MATRIX=whole LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_ten_thousand.py
 
 lint: .venv/test.stamp  ## check style
 	$(BIN)/ruff check .
