@@ -281,6 +281,6 @@ def newest_first(engines: Sequence[Engine]) -> list[tuple[Location, Format]]:
 
 
 def others_than(series: Series) -> list[Checkpoint]:
-    """Return the checkpoints in the directory of a series that another template named, by step."""
-    found = Run(series.directory).checkpoints
+    """Return the checkpoints directly in the directory of a series that another template named, by step."""
+    found = Run(series.directory).directly_inside()
     return [each for each in found if each.record is not None and each.record.template != series.template.below]

@@ -81,6 +81,10 @@ class Run:
         """All checkpoints by step. Those of stock Keras have no record and come first, oldest first."""
         return self.look_at(_walk(self._at, 0))
 
+    def directly_inside(self) -> list[Checkpoint]:
+        """Return the checkpoints in the directory itself, and not below it, in the order of :attr:`checkpoints`."""
+        return self.look_at(_walk(self._at, _DEEPEST))
+
     def look_at(self, places: Iterable[Seen]) -> list[Checkpoint]:
         """Return the checkpoints at ``places`` in the directory, in the order of :attr:`checkpoints`."""
         annotations = self.journal.annotations()
