@@ -54,10 +54,13 @@ def test_resume_true_does_not_change_the_first_run(fit, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_checkpoints_of_another_filepath_are_mentioned_when_nothing_is_resumed(fit, tmp_path, capsys):
+def test_checkpoints_of_another_filepath_are_mentioned_when_nothing_is_resumed(fit, tmp_path, capsys, monkeypatch):
     for place in (tmp_path / "below", tmp_path):  # what is below the directory is of another run
         start(fit, [ModelCheckpoint(place / "{epoch}.keras", resume=True)], epochs=2)
     assert "nothing to resume" not in capsys.readouterr().out
+    start(fit, [ModelCheckpoint(tmp_path / "second-{epoch}.keras", resume=True)], epochs=1)  # a second phase
+    assert "nothing to resume" not in capsys.readouterr().out
+    monkeypatch.setattr("lastgood._engine.engine._begun", set())  # as in another process
     start(fit, [ModelCheckpoint(tmp_path / "{epoch}-{batch}.keras", save_freq=5, resume=True)], epochs=1)
     told = f"there is no checkpoint of '{tmp_path}/{{epoch}}-{{batch}}.keras', only others, such as {tmp_path}/2.keras"
     assert f"nothing to resume: {told}\n" in capsys.readouterr().out

@@ -26,6 +26,8 @@ from .described import settings_described
 from .mirror import Copy, mirrors
 from .settings import Settings
 
+_begun: set[tuple[str, str]] = set()  # directories and templates of this process's trainings
+
 
 class Engine:
     """The saves of one template.
@@ -88,6 +90,7 @@ class Engine:
             settings.format.check_model(adapter)
             return
         preflight.check_target(self.series)
+        _begun.add((str(self.series.directory), self.series.template.below))
         settings.format.check_model(adapter)
         self._claim()
         for directory in self.series.directories():
@@ -281,6 +284,10 @@ def newest_first(engines: Sequence[Engine]) -> list[tuple[Location, Format]]:
 
 
 def others_than(series: Series) -> list[Checkpoint]:
-    """Return the checkpoints directly in the directory of a series that another template named, by step."""
+    """Return the checkpoints directly in the directory of a series that another template named, by step.
+
+    Those of this process's other trainings are left out: a script may train in several phases.
+    """
     found = Run(series.directory).directly_inside()
-    return [each for each in found if each.record is not None and each.record.template != series.template.below]
+    known = {template for directory, template in _begun if directory == str(series.directory)}
+    return [each for each in found if each.record is not None and each.record.template not in known]
