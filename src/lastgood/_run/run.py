@@ -226,6 +226,8 @@ class Run:
 
     def _ranking(self, monitor: str | None, mode: str | None) -> tuple[str, Mode]:
         """Return the metric to rank by, and its mode: those requested, or those that training uses."""
+        if monitor is not None and mode is not None:
+            return monitor, resolve_direction(monitor, mode, {}).mode  # without reading the journal
         return _ranking(monitor, mode, *(monitored(list(self.journal.events())) or ("val_loss", "auto")))
 
     def log_to_mlflow(self, *, files: bool = False) -> None:
