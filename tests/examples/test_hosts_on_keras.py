@@ -52,15 +52,11 @@ def job(tmp_path):
         environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "SLURM_JOB_ID": str(os.getpid()), **given}
         script = [scripts.EXAMPLES / "hosts.py", "--directory", directory, "--epochs", 20]
         command = ["bash", scripts.EXAMPLES / "slurm_hosts.sh", *script]
-        return subprocess.run(
-            list(map(str, command)),
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        options = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "check": False}
+        try:
+            return subprocess.run(list(map(str, command)), timeout=240, **options)  # below the five minutes of jax
+        except subprocess.TimeoutExpired as late:
+            pytest.fail(f"a process has failed, and the others wait for it: {late.stdout}\n{late.stderr}")
 
     return run
 

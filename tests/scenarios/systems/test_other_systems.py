@@ -40,9 +40,9 @@ def test_the_suites_that_need_no_framework_pass_on_other_systems(system):
     without = [f"--ignore={TESTS / name}" for name in ("scenarios", "on_tf_keras", "cli", "docs")]
     chosen = [TESTS, *without] if WHOLE else [TESTS / name for name in SUITES]
     chosen += [] if WHOLE else ["-k", "not Memory and not Faulty and not concurrent"]
-    done = child(system, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", TESTS.parent, *chosen)
-    print(done.stdout[-3000:])
-    assert done.returncode == 0
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", TESTS.parent, *chosen]
+    done = child(system, *command, LASTGOOD_MATRIX="whole")
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 @pytest.mark.long
