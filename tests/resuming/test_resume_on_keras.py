@@ -146,6 +146,12 @@ def test_a_finished_run_does_not_train_and_continues_if_given_more_epochs(fit, t
     assert_alike(start(fit, [], other=False), longer)
 
 
+def test_fewer_epochs_than_are_done_train_nothing_and_the_message_says_why(fit, tmp_path, capsys):
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], other=False, epochs=3)
+    start(fit, [ModelCheckpoint(tmp_path / "{epoch}.keras", resume=True)], epochs=2)
+    assert "the run has ended (epoch 3 is done, and fit() has epochs=2), nothing is left" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_a_run_that_was_stopped_early_stays_stopped(fit, tmp_path, capsys, first):
     def callbacks():
@@ -481,6 +487,23 @@ def test_a_restart_is_exact_with_a_loader_that_cannot_report_its_position(tmp_pa
     crash(fit, [ModelCheckpoint(path, save_freq=7, resume=True), CrashAt(batch=9)], epochs=2)
     resumed = start(fit, [ModelCheckpoint(path, save_freq=7, resume=True)], epochs=2)
     assert_alike(start(fit, [], other=False, epochs=2), resumed)
+
+
+@pytest.mark.parametrize("save_freq", ["epoch", 3])
+def test_another_number_of_batches_in_an_epoch_warns(tmp_path, data, save_freq):
+    x, y = data
+    path = tmp_path / "{epoch}.keras"
+
+    def fit(batch_size, epochs):
+        callbacks = [ModelCheckpoint(path, save_freq=save_freq, resume=True)]
+        build().fit(x, y, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=callbacks)
+
+    fit(4, 1)
+    fit(4, 2)
+    batches = -(-len(x) // 4), -(-len(x) // 2)
+    told = f"saved with {batches[0]} batches in an epoch, and this fit\\(\\) has {batches[1]}: the batch size"
+    with pytest.warns(UserWarning, match=told):
+        fit(2, 3)
 
 
 def test_resume_refuses_steps_per_execution_that_do_not_fit_the_saved_batch(tmp_path, data):

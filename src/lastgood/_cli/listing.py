@@ -65,7 +65,7 @@ def watch(
 
 def _table(run: Run, monitor: str | None = None, mode: str | None = None) -> Table:
     found = run.listing(monitor, mode)
-    metrics = list(dict.fromkeys(name for each in found for name in each["metrics"]))
+    metrics = sorted({name for each in found for name in each["metrics"]})
     sizes = ["size", "shared"] if any(each["shared"] for each in found) else ["size"]
     numbers = ["step", "epoch", "batch", *metrics, *sizes, "age"]
     rows = []

@@ -82,6 +82,7 @@ class EpochData:
         return {
             "epoch": epoch + (batch is None),
             "batch": batch or 0,
+            "batches": self._fit.batches,
             "steps_at_once": self._fit.steps_at_once,
             "source": self.positions.after(drawn) if drawn and self.positions else None,
             "origin": {each.name: getattr(origin, each.name) for each in fields(origin)},

@@ -48,6 +48,21 @@ def change_of_version(versions: Mapping[str, str], adapter: ModelAdapter) -> str
     )
 
 
+def change_of_batches(before: int | None, now: int | None) -> str | None:
+    """Return a warning if an epoch has another number of batches than in the run that was saved; None if it has not.
+
+    Args:
+        before: The number when the checkpoint was saved; None if it is not known.
+        now: The number in this ``fit``; None if it is not known yet.
+    """
+    if before is None or now is None or before == now:
+        return None
+    return (
+        f"The run was saved with {before} batches in an epoch, and this fit() has {now}: the batch size or the data "
+        "has changed, so the results are not those of an uninterrupted run."
+    )
+
+
 def _draws_without_seed(fit: FitAdapter) -> bool:
     """Return True if ``tf.data`` may shuffle without a global seed; a dataset's own seed cannot be seen."""
     if not fit.shuffles:

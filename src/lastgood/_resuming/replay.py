@@ -19,7 +19,7 @@ from .._state import callbacks, randomness, source
 from .._state.origin import Origin
 from .drawn_batches import DrawnBatches
 from .epoch_data import EpochData
-from .exactness import change_of_version
+from .exactness import change_of_batches, change_of_version
 
 
 class Replay(Hooks):
@@ -55,8 +55,12 @@ class Replay(Hooks):
             )
         self._position = found.state["position"]
         self._check_steps()
-        if changed := change_of_version(found.record.versions, adapter):
-            warnings.warn(changed, stacklevel=2)
+        for changed in (
+            change_of_version(found.record.versions, adapter),
+            change_of_batches(self._position.get("batches"), fit.batches),
+        ):
+            if changed is not None:
+                warnings.warn(changed, stacklevel=2)
         found.restore(adapter)
         changes = self._position["batch"] or callbacks.may_load(fit.members)
         self._restored = _digests(adapter) if changes else None
@@ -112,6 +116,8 @@ class Replay(Hooks):
         epoch, batch = self._position["epoch"], self._position["batch"]
         if finished:
             why = f" (a callback stopped it in epoch {epoch})" if stopped else ""
+            if epoch > self.params["epochs"]:
+                why = f" (epoch {epoch} is done, and fit() has epochs={self.params['epochs']})"
             return f"{where}: the run has ended{why}, nothing is left to train"
         of = f" of {self._fit.batches}" if self._fit.batches else ""
         done = f"epoch {epoch + 1}, batch {batch}{of}" if batch else f"epoch {epoch} is done"

@@ -52,6 +52,8 @@ def _check_position(position: Any) -> None:
     for name in _COUNTS:
         _demand(is_count(position[name]), f"the {name}")
     _demand(position["steps_at_once"] > 0, "the steps_at_once")
+    batches = position.get("batches")
+    _demand(batches is None or is_count(batches), "the number of batches")
     origin = Origin.of(position["origin"])
     randomness.check(origin.randomness)
     # Resuming creates all of them again, and an epoch creates no more than one or two.
