@@ -1,7 +1,8 @@
-"""The cost of a callback per batch when no save is due: none, lastgood's and stock Keras's on a minimal model.
+"""Measure what the callbacks of lastgood and stock Keras cost per batch when no save is due.
 
-Prints a table, and writes it as JSON to ``benchmarks/results/batch_hooks-<backend>.json``. The ratio to no callback is
-the median over repeats. The callbacks take turns in each repeat, so that noise affects all of them alike.
+The baseline is to train a minimal model without a callback. The callbacks take turns in each repeat, so that noise
+affects all of them alike, and each ratio to the baseline is the median over the repeats. This script prints a table,
+and writes it as JSON to ``benchmarks/results/batch_hooks-<backend>.json``. Run it with ``make bench-hooks``.
 """
 
 import argparse
@@ -20,14 +21,14 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def build_model():
-    """Return the cheapest model to train: it has one weight."""
+    """Return a model with one weight, the cheapest to train."""
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
     model.compile(optimizer="sgd", loss="mse")
     return model
 
 
 def seconds_per_batch(model, batches, callbacks):
-    """Time one epoch of ``batches`` batches of one row; exclude the epoch's end, where a save may be due."""
+    """Train one epoch; return its seconds per one-row batch, without its end, where a save may be due."""
     rows = np.ones((batches, 1), "float32")
     ends = {}
     clock = keras.callbacks.LambdaCallback(
@@ -39,7 +40,7 @@ def seconds_per_batch(model, batches, callbacks):
 
 
 def measure(batches, repeats):
-    """Return the seconds per batch in each repeat, by kind of callback."""
+    """Return the seconds per batch in each repeat, by callback."""
     with tempfile.TemporaryDirectory() as directory:
         path = f"{directory}/m.keras"
         kinds = {
@@ -49,7 +50,7 @@ def measure(batches, repeats):
             "keras, by epoch": lambda: [keras.callbacks.ModelCheckpoint(path)],
         }
         model = build_model()
-        seconds_per_batch(model, batches, [])  # compiles
+        seconds_per_batch(model, batches, [])  # compiles the training step
         times = {kind: [] for kind in kinds}
         for _ in range(repeats):
             for kind, make in kinds.items():
@@ -58,10 +59,10 @@ def measure(batches, repeats):
 
 
 def main():
-    """Measure, print and write."""
+    """Measure each callback, then print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--batches", type=int, default=2000, help="batches in each epoch")
+    parser.add_argument("--repeats", type=int, default=7, help="number of repeats")
     arguments = parser.parse_args()
     times = measure(arguments.batches, arguments.repeats)
     backend = keras.backend.backend()
@@ -77,10 +78,10 @@ def main():
                 "ratio_max": round(max(ratios), 3),
             }
         )
-    print(f"{backend}: {arguments.batches} batches, {arguments.repeats} repeats, keras {keras.version()}")
+    print(f"{backend}: {arguments.batches} batches, {arguments.repeats} repeats, Keras {keras.version()}")
     for row in rows:
-        spread = f"{row['ratio_to_none']:.3f} of none ({row['ratio_min']:.3f} to {row['ratio_max']:.3f})"
-        print(f"  {row['callback']:32}{row['microseconds_per_batch']:>9.1f} us a batch, {spread}")
+        spread = f"{row['ratio_to_none']:.3f} times no callback ({row['ratio_min']:.3f} to {row['ratio_max']:.3f})"
+        print(f"  {row['callback']:32}{row['microseconds_per_batch']:>9.1f} us per batch, {spread}")
     RESULTS.mkdir(exist_ok=True)
     result = {"backend": backend, "batches": arguments.batches, "repeats": arguments.repeats, "rows": rows}
     (RESULTS / f"batch_hooks-{backend}.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -1,4 +1,7 @@
-"""The README's chart of the training time that a save costs; run this script to draw it again."""
+"""Draw the README's chart of the seconds that a save adds to ``fit()``, from ``benchmarks/results/saves.json``.
+
+``make bench`` draws it too. Run this script to draw it again without a measurement.
+"""
 
 import json
 from pathlib import Path
@@ -14,7 +17,7 @@ _SHOWN = ("stock .keras", "stock .weights.h5", "OrbaxCheckpoint", "lastgood .ker
 
 
 def draw(backends, path):
-    """Draw the seconds that a save adds to fit as bars from minimum to maximum, one panel per backend."""
+    """Draw a panel per backend: bars for the median seconds that a save adds to fit, lines from minimum to maximum."""
     figure, axes = plt.subplots(1, len(backends), figsize=(4 * len(backends), 2.8), sharey=True, squeeze=False)
     most = max(found["fit"][name]["max"] for found in backends.values() for name in _SHOWN if name in found["fit"])
     for axis, (backend, found) in zip(axes[0], backends.items(), strict=True):

@@ -1,4 +1,7 @@
-"""The time of the whole command that lists a run of 200 checkpoints: `make bench-command`."""
+"""Measure how long the ``lastgood`` command takes on a run of 200 checkpoints.
+
+Run this script with ``make bench-command``.
+"""
 
 import json
 import statistics
@@ -18,7 +21,7 @@ CHECKPOINTS, REPEATS = 200, 9
 
 
 def seconds(arguments, directory):
-    """Return the median, minimum and maximum seconds of several runs of a command."""
+    """Run a command several times; return the median, minimum and maximum of its seconds."""
     found = []
     for _ in range(REPEATS):
         started = time.perf_counter()
@@ -28,7 +31,7 @@ def seconds(arguments, directory):
 
 
 def main():
-    """Train a run, list it, and write the times."""
+    """Train to make the checkpoints, time the commands, and write the times."""
     with tempfile.TemporaryDirectory() as directory:
         model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.Dense(1)])
         model.compile("adam", "mse")

@@ -1,4 +1,4 @@
-"""The contenders: for each, its callback, how to wait until a save is durable, and how to restore a checkpoint."""
+"""The contenders: their callbacks, how to wait for their saves, and how to restore their checkpoints."""
 
 import os
 import time
@@ -17,11 +17,11 @@ class Contender:
     """One way to save.
 
     Attributes:
-        name: Its name in the table.
-        path: Its path below the directory of the run.
-        callback: Creates its callback from a path and the number of batches between saves.
-        wait: Waits until its background work is done.
-        restores: Ways to restore from the path, by name; each gets a model and the path.
+        name: Its name in the tables and results.
+        path: The path of its checkpoint, relative to the directory of the run.
+        callback: Creates its callback, given the path and the number of batches between saves.
+        wait: Waits until its background work is done, given the callback.
+        restores: Its ways to restore a checkpoint, each with a name. A way takes a model and the path.
     """
 
     name: str
@@ -38,7 +38,7 @@ def _stock(path, every):
 
 def _ours(weights_only=False, **options):
     def make(path, every):
-        # lastgood does not know the clocks in the same list, so background="auto" would wait for each save.
+        # With background="auto", training would wait for each save, because Clock could open the file.
         options.setdefault("background", True)
         return lastgood.ModelCheckpoint(path, save_weights_only=weights_only, save_freq=every, **options)
 
@@ -72,7 +72,7 @@ MAIN = (
         (_LOAD_WEIGHTS, _OURS),
     ),
 )
-# Stock Keras or Orbax writes the other formats, and lastgood commits them: training waits for most of them.
+# Formats that stock Keras or Orbax writes and lastgood commits. Training waits for most of them.
 OTHERS = tuple(
     Contender(f"lastgood {name}", f"ours/{path}", _ours(weights_only), lambda callback: callback.wait(), (_OURS,))
     for name, path, weights_only in (
@@ -85,7 +85,7 @@ OTHERS = tuple(
 
 
 def save_durably(contender, model, path):
-    """Save once, outside of ``fit``, with a fresh callback; return the seconds until it is durable."""
+    """Save once with a new callback, outside ``fit``; return the seconds until the checkpoint is durable."""
     callback = contender.callback(path, 1)
     callback.set_model(model)
     callback.set_params({"steps": 1})
@@ -95,7 +95,7 @@ def save_durably(contender, model, path):
     started = time.perf_counter()
     callback.on_train_batch_end(0, {"loss": 0.0})
     contender.wait(callback)
-    if not contender.name.startswith("lastgood"):  # lastgood has synced already
+    if not contender.name.startswith("lastgood"):  # lastgood has already synced
         os.sync()
     seconds = time.perf_counter() - started
     callback.on_train_end()

@@ -1,6 +1,8 @@
-"""The time to make bytes in memory durable: buffered or direct, by write size, threads and reserved space.
+"""Measure how long it takes to make bytes in memory durable, for several ways to write them.
 
-The design of `_storage/direct.py` is based on it. Run it with `make bench-disk`.
+The ways differ in whether writes are buffered or direct, how large they are, how many threads make them, and whether
+space is reserved first. The results led to the design of ``lastgood/_storage/direct.py``. Run this script with
+``make bench-disk``.
 """
 
 import argparse
@@ -22,7 +24,7 @@ MIB = 2**20
 
 
 def seconds_to_durable(path, memory, *, direct, chunk, threads, reserve):
-    """Write ``memory`` to a new file and sync it; return the elapsed seconds, and this process's CPU seconds."""
+    """Write ``memory`` to a new file and sync it; return the elapsed seconds and the CPU seconds of this process."""
     flags = os.O_WRONLY | os.O_CREAT | (os.O_DIRECT if direct else 0)
     started, cpu = time.perf_counter(), time.process_time()
     descriptor = os.open(path, flags)
@@ -47,11 +49,11 @@ def seconds_to_durable(path, memory, *, direct, chunk, threads, reserve):
 
 
 def main():
-    """Measure, print and write."""
+    """Measure each way, then print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9) of a file")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="where to write")
+    parser.add_argument("--size", type=float, default=1.0, help="size of the file in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
+    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="directory for the files")
     arguments = parser.parse_args()
     memory = staging.shared(int(arguments.size * 1e9) // staging.PAGE * staging.PAGE)
     noise = np.random.default_rng(0).integers(0, 256, MIB, np.uint8)
@@ -79,9 +81,9 @@ def main():
             }
         )
     rows.sort(key=lambda row: row["seconds"])
-    print(f"{len(memory) / 1e9:.2f} GB, {arguments.repeats} repeats, seconds until it is durable")
+    print(f"{len(memory) / 1e9:.2f} GB, {arguments.repeats} repeats, median seconds until durable (minimum to maximum)")
     for row in rows:
-        how = f"{'direct' if row['direct'] else 'buffered':9}{row['chunk'] // MIB:>3} MiB, {row['threads']} thread(s)"
+        how = f"{'direct' if row['direct'] else 'buffered':9}{row['chunk'] // MIB:>3} MiB, threads: {row['threads']}"
         reserved = "reserved" if row["reserve"] else "not reserved"
         print(
             f"  {how}, {reserved:13}{row['seconds']:.3f} ({row['min']} to {row['max']}), CPU {row['cpu_seconds']:.3f}"

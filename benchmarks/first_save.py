@@ -1,4 +1,7 @@
-"""The cost of a process's first save in its hook, compared with later saves: `make bench-first`."""
+"""Compare the snapshot of the first save in a process with those of later saves.
+
+Run this script with ``make bench-first``.
+"""
 
 import argparse
 import json
@@ -14,13 +17,13 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "first_save.json"
 SAVES = 4
-# Steps between saves; a first epoch has many.
+# Training steps between saves; six of them stand for an epoch.
 WHEN = {"at the first step": 1, "at the end of the first epoch": 6}
 ENDINGS = (".weights.h5", ".keras")
 
 
 def measure(size, ending, every, directory):
-    """Train; return the seconds in each save's hook, before the first epoch, and in the first step."""
+    """Train; return the seconds of each save's hook and snapshot, of ``on_train_begin``, and of the first step."""
     import keras
     import workloads
 
@@ -56,7 +59,7 @@ def measure(size, ending, every, directory):
 
 
 def in_a_process(backend, *arguments):
-    """Measure in a new process, whose memory is still unused."""
+    """Measure in a new process, whose memory no save has used yet."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-W", "ignore", __file__, "--one", json.dumps(arguments)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -66,22 +69,27 @@ def in_a_process(backend, *arguments):
 
 
 def main():
-    """Measure each backend, format and moment, and write the results."""
+    """Measure each backend, format and time of the first save, then print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=float, default=1.5, help="gigabytes (10^9 bytes) of state")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", type=float, default=1.5, help="size of the state in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, default=3, help="number of processes for each measurement")
     parser.add_argument(
-        "--pause", type=float, default=10, help="seconds before each, in which a host takes memory back"
+        "--pause", type=float, default=10, help="seconds before each process, so that the host can reclaim memory"
     )
-    parser.add_argument("--backends", default="jax,torch")
-    parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
-    parser.add_argument("--result", type=Path, default=RESULTS)
-    parser.add_argument("--one", help="measure once, in this process: size, ending, steps between saves, directory")
+    parser.add_argument("--backends", default="jax,torch", help="backends, separated by commas")
+    parser.add_argument("--directory", type=Path, default=HERE, help="directory for the checkpoints")
+    parser.add_argument("--result", type=Path, default=RESULTS, help="file for the results")
+    parser.add_argument(
+        "--one",
+        metavar="JSON",
+        help="measure once, in this process; a list of the bytes of state, suffix, training steps between saves, "
+        "and directory",
+    )
     arguments = parser.parse_args()
     if arguments.one:
         found = measure(*json.loads(arguments.one))
         print(json.dumps(found), flush=True)
-        os._exit(0)  # skips the shutdown of the backend, which takes time
+        os._exit(0)  # skips the backend's slow shutdown
     results = {"machine": platform.platform(), "cores": os.cpu_count(), "size": arguments.size, "backends": {}}
     for backend in arguments.backends.split(","):
         for ending in ENDINGS:
@@ -99,8 +107,9 @@ def main():
                 results["backends"].setdefault(backend, {}).setdefault(ending, {})[when] = figures
                 ratio = figures["first"] / figures["rest"]
                 print(
-                    f"{backend} {ending} {when}: first {figures['first']:.3f} s, rest {figures['rest']:.3f} s, "
-                    f"{ratio:.2f} times; before training {figures['before training']:.3f} s",
+                    f"{backend} {ending} {when}: first snapshot {figures['first']:.3f} s, "
+                    f"later ones {figures['rest']:.3f} s, ratio {ratio:.2f}; "
+                    f"before training {figures['before training']:.3f} s",
                     flush=True,
                 )
                 arguments.result.write_text(json.dumps(results, indent=1) + "\n")

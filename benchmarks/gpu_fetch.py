@@ -1,4 +1,7 @@
-"""Ways to copy JAX arrays from a GPU to the host, as a snapshot does; prints their seconds as JSON."""
+"""Compare ways to copy JAX arrays from a GPU to the host, as a snapshot does, and print their seconds as JSON.
+
+Run this script with ``make bench-gpu``.
+"""
 
 import json
 import statistics
@@ -15,24 +18,24 @@ WIDTH, COUNT, REPEATS = 4082, 24, 4  # 1.6 GB
 
 
 def by_numpy(arrays, destinations):
-    """Fetch each array as NumPy does: into new memory that is not pinned."""
+    """Copy each array with NumPy, to new memory that is not pinned."""
     copy_arrays(map(np.asarray, arrays), destinations)
 
 
 def at_once(arrays, destinations):
-    """Start to copy all arrays to new memory that is not pinned, then fetch each."""
+    """Start copying all arrays to new memory that is not pinned, then wait for one after another."""
     for array in arrays:
         array.copy_to_host_async()
     copy_arrays(map(np.asarray, arrays), destinations)
 
 
 def through_pinned_memory(arrays, destinations):
-    """Copy one group of arrays after another to pinned memory, and from there."""
+    """Copy the arrays to pinned memory, one group after another, and from there to their destinations."""
     copy_arrays(on_jax.fetched(arrays), destinations)
 
 
 def seconds(fetch, arrays, destinations):
-    """Return the seconds of each fetch; each fetches new arrays."""
+    """Return the seconds of each repeat, in which ``fetch`` copies new arrays."""
     step = jax.jit(lambda before: [array + 1 for array in before], donate_argnums=0)
     found = []
     for _ in range(REPEATS):
@@ -41,12 +44,12 @@ def seconds(fetch, arrays, destinations):
         fetch(arrays, destinations)
         found.append(time.perf_counter() - started)
         if any(there[0, 0] != np.asarray(array[0, 0]) for there, array in zip(destinations, arrays, strict=True)):
-            sys.exit(f"{fetch.__name__} fetched something else")
+            sys.exit(f"{fetch.__name__} copied wrong values")
     return found
 
 
 def main():
-    """Measure each way, in a process that allocates only the memory that it needs."""
+    """Measure each way, and print the results."""
     size = 4 * WIDTH**2
     memory = staging.shared(COUNT * size)
     destinations = [

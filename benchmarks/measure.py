@@ -1,4 +1,4 @@
-"""Measurements of one process on one backend, as JSON on stdout; started by `saves.py`."""
+"""Measure one backend in a process of its own, and print the results as JSON. ``saves.py`` runs this script."""
 
 import argparse
 import json
@@ -17,12 +17,12 @@ from disk_writes import seconds_to_durable
 import lastgood
 from lastgood._snapshot import staging
 
-SAVES = 2  # that are measured in each fit
+SAVES = 2  # measured in each fit
 MIB = 2**20
 
 
 def step_times(model, width, callbacks, steps):
-    """Fit for ``steps`` steps; return when each ended, before and after the callbacks' hooks."""
+    """Train for ``steps`` steps; return the times before and after the callbacks' hooks at the end of each step."""
     import keras
 
     class Clock(keras.callbacks.Callback):
@@ -40,14 +40,14 @@ def step_times(model, width, callbacks, steps):
 
 
 def windows(ends, saves, every):
-    """Return the seconds of each window, which begins with a save's hook and ends where the next one would begin."""
+    """Return the seconds of each window of ``every`` steps, which begins with the hook that saves, if any."""
     return [ends[every * (i + 2) - 1] - ends[every * (i + 1) - 1] for i in range(saves)]
 
 
 def fit_costs(model, width, chosen, repeats, directory, every, saves=SAVES):
-    """Return the seconds that each save adds to fit, the seconds in its hook, both by contender, and those of a step.
+    """Return the seconds that each save adds to fit and those in its hook, both by contender, and those of a step.
 
-    A save's cost is the time of a window that begins with it, minus the time of a window without a save.
+    A save costs the time of the window that begins with it, minus the time of a window without a save.
     """
     steps = every * (saves + 1)
     step_times(model, width, [], steps)
@@ -89,7 +89,10 @@ def durable_saves(model, chosen, repeats, directory):
 
 
 def restores(size, name, load, repeats, directory):
-    """Return the seconds of each restore in one way, alone in this process, since ways slow each other down."""
+    """Return the seconds of each restore in one of a contender's ways.
+
+    Each way has a process to itself, because ways in the same process slow each other down.
+    """
     model, _ = workloads.dense(size)
     contender = by_name(name)
     by, restore = contender.restores[load]
@@ -111,7 +114,7 @@ def by_name(name):
 
 
 def raw_limits(size, directory):
-    """Return the seconds of a copy of ``size`` bytes between used memory, and of a direct write and sync."""
+    """Return the seconds of a memory copy of ``size`` bytes without page faults, and of a direct write with fsync."""
     memory = staging.shared(size)[: size // staging.PAGE * staging.PAGE]
     source = np.ones(len(memory), np.uint8)
     seconds = []
@@ -126,7 +129,7 @@ def raw_limits(size, directory):
 
 
 def snapshot_seconds(model, path):
-    """Return the seconds for which the second snapshot of a model stops training."""
+    """Return the seconds that training waits for the second snapshot of a model."""
     callback = lastgood.ModelCheckpoint(path, save_weights_only=True)
     callback.set_model(model)
     callback.on_train_begin()
@@ -137,7 +140,7 @@ def snapshot_seconds(model, path):
 
 
 def warm(directory):
-    """Read all files once, so that they are restored from memory: the comparison is not about the disk."""
+    """Read all files once, so that restores read the page cache and the comparison leaves out the disk."""
     for path in directory.rglob("*"):
         if path.is_file():
             with path.open("rb", buffering=0) as file:
@@ -146,7 +149,7 @@ def warm(directory):
 
 
 def scales(directory, repeats):
-    """Return the cost of saves of a small model, of many variables, and of models of growing size."""
+    """Measure saves of a small model, of many variables, and of models of growing size."""
     model, width = workloads.dense(1e6)
     chosen = [c for c in contenders.MAIN if c.name.startswith("lastgood")]
     small, hooks, _ = fit_costs(model, width, chosen, repeats, directory, every=60, saves=20)
@@ -166,7 +169,7 @@ def scales(directory, repeats):
 
 
 def peak_memory(size, name, directory):
-    """Return this process's peak memory in bytes, after a fit with two saves."""
+    """Return the peak memory of this process in bytes after a fit, with two saves if a contender is named."""
     model, width = workloads.dense(size)
     chosen = [by_name(name)] if name else []
     with tempfile.TemporaryDirectory(dir=directory) as run:
@@ -178,15 +181,17 @@ def peak_memory(size, name, directory):
 
 
 def main():
-    """Measure what the arguments select, and print it."""
+    """Measure what the arguments select, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["saves", "others", "restore", "scales", "memory"])
-    parser.add_argument("--size", type=float, required=True)
-    parser.add_argument("--repeats", type=int, required=True)
-    parser.add_argument("--every", type=int, required=True, help="steps between saves")
-    parser.add_argument("--directory", type=lambda text: Path(text).absolute(), required=True)
-    parser.add_argument("--contender", default="")
-    parser.add_argument("--load", type=int, default=0, help="which of the contender's ways to restore")
+    parser.add_argument("what", choices=["saves", "others", "restore", "scales", "memory"], help="what to measure")
+    parser.add_argument("--size", type=float, required=True, help="size of the state in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, required=True, help="number of repeats")
+    parser.add_argument("--every", type=int, required=True, help="training steps between saves")
+    parser.add_argument(
+        "--directory", type=lambda text: Path(text).absolute(), required=True, help="directory for the checkpoints"
+    )
+    parser.add_argument("--contender", default="", help="name of the contender, for restore and memory")
+    parser.add_argument("--load", type=int, default=0, help="index of the contender's way to restore")
     arguments = parser.parse_args()
     output, sys.stdout = sys.stdout, sys.stderr
     size, repeats, directory = arguments.size * 1e9, arguments.repeats, arguments.directory
@@ -206,7 +211,7 @@ def main():
         result["loads"] = {contender.name: len(contender.restores) for contender in chosen}
     output.write(json.dumps(result) + "\n")
     output.flush()
-    os._exit(0)  # skips the shutdown of the backend, which takes time
+    os._exit(0)  # skips the backend's slow shutdown
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The cost of saves to a bucket, in training and compared with raw requests of the same bytes: `make bench-objects`."""
+"""Compare saves to a bucket and loads from it with raw requests of the same size, and with saves to the disk.
+
+Run this script with ``make bench-objects``.
+"""
 
 import argparse
 import json
@@ -21,7 +24,7 @@ AT_ONCE = 6
 
 @contextmanager
 def timed(found, name):
-    """Add the seconds that the block takes to a list."""
+    """Append the seconds that the block takes to the list under ``name``."""
     began = time.perf_counter()
     yield
     found.setdefault(name, []).append(time.perf_counter() - began)
@@ -36,7 +39,7 @@ def raw_upload(client, key, content):
 
 
 def raw_read(client, key, size):
-    """Read an object by ranges, with as many parallel requests as lastgood."""
+    """Read an object in ranges, with as many parallel requests as lastgood makes."""
     from concurrent.futures import ThreadPoolExecutor
 
     import obstore
@@ -49,7 +52,7 @@ def raw_read(client, key, size):
 
 
 def measure(size, ending, repeats, directory):
-    """Alternate saves and loads with raw requests; return the seconds of each, by name."""
+    """Alternate saves and loads with raw requests; return the seconds of each, by name, and a checkpoint's bytes."""
     import keras
     import numpy as np
     import workloads
@@ -64,7 +67,7 @@ def measure(size, ending, repeats, directory):
     weights_only = ending != ".keras"
     found = {}
     for number in range(repeats + 1):
-        if number == 1:  # the first of each prepares connections and memory
+        if number == 1:  # drop the first round, which prepares connections and memory
             found = {}
         url = f"s3://{servers.BUCKET}/run/{number}{ending}"
         for name, place in (("bucket", url), ("disk", f"{directory}/{number}{ending}")):
@@ -90,12 +93,14 @@ def measure(size, ending, repeats, directory):
 
 
 def main():
-    """Measure each format with a server on the loopback interface, and write the results."""
+    """Measure each format with a server on the loopback interface, then print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints, and what is stored")
-    parser.add_argument("--result", type=Path, default=RESULTS)
+    parser.add_argument("--size", type=float, default=1.0, help="size of the state in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
+    parser.add_argument(
+        "--directory", type=Path, default=HERE, help="directory for the checkpoints and for the server's files"
+    )
+    parser.add_argument("--result", type=Path, default=RESULTS, help="file for the results")
     arguments = parser.parse_args()
     from helpers import servers
 

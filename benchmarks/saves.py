@@ -1,7 +1,9 @@
-"""The cost of saves with no callback, stock Keras, OrbaxCheckpoint and lastgood, and the machine's limits.
+"""Measure what a save costs with stock Keras, OrbaxCheckpoint and lastgood.
 
-Prints a table, and writes JSON and a chart to `benchmarks/results/`. Run it with `make bench`. The contenders take
-turns, so that a slow minute of the machine affects all of them; each figure is a median, with minimum and maximum.
+Training without a callback is the baseline. A plain memory copy and a plain write are the limits of the machine. The
+contenders take turns, so that a slow minute of the machine affects all of them. Each figure is a median, with minimum
+and maximum. This script prints a table for each backend, and writes JSON and a chart to ``benchmarks/results/``. Run it
+with ``make bench``.
 """
 
 import argparse
@@ -22,8 +24,9 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 BACKENDS = ("jax", "torch", "tensorflow")
-# PyTorch returns the memory of a step's gradients to the system and takes it again, page by page, in the next: steps
-# then take 0.6 to 2 s, at random, rather than 0.18 s, which hides the cost of a save.
+# These make malloc keep freed memory. Without them, the memory of PyTorch's gradients returns to the system after each
+# training step and is mapped again, page by page, in the next. Steps then take 0.6 to 2 s, at random, instead of
+# 0.18 s, which hides the cost of a save.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**33),
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
@@ -33,7 +36,7 @@ PACKAGES = ("keras", "jax", "torch", "tensorflow", "tensorflow-cpu", "orbax-chec
 
 
 def run(what, backend, arguments, *options):
-    """Measure in a separate process; return its results."""
+    """Run ``measure.py`` in a process of its own; return its results."""
     command = [sys.executable, str(HERE / "measure.py"), what, "--size", str(arguments.size), *options]
     command += ["--repeats", str(arguments.repeats), "--every", str(arguments.every)]
     command += ["--directory", str(arguments.directory)]
@@ -47,7 +50,7 @@ def run(what, backend, arguments, *options):
 
 
 def measure(backend, arguments):
-    """Return all results for one backend."""
+    """Return all results of one backend."""
     found = run("saves", backend, arguments)
     names = list(found["fit"])
     if arguments.others:
@@ -68,19 +71,19 @@ def measure(backend, arguments):
 
 
 def middle(values):
-    """Return the median, the minimum and the maximum of seconds, and their number."""
+    """Return the median, minimum, maximum and count of some values."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
 
 
 def summarize(node):
-    """Return the results with each list of values replaced by its median, minimum and maximum."""
+    """Return the results with each list of values replaced by its median, minimum, maximum and count."""
     if isinstance(node, list):
         return middle(node)
     return {key: summarize(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
 def versions():
-    """Return the versions of the compared packages that are installed."""
+    """Return the versions of those ``PACKAGES`` that are installed."""
     found = {}
     for name in PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
@@ -89,12 +92,12 @@ def versions():
 
 
 def show(console, backend, found):
-    """Print one backend's figures."""
+    """Print the figures of one backend."""
     limits = found["limits"]
     baseline = limits["write and fsync"]["median"]
     size, step = found["bytes"] / 1e9, found["step"]
-    table = Table(title=f"{backend} on {found['device']}: {size:.2f} GB of state, a step takes {step:.4f} s")
-    for heading in ("", "fit s a save", "s to durable", "of raw write", "memory, copies"):
+    table = Table(title=f"{backend} on {found['device']}: {size:.2f} GB of state, {step:.4f} s per training step")
+    for heading in ("", "added to fit, s", "until durable, s", "× raw write", "copies in memory"):
         table.add_column(heading, justify="left" if not heading else "right")
     for name, cost in found["fit"].items():
         durable = found["durable"][name]
@@ -103,11 +106,12 @@ def show(console, backend, found):
         table.add_row(name, spread(cost), spread(durable), f"{durable['median'] / baseline:.2f}", copies)
     console.print(table)
     speed = found["bytes"] / baseline / 1e9
-    console.print(f"raw write and fsync {spread(limits['write and fsync'])} s ({speed:.2f} GB/s)")
+    console.print(f"raw write and fsync: {spread(limits['write and fsync'])} s ({speed:.2f} GB/s)")
     factor = found["snapshot"]["median"] / limits["memcpy"]["median"]
-    console.print(f"memcpy {spread(limits['memcpy'])} s, snapshot {spread(found['snapshot'])} s: {factor:.2f} of it")
+    console.print(f"memcpy: {spread(limits['memcpy'])} s")
+    console.print(f"snapshot: {spread(found['snapshot'])} s ({factor:.2f} × memcpy)")
     if "device to host" in limits:
-        console.print(f"one plain copy from the GPU {limits['device to host']['median']:.3f} s")
+        console.print(f"plain copy from the GPU: {limits['device to host']['median']:.3f} s")
     for name, seconds in found["restore"].items():
         console.print(f"restore: {name:45} {spread(seconds)} s")
     for name, figures in found.get("scales", {}).items():
@@ -118,12 +122,12 @@ def show(console, backend, found):
 
 
 def spread(figures, digits=3):
-    """Return a median with its minimum and maximum, as text."""
+    """Format a median with its minimum and maximum."""
     return f"{figures['median']:.{digits}f} ({figures['min']:.{digits}f} to {figures['max']:.{digits}f})"
 
 
 def ratios(found):
-    """Return how many times less lastgood costs than another contender, by comparison."""
+    """Return, for each comparison, how many times as long as lastgood the other contender takes."""
     fit = {name: figures["median"] for name, figures in found["fit"].items()}
     ours = {"keras": fit["lastgood .keras"], "weights": fit["lastgood .weights.h5"]}
     factors = {
@@ -141,24 +145,26 @@ def ratios(found):
 
 
 def main():
-    """Measure, print and write."""
+    """Measure, print the tables, and write the results and the chart."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--every", type=int, default=6, help="steps between saves")
-    parser.add_argument("--backends", default=",".join(BACKENDS))
+    parser.add_argument("--size", type=float, default=1.0, help="size of the state in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
+    parser.add_argument("--every", type=int, default=6, help="training steps between saves")
+    parser.add_argument("--backends", default=",".join(BACKENDS), help="backends, separated by commas")
     switch = {"action": argparse.BooleanOptionalAction, "default": True}
-    parser.add_argument("--others", help="also the formats that others write and lastgood commits", **switch)
-    parser.add_argument("--restores", help="also what restoring takes", **switch)
-    parser.add_argument("--memory", help="also the peak of memory", **switch)
-    parser.add_argument("--scales", help="also small models, many variables, growing models", **switch)
-    parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
-    parser.add_argument("--name", default="saves", help="name of the result files")
+    parser.add_argument(
+        "--others", help="also measure formats that stock Keras or Orbax writes and lastgood commits", **switch
+    )
+    parser.add_argument("--restores", help="also measure restores", **switch)
+    parser.add_argument("--memory", help="also measure peak memory", **switch)
+    parser.add_argument("--scales", help="also measure small models, many variables and growing models", **switch)
+    parser.add_argument("--directory", type=Path, default=HERE, help="directory for the checkpoints")
+    parser.add_argument("--name", default="saves", help="name of the result files, without a suffix")
     arguments = parser.parse_args()
     console = Console(width=120)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{arguments.name}.json"
-    results = json.loads(path.read_text()) if path.exists() else {}  # keeps the results for other backends
+    results = json.loads(path.read_text()) if path.exists() else {}  # keeps the results of other backends
     results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": versions()}
     for backend in arguments.backends.split(","):
         found = summarize(measure(backend, arguments))

@@ -1,6 +1,7 @@
-"""The cost of a save where files share blocks: with few bytes changed, with all, and without sharing, in turns.
+"""Measure what a save costs on a file system where files share blocks.
 
-Run it with `make bench-sharing BENCH="--directory DIRECTORY"`, on XFS or Btrfs.
+Three kinds of save take turns: with few bytes changed, with all bytes changed, and with all bytes changed but without
+sharing. Run this script on XFS or Btrfs, with ``make bench-sharing BENCH="--directory DIRECTORY"``.
 """
 
 import argparse
@@ -44,12 +45,12 @@ def _io():
 
 
 def main():
-    """Measure, print and write."""
+    """Measure each way, then print and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9) of a file")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="where to write")
-    parser.add_argument("--name", default="shared_blocks", help="the name of the results")
+    parser.add_argument("--size", type=float, default=1.0, help="size of the file in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, default=7, help="number of repeats")
+    parser.add_argument("--directory", type=Path, default=Path.cwd(), help="directory for the files")
+    parser.add_argument("--name", default="shared_blocks", help="name of the result file, without a suffix")
     arguments = parser.parse_args()
     size = int(arguments.size * 1e9) // MIB * MIB
     memory = staging.shared(size)[:size]
@@ -65,7 +66,7 @@ def main():
                 changed += by
                 path = Path(directory, f"{place}-{number}")
                 cost = cost_of_a_save(storages[way], path, memory, shares=shares)
-                changed -= by  # so that each way starts from the same content
+                changed -= by  # each way starts from the same content
                 Path(directory, f"{place}-{number - 1}").unlink(missing_ok=True)
                 found[way] += [cost] if number else []
     results = {"bytes": len(memory), "repeats": arguments.repeats, "ways": {}}

@@ -1,6 +1,7 @@
-"""The cost of saves on tf_keras 2: its ModelCheckpoint and lastgood's, in each format, in turns in one process.
+"""Measure what a save costs on tf_keras 2, with its ModelCheckpoint and with lastgood's, in each format.
 
-Prints a table, and writes JSON to `benchmarks/results/`. Run it with `make bench-tf-keras`.
+The two take turns in one process. This script prints a table, and writes JSON to ``benchmarks/results/``. Run it with
+``make bench-tf-keras``.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import lastgood
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 SAVES, EVERY, LAYERS, BATCH = 2, 6, 5, 8
-# By name in the table: the path, and whether to save only weights.
+# By name in the table: the path of the checkpoint, and whether to save only weights.
 FORMATS = {
     "TensorFlow checkpoint": ("ck", True),
     "SavedModel": ("model", False),
@@ -34,7 +35,7 @@ FORMATS = {
     ".keras": ("m.keras", False),
     ".weights.h5": ("m.weights.h5", True),
 }
-# lastgood does not know the clock in the same list, so background="auto" would wait for each save.
+# With background="auto", training would wait for each save, because Clock could open the file.
 MAKERS = {
     "stock": tf_keras.callbacks.ModelCheckpoint,
     "lastgood": partial(lastgood.ModelCheckpoint, background=True),
@@ -42,7 +43,7 @@ MAKERS = {
 
 
 def dense(state_bytes):
-    """Return a model compiled with Adam that has about ``state_bytes`` of state, and the width of its input."""
+    """Return a model with about ``state_bytes`` of state, compiled with Adam, and the width of its input."""
     width = max(1, round((state_bytes / (3 * 4 * LAYERS)) ** 0.5))
     model = tf_keras.Sequential([tf_keras.Input((width,)), *(tf_keras.layers.Dense(width) for _ in range(LAYERS))])
     model.compile("adam", "mse")
@@ -50,7 +51,7 @@ def dense(state_bytes):
 
 
 class Clock(tf_keras.callbacks.Callback):
-    """A callback that notes when each step ended."""
+    """A callback that records when each step ends."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +62,7 @@ class Clock(tf_keras.callbacks.Callback):
 
 
 def windows(model, width, callbacks):
-    """Fit; return the seconds of each window of steps, which begins with a save's hook."""
+    """Train; return the seconds of each window of ``EVERY`` steps, which begins with the hook that saves, if any."""
     clock = Clock()
     x = np.random.default_rng(0).random((EVERY * (SAVES + 1) * BATCH, width), np.float32)
     model.fit(x, x, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[clock, *callbacks])
@@ -88,22 +89,22 @@ def costs(model, width, repeats, directory):
 
 
 def middle(values):
-    """Return the median, the minimum and the maximum of seconds, and their number."""
+    """Return the median, minimum, maximum and count of some values."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
 
 
 def main():
-    """Measure, print and write."""
+    """Measure, print the table, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=float, default=1.0, help="gigabytes (10^9 bytes) of state")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--directory", type=Path, default=HERE, help="where to write checkpoints")
+    parser.add_argument("--size", type=float, default=1.0, help="size of the state in gigabytes (10^9 bytes)")
+    parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
+    parser.add_argument("--directory", type=Path, default=HERE, help="directory for the checkpoints")
     arguments = parser.parse_args()
     model, width = dense(arguments.size * 1e9)
     found, steps = costs(model, width, arguments.repeats, arguments.directory)
     size = sum(variable.numpy().nbytes for variable in [*model.weights, *model.optimizer.variables])
-    table = Table(title=f"tf_keras: {size / 1e9:.2f} GB of state, a step takes {statistics.median(steps):.3f} s")
-    for heading in ("", "stock, s a save", "lastgood, s a save", "ratio"):
+    table = Table(title=f"tf_keras: {size / 1e9:.2f} GB of state, {statistics.median(steps):.3f} s per training step")
+    for heading in ("", "stock, s per save", "lastgood, s per save", "ratio"):
         table.add_column(heading, justify="right" if heading else "left")
     ratios = {}
     for form in FORMATS:

@@ -1,7 +1,8 @@
-"""The cost of the training state in a save of a model of 100 layers: seconds in the hook, and bytes in the file.
+"""Measure what the training state of a model of 100 layers adds to a save: seconds in the hook, bytes in the file.
 
-Prints a line, and writes ``benchmarks/results/training_state-<backend>.json``. It is measured at the end of the 20th
-epoch of a ``fit``, with the callbacks that have state.
+The model trains for 20 epochs, with callbacks that have state. At the end of the last epoch, this script makes the
+training state as a save does. It prints the result, and writes it to
+``benchmarks/results/training_state-<backend>.json``. Run it with ``make bench-state``.
 """
 
 import argparse
@@ -23,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def build_model():
-    """Return a model of 100 layers: every fourth has a seed, and every fourth has statistics."""
+    """Return a model of 100 layers: a quarter of them have a seed, and another quarter have moving statistics."""
     kinds = (keras.layers.Dense, keras.layers.Dense, keras.layers.Dropout, keras.layers.BatchNormalization)
     layers = [kinds[i % 4](*{0: (16,), 1: (16,), 2: (0.1,)}.get(i % 4, ())) for i in range(100)]
     model = keras.Sequential([keras.Input((16,)), *layers, keras.layers.Dense(1)])
@@ -32,7 +33,7 @@ def build_model():
 
 
 class Measure(keras.callbacks.Callback):
-    """A callback that creates the training state as a save does, and measures the time."""
+    """A callback that makes the training state as a save does, and times it."""
 
     def __init__(self, checkpoint, repeats):
         super().__init__()
@@ -55,9 +56,9 @@ class Measure(keras.callbacks.Callback):
 
 
 def main():
-    """Measure, print and write."""
+    """Train and measure, then print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--repeats", type=int, default=50, help="number of repeats")
     arguments = parser.parse_args()
     x = np.random.default_rng(0).random((64, 16), np.float32)
     with tempfile.TemporaryDirectory() as directory:

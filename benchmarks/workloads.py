@@ -1,4 +1,4 @@
-"""The models to save, by the bytes of their state, which includes the optimizer's."""
+"""Models for the benchmarks, built to a given size of state, optimizer included, and facts about their device."""
 
 import time
 
@@ -10,8 +10,8 @@ _BATCH = 8
 
 
 def dense(state_bytes):
-    """Return a model, built and compiled with Adam, that has about ``state_bytes`` of state, and its input's width."""
-    width = max(1, round((state_bytes / (3 * 4 * _LAYERS)) ** 0.5))  # weights and two moments, of 4 bytes per number
+    """Return a model with about ``state_bytes`` of state, built and compiled with Adam, and the width of its input."""
+    width = max(1, round((state_bytes / (3 * 4 * _LAYERS)) ** 0.5))  # weights and Adam's two moments, as float32
     model = keras.Sequential([keras.Input((width,)), *(keras.layers.Dense(width) for _ in range(_LAYERS))])
     model.compile("adam", "mse")
     model.optimizer.build(model.trainable_variables)
@@ -19,12 +19,12 @@ def dense(state_bytes):
 
 
 def batches(width, steps):
-    """Return an array of rows for ``steps`` steps, to use as input and as target, and the batch size."""
+    """Return rows for ``steps`` training steps, which serve as input and as target, and the batch size."""
     return np.random.default_rng(0).random((steps * _BATCH, width), np.float32), _BATCH
 
 
 class Variables(keras.Model):
-    """A model that consists only of variables, all of one size."""
+    """A model that has only variables, all of the same size."""
 
     def __init__(self, state_bytes, count):
         super().__init__()
@@ -37,7 +37,7 @@ class Variables(keras.Model):
 
 
 def state_bytes(model):
-    """Return the bytes of a model's variables and its optimizer's."""
+    """Return the size in bytes of a model's variables and its optimizer's."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else ())]
     return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in variables)
@@ -57,7 +57,7 @@ def device():
 
 
 def fetch_seconds(size):
-    """Return the seconds of the second plain copy of ``size`` bytes from the GPU; None without a GPU."""
+    """Return the seconds of a plain copy of ``size`` bytes from the GPU, after one to warm up; None without a GPU."""
     if "cpu" in device():
         return None
     fetch = _fetch_with_torch if keras.backend.backend() == "torch" else _fetch_with_jax
