@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from helpers import sampling, servers
+from helpers import google, sampling, servers
 
 HERE = Path(__file__).parent
 FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
@@ -101,6 +101,21 @@ def bucket(seaweedfs, monkeypatch):
     for name, value in servers.environment(seaweedfs).items():
         monkeypatch.setenv(name, value)
     return f"s3://{servers.BUCKET}/{time.time_ns()}"
+
+
+@pytest.fixture(scope="session")
+def as_google(seaweedfs):
+    """The environment in which gs:// URLs lead to SeaweedFS; one for all tests, since clients keep their connections."""
+    with google.cloud_storage(seaweedfs) as environment:
+        yield environment
+
+
+@pytest.fixture
+def google_bucket(as_google, monkeypatch):
+    """The URL of a place in a bucket that is reached as one of Google Cloud Storage, and that no other test uses."""
+    for name, value in as_google.items():
+        monkeypatch.setenv(name, value)
+    return f"gs://{servers.BUCKET}/{time.time_ns()}"
 
 
 @pytest.fixture

@@ -50,6 +50,13 @@ class TestSeaweedFS(InBucket):
         return [name for name in found if Location(directory / name, self.storage).kind is not None]
 
 
+@pytest.mark.usefixtures("google_bucket")
+class TestGoogle(TestSeaweedFS):
+    """SeaweedFS behind Google's names for conditions and versions."""
+
+    scheme = "gs"
+
+
 @pytest.fixture(scope="session")
 def azure(tmp_path_factory):
     if servers.azurite() is None:

@@ -30,11 +30,11 @@ class Odd(keras.callbacks.Callback):
         logs["odd"] = [3.0, 1.0, 2.0, 4.0][epoch]
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(params=["memory", "bucket", "google_bucket"])
 def url(request):
     """Return the URL of a directory that no other test has."""
-    if request.param == "s3":
-        return request.getfixturevalue("bucket")
+    if request.param != "memory":
+        return request.getfixturevalue(request.param)
     return f"memory://tests/{os.getpid()}-{next(_runs)}"
 
 

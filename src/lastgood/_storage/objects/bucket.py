@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,29 @@ _PAUSES = (0.1, 0.5, 2.0)  # seconds
 
 
 @dataclass(frozen=True)
+class Tag:
+    """What a store calls the contents of an object; two tags are equal if they have the same text.
+
+    Attributes:
+        text: The entity tag, which changes with the contents.
+        version: The version, if the store numbers them. Google Cloud Storage does, and its conditions name it.
+    """
+
+    text: str
+    version: str | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, answer: Mapping[str, Any]) -> "Tag":
+        """Return the tag from a client's answer."""
+        return cls((answer["e_tag"] or "").strip('"'), answer["version"])
+
+    @property
+    def condition(self) -> dict[str, str]:
+        """The condition that an object still has these contents."""
+        return {"e_tag": f'"{self.text}"', **({} if self.version is None else {"version": self.version})}
+
+
+@dataclass(frozen=True)
 class Object:
     """The metadata of an object.
 
@@ -33,18 +56,18 @@ class Object:
         key: Its key.
         size: Its length in bytes.
         modified: When it was written, by the store's clock.
-        tag: Its entity tag, which changes with its contents.
+        tag: Its tag.
     """
 
     key: str
     size: int
     modified: datetime
-    tag: str
+    tag: Tag
 
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> "Object":
         """Return the metadata from a client's answer."""
-        return cls(meta["path"], meta["size"], meta["last_modified"], _tag(meta["e_tag"]))
+        return cls(meta["path"], meta["size"], meta["last_modified"], Tag.of(meta))
 
 
 class ChangedError(OSError):
@@ -96,7 +119,7 @@ class Bucket:
         with self._request(key) as obstore:
             return Object.of(obstore.head(self._client, key))
 
-    def get(self, key: str, start: int = 0, stop: int | None = None, tag: str | None = None) -> bytes:
+    def get(self, key: str, start: int = 0, stop: int | None = None, tag: Tag | None = None) -> bytes:
         """Return the bytes of an object from ``start`` to ``stop``.
 
         Raises:
@@ -104,8 +127,8 @@ class Bucket:
             OSError: It does not exist, or the store failed.
         """
         options: dict[str, Any] = {} if stop is None else {"range": (start, stop)}
-        if tag:
-            options["if_match"] = f'"{tag}"'
+        if tag and tag.text:
+            options["if_match"] = f'"{tag.text}"'
         with self._request(key) as obstore:
             return bytes(obstore.get(self._client, key, options=options or None).bytes())
 
@@ -133,8 +156,8 @@ class Bucket:
             return bytes(obstore.get(self._client, key).bytes())
 
     def put(
-        self, key: str, content: bytes | memoryview | Path, *, new: bool = False, instead_of: str | None = None
-    ) -> str:
+        self, key: str, content: bytes | memoryview | Path, *, new: bool = False, instead_of: Tag | None = None
+    ) -> Tag:
         """Write an object in one act; return its tag.
 
         Args:
@@ -148,16 +171,18 @@ class Bucket:
             ChangedError: The object to replace has another tag.
             OSError: The store failed.
         """
-        mode: Any = {"e_tag": f'"{instead_of}"'} if instead_of is not None else "create" if new else "overwrite"
+        mode: Any = "create" if new else "overwrite"
+        if instead_of is not None:
+            mode = instead_of.condition
         with self._request(key) as obstore:
             if isinstance(content, Path):
                 size = content.stat().st_size
                 if size <= _ONE_REQUEST and mode != "overwrite":
-                    return _tag(obstore.put(self._client, key, content, mode=mode, use_multipart=False)["e_tag"])
-                return _tag(obstore.put(self._client, key, content, chunk_size=part_size(size))["e_tag"])
-            return _tag(obstore.put(self._client, key, content, mode=mode)["e_tag"])
+                    return Tag.of(obstore.put(self._client, key, content, mode=mode, use_multipart=False))
+                return Tag.of(obstore.put(self._client, key, content, chunk_size=part_size(size)))
+            return Tag.of(obstore.put(self._client, key, content, mode=mode))
 
-    def upload(self, key: str, parts: Iterable[memoryview], size: int) -> str:
+    def upload(self, key: str, parts: Iterable[memoryview], size: int) -> Tag:
         """Write an object from parts in memory, several at a time; it appears once ``parts`` ends.
 
         Nothing is copied: the memory must not change until this returns. An exception in ``parts`` ends the upload.
@@ -167,7 +192,7 @@ class Bucket:
         """
         with self._request(key) as obstore:
             put = obstore.put(self._client, key, parts, chunk_size=part_size(size), max_concurrency=_AT_ONCE)
-            return _tag(put["e_tag"])
+            return Tag.of(put)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects, if they exist.
@@ -300,7 +325,3 @@ def whole(ask: Callable[[], T]) -> T:
 def part_size(size: int) -> int:
     """Return the length of the parts in which an object of ``size`` bytes is sent."""
     return max(_PART, -(-size // _MOST_PARTS))
-
-
-def _tag(text: str | None) -> str:
-    return (text or "").strip('"')

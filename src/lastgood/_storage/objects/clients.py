@@ -42,7 +42,7 @@ def client_of(scheme: str, bucket: str, *, patient: bool) -> Any:
         s3: dict[str, Any] = {**common, **_aws(endpoint), "client_options": {**http, **_plain(endpoint)}}
         return store.S3Store(bucket, **s3)
     if scheme == "gs":
-        gs: dict[str, Any] = {**common, "client_options": http}
+        gs: dict[str, Any] = {**common, "client_options": {**http, **_plain(os.environ.get("GOOGLE_BASE_URL"))}}
         return store.GCSStore(bucket, **gs)
     container, _, host = bucket.partition("@")
     said = {**_azure(), **({"account_name": host.partition(".")[0]} if host else {})}

@@ -7,7 +7,7 @@ from ..._errors import StoreError
 from ..._threads import spread
 from .. import groups
 from . import keys
-from .bucket import Bucket, whole
+from .bucket import Bucket, Tag, whole
 from .stage import ObjectStage
 from .versions import Versions
 
@@ -133,7 +133,7 @@ class Commit:
         found, content = self._bucket.read(key, _LAST)
         return found.size == size and content[len(content) - len(last) :] == last
 
-    def _check_sent(self, name: str, key: str, tag: str) -> None:
+    def _check_sent(self, name: str, key: str, tag: Tag | None) -> None:
         """Read back the end of a file that was sent: a checkpoint's record is there."""
         if not self._is_there(name, key) and self._bucket.head(key).tag == tag:
             raise StoreError(None, "The store does not hold what was sent", self._bucket.url_of(key))

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from ..._errors import RunInUseError
-from .bucket import Bucket, ChangedError
+from .bucket import Bucket, ChangedError, Tag
 from .owner import Owner, this_process
 
 SECONDS = 60.0
@@ -49,7 +49,7 @@ class Lease:
         self._key = key
         self._what = what
         self._seconds = SECONDS if seconds is None else seconds
-        self._tag = ""
+        self._tag: Tag | None = None
         self._renewed = 0.0
         self._lost_to: Owner | None = None
         self._ended = threading.Event()  # set while it is not held
@@ -66,8 +66,8 @@ class Lease:
             RunInUseError: A live process holds it.
             OSError: The store failed.
         """
-        end, pause, first = _now() + patience, 0.02, ""
-        if self._try(self._tag or None):
+        end, pause, first = _now() + patience, 0.02, None
+        if self._try(self._tag):
             return
         while True:
             holder = self._look()
@@ -90,7 +90,7 @@ class Lease:
             *(self._what, holder.owner, holder.age, holder.seconds - holder.age),
         )
 
-    def _try(self, instead_of: str | None) -> bool:
+    def _try(self, instead_of: Tag | None) -> bool:
         """Write this process as the holder; return whether it holds the lease."""
         content, began = self._content(), _now()
         try:
@@ -196,7 +196,7 @@ class _Holder:
     """
 
     owner: Owner
-    tag: str
+    tag: Tag
     age: float
     seconds: float
 

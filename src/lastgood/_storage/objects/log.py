@@ -20,7 +20,7 @@ from ..._errors import RunInUseError
 from ..._threads import Beside, in_forked_children
 from ..base import NOTES, EventLog
 from . import keys
-from .bucket import Bucket, ChangedError
+from .bucket import Bucket, ChangedError, Tag
 from .lease import Lease
 
 _LONG = 256 * 1024
@@ -45,7 +45,7 @@ class ObjectEventLog(EventLog):
         self._bucket = bucket
         self._notes = keys.join(directory, NOTES)
         self._conditional = conditional
-        self._parts: list[tuple[str, bytes]] = []  # tag and contents of each object, as they were last seen
+        self._parts: list[tuple[Tag | None, bytes]] = []  # tag and contents of each object, as they were last seen
         self._exists: bool | None = None
         self._waiting: deque[bytes] = deque()
         self._sending: Beside[None] | None = None
@@ -109,10 +109,10 @@ class ObjectEventLog(EventLog):
             if attempt or not self._parts or not self._conditional():
                 self._refresh()
             new = not self._parts or len(self._parts[-1][1]) >= _LONG
-            tag, before = ("", b"") if new else self._parts[-1]
+            tag, before = (None, b"") if new else self._parts[-1]
             number, whole = len(self._parts) - (not new), before + content
             try:
-                tag = self._put(number, whole, None if new else tag)
+                tag = self._put(number, whole, tag)
             except (FileExistsError, ChangedError, FileNotFoundError):
                 self._refresh()
                 if not (number < len(self._parts) and self._parts[number][1].startswith(whole)):
@@ -123,7 +123,7 @@ class ObjectEventLog(EventLog):
             return
         raise OSError(f"other processes kept changing {self._key(len(self._parts))!r}; try again")
 
-    def _put(self, number: int, content: bytes, instead_of: str | None) -> str:
+    def _put(self, number: int, content: bytes, instead_of: Tag | None) -> Tag:
         if not self._conditional():
             return self._bucket.put(self._key(number), content)
         return self._bucket.put(self._key(number), content, new=instead_of is None, instead_of=instead_of)
@@ -136,7 +136,7 @@ class ObjectEventLog(EventLog):
         number = max(0, len(self._parts) - 1)
         while True:
             try:
-                known = self._parts[number][0] if number < len(self._parts) else ""
+                known = self._parts[number][0] if number < len(self._parts) else None
                 found = self._bucket.head(self._key(number))
                 if found.tag != known:
                     found, content = self._bucket.read(self._key(number), found.size + _LONG)

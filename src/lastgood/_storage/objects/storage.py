@@ -370,7 +370,7 @@ def _listed(place: _Place, key: str) -> tuple[list[Object], list[str]]:
 
 def _info(kind: Any, found: Object) -> Info:
     modified = int(found.modified.timestamp() * 1e9)
-    return Info(kind, found.size if kind != "directory" else 0, modified, (found.tag, modified, found.size))
+    return Info(kind, found.size if kind != "directory" else 0, modified, (found.tag.text, modified, found.size))
 
 
 def _nobody_owns(name: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from ..._threads import Beside
 from ..base import Report, StoredFile
-from .bucket import Bucket, part_size, whole
+from .bucket import Bucket, Tag, part_size, whole
 
 
 class _AbandonedError(Exception):
@@ -34,7 +34,7 @@ class Upload:
         self._decided = threading.Event()
         self._is_wanted = False
         self._sender: threading.Thread | None = None
-        self._running: Beside[str] | None = None
+        self._running: Beside[Tag] | None = None
 
     def send(self, report: Report) -> None:
         """Send all parts without making the object visible.
@@ -53,7 +53,7 @@ class Upload:
         if running.wait(0):
             running.result()
 
-    def _run(self, bucket: Bucket, report: Report) -> str:
+    def _run(self, bucket: Bucket, report: Report) -> Tag:
         try:
             size = self.content.size
             if size <= part_size(size):
@@ -94,15 +94,15 @@ class Upload:
         if not self._is_wanted:
             raise _AbandonedError
 
-    def complete(self) -> str:
-        """Make the object visible; return its tag.
+    def complete(self) -> Tag | None:
+        """Make the object visible; return its tag, or None if it was not to be sent.
 
         Raises:
             OSError: The store failed.
         """
         self._is_wanted = True
         self._decided.set()
-        return self._running.result() if self._running is not None else ""
+        return self._running.result() if self._running is not None else None
 
     def abandon(self) -> None:
         """Abandon the upload unless it is complete; when this returns, its memory can be reused."""
