@@ -105,7 +105,7 @@ def bucket(seaweedfs, monkeypatch):
 
 @pytest.fixture(scope="session")
 def as_google(seaweedfs):
-    """The environment in which gs:// URLs lead to SeaweedFS; one for all tests, since clients keep their connections."""
+    """The environment in which gs:// URLs lead to SeaweedFS; one for all tests, since clients stay connected."""
     with google.cloud_storage(seaweedfs) as environment:
         yield environment
 

@@ -176,6 +176,7 @@ _REMEDIES = {
     errno.EACCES: " Make it writable for this user, or save elsewhere.",
     errno.EPERM: " Make it writable for this user, or save elsewhere.",
     errno.EROFS: " That file system is read-only: save elsewhere.",
+    errno.ENOENT: " Check that path, or save elsewhere.",
     errno.ENOTDIR: " A part of that path is a file, not a directory.",
     errno.ENAMETOOLONG: " Shorten the file name.",
 }

@@ -21,7 +21,7 @@ PIP = r'pip install "lastgood\[([\w-]+)\]"\n'
 # Blocks of text, by how they begin, and the test that compares them with what is printed or exists.
 SHOWN = {
     "$ python train.py\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
-    "$ lastgood ls runs/digits\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
+    "$ lastgood ls runs/first\n": "test_a_killed_and_restarted_training_prints_what_is_shown",
     "$ lastgood ls digits\n": "tests/cli/test_command.py",
     "__main__.py ": "tests/test_package.py",
     "ModelCheckpoint(filepath, ": "tests/docs/test_contract_page.py",
@@ -89,7 +89,7 @@ def test_code_blocks_have_no_other_language():
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("page", "first_saved"), [("README.md", "runs/2.keras"), ("docs/en/start/quickstart.md", "runs/digits/003.keras")]
+    ("page", "first_saved"), [("README.md", "runs/2.keras"), ("docs/en/start/quickstart.md", "runs/first/003.keras")]
 )
 def test_a_killed_and_restarted_training_prints_what_is_shown(page, first_saved, tmp_path):
     blocks = blocks_of(page)

@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,13 @@ def test_a_directory_that_cannot_be_created_stops_training_before_the_first_epoc
         fit(make_model(), [ModelCheckpoint(tmp_path / "file" / "sub" / "{epoch}.keras"), begun])
     assert not begun.begun
     assert str(tmp_path / "file" / "sub") in str(caught.value)
+
+
+def test_an_error_about_a_path_that_cannot_exist_says_what_to_do(fit, make_model):
+    if not Path("/proc/self").exists():
+        pytest.skip("this system has no /proc")
+    with pytest.raises(SaveError, match=r"'/proc/nowhere': .*Check that path, or save elsewhere"):
+        fit(make_model(), [ModelCheckpoint("/proc/nowhere/{epoch}.keras")])
 
 
 def test_a_read_only_file_system_stops_training_before_the_first_epoch(fit, make_model, tmp_path):
