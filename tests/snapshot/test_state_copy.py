@@ -16,7 +16,8 @@ SIZE = 3 * 16 * 1024 * 1024 + 12_345  # written in several parts, and sealed in 
 def _copy_slowly(source, memory, *, until=SIZE):
     """Return a copy that reports its progress at offsets that are not the end of a block or chunk."""
 
-    def copy(reached):
+    def copy(reached, most):
+        del most
         for at in range(0, until, 5_000_011):
             stop = min(at + 5_000_011, until)
             memory[at:stop] = source[at:stop]

@@ -158,6 +158,17 @@ def test_no_error_shows_a_key(proxied, monkeypatch, fault):
         assert secret not in shown
 
 
+def test_a_refusal_that_is_cut_short_is_asked_for_again(proxied):
+    url, follow = proxied
+    storage = ObjectStorage("s3")
+    place, key = storage._find(storage.parse(f"{url}/x"))
+    place.bucket.put(key, b"first", new=True)
+    follow(Plan(1, "cut answer"))
+    with pytest.raises(FileExistsError):
+        place.bucket.put(key, b"second", new=True)
+    assert place.bucket.get(key) == b"first"
+
+
 def test_a_missing_client_is_reported_with_the_extra_that_installs_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
     storage = ObjectStorage("gs")

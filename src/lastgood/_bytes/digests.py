@@ -37,18 +37,60 @@ Parts = Callable[[int, int], Iterator[memoryview]]
 """Yields the bytes of a file between two offsets, in parts; each is valid until the next is requested."""
 
 
-def make_table(memory: npt.NDArray[np.uint8], extents: Extents) -> bytes:
-    """Return the table of the tensors at the given extents of ``memory``."""
+class Running:
+    """The digests of tensors, computed as a file comes into memory, some of which may then be dropped.
+
+    Attributes:
+        digests: The digest of each tensor that has been passed.
+    """
+
+    def __init__(self, memory: npt.NDArray[np.uint8], extents: Extents) -> None:
+        """Begin before the first tensor.
+
+        Args:
+            memory: The file.
+            extents: Its tensors.
+        """
+        self.digests: list[int] = []
+        self._memory = memory
+        self._extents = extents
+        self._begun = self._at = 0  # the digest of the tensor that is not there completely, and how far it goes
+
+    def pass_to(self, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the extents that belong to tensors, from the last offset to this one, once they are digested."""
+        while len(self.digests) < len(self._extents):
+            offset, length = self._extents[len(self.digests)]
+            start, end = max(self._at, offset), min(stop, offset + length)
+            if start >= end:
+                return
+            self._begun = isal_zlib.crc32(self._memory[start:end], self._begun)
+            self._at = end
+            yield start, end
+            if end < offset + length:
+                return
+            self.digests.append(self._begun)
+            self._begun = 0
+
+
+def make_table(memory: npt.NDArray[np.uint8], extents: Extents, running: Running | None = None) -> bytes:
+    """Return the table of the tensors at the given extents of ``memory``; with ``running``, it is not read again."""
     table = np.empty((len(extents), COLUMNS), np.dtype("<u8"))
     if extents:
         table[:, :2] = extents
-        table[:, 2] = _of_extents(_in_memory(memory), extents)
+        table[:, 2] = running.digests if running else _of_extents(_in_memory(memory), extents)
     return table.tobytes()
 
 
-def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes) -> int:
-    """Return the CRC-32 of all of ``memory``, using the digests in the table of the tensors at the extents."""
-    if sum(length for _, length in extents) < len(extents) * _WORTH_JOINING:
+def of_whole(memory: npt.NDArray[np.uint8], extents: Extents, table: bytes, *, join_all: bool = False) -> int:
+    """Return the CRC-32 of all of ``memory``, using the digests in the table of the tensors at the extents.
+
+    Args:
+        memory: The file.
+        extents: Its tensors.
+        table: The table of their digests.
+        join_all: Whether not to read tensors at all, since they may have been dropped.
+    """
+    if not join_all and sum(length for _, length in extents) < len(extents) * _WORTH_JOINING:
         return isal_zlib.crc32(memory)
     crc, at = 0, 0
     for (offset, length), (_, _, own) in zip(extents, struct.iter_unpack("<QQQ", table), strict=True):

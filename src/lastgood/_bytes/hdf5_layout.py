@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .._storage import Extent, scratch_directory
 from . import digests
+from .digests import Running
 
 # Types that HDF5 does not have; its files hold them as opaque bytes, with the name in an attribute.
 _OPAQUE = {"bfloat16": np.dtype("V2")}
@@ -69,10 +70,10 @@ class Hdf5Layout:
         for offset, content in self.metadata:
             memory[offset : offset + len(content)] = np.frombuffer(content, np.uint8)
 
-    def put_digests(self, memory: npt.NDArray[np.uint8]) -> bytes:
-        """Compute the datasets' digests, write their table to its place, and return it."""
+    def put_digests(self, memory: npt.NDArray[np.uint8], running: Running | None = None) -> bytes:
+        """Write the table of the datasets' digests to its place, and return it; compute them unless ``running`` has."""
         offset, length = self.digests
-        table = digests.make_table(memory, self.tensors)
+        table = digests.make_table(memory, self.tensors, running)
         memory[offset : offset + length] = np.frombuffer(table, np.uint8)
         return table
 

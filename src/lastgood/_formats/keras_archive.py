@@ -17,6 +17,7 @@ from .._snapshot import staging
 from .._snapshot.state_copy import Reached, StateCopy
 from .._storage import Extent, Image, Location, Report, Span, Stage, StoredFile
 from .._storage.base import Kind
+from . import window
 from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Snapshot, live, to_bytes
 from .hdf5_by_stock import MAGIC
 from .weights_plan import PlannedFormat
@@ -67,8 +68,8 @@ class KerasArchive(PlannedFormat, FileFormat):
         archive = _archive(plan.layout, texts, found.state.assets, _comment(record, plan.layout.digests))
         memory = staging.shared(archive.longest)
 
-        def copy(reached: Reached) -> None:
-            plan.copy_into(memory[archive.start :], found, adapter, lambda stop: reached(archive.start + stop))
+        def copy(reached: Reached, most: int) -> None:
+            plan.copy_into(memory[archive.start :], found, adapter, lambda stop: reached(archive.start + stop), most)
 
         state = StateCopy(copy, archive.longest)
         places = partial(plan.places, memory[archive.start :], found.state)
@@ -208,10 +209,11 @@ class _StagedArchive:
         body = Span(self.start, self.start + self.layout.size)
         weights = memory[body.start : body.stop]
         self.layout.put_metadata(weights)
+        running = digests.Running(weights, self.layout.tensors) if state.window else None
 
         def seal() -> tuple[int, list[Extent]]:
-            table, text = self.layout.put_digests(weights), self.record.text
-            crc = digests.of_whole(weights, self.layout.tensors, table)
+            table, text = self.layout.put_digests(weights, running), self.record.text
+            crc = digests.of_whole(weights, self.layout.tensors, table, join_all=running is not None)
             size = self.layout.size
             length = zip_layout.finish(memory, body.start, size, crc, self.before, self.after, text)
             tensors = [Extent(body.start + offset, size) for offset, size in self.layout.tensors]
@@ -220,4 +222,5 @@ class _StagedArchive:
             filled = [(0, body.start), (body.start + offset, size), (body.stop, length - body.stop)]
             return length, [Extent(*each) for each in filled]
 
-        stage.write_image("", Image(memory, body, seal, state.wait_for), report)
+        passed = partial(window.move, state, running, body.start) if running else None
+        stage.write_image("", Image(memory, body, seal, state.wait_for, passed), report)

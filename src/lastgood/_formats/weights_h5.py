@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._bytes import digests, trailing_record, weights_file
+from .._bytes.digests import Running
 from .._bytes.training_block import Training
 from .._keras import ModelAdapter
 from .._record import Record, RecordText
 from .._snapshot import staging
 from .._snapshot.state_copy import StateCopy
 from .._storage import Extent, Image, Location, Report, Span, Stage, direct
-from . import hdf5_by_stock
+from . import hdf5_by_stock, window
 from .base import BY_STOCK, USUAL_RECORD, FileFormat, Fill, Places, Snapshot, to_bytes
 from .weights_plan import FilledPlan, PlannedFormat
 
@@ -85,7 +86,7 @@ def staged(adapter: ModelAdapter, filled: FilledPlan, record: Record) -> "Staged
     text = record.to_text(plan.layout.digests)
     size = plan.layout.size + len(trailing_record.encode(text))
     memory = staging.shared(size)[: direct.whole_blocks(size)]
-    copy = StateCopy(lambda reached: plan.copy_into(memory, filled, adapter, reached), size)
+    copy = StateCopy(partial(plan.copy_into, memory, filled, adapter), size)
     return StagedWeights(memory, plan.layout, text, size, copy, partial(plan.places, memory, filled.state))
 
 
@@ -112,12 +113,14 @@ class StagedWeights:
     def image(self) -> Image:
         """Return the file for a storage to write, with its record and digests."""
         self.layout.put_metadata(self.memory)
+        running = Running(self.memory, self.layout.tensors) if self.copy.window else None
 
         def seal() -> tuple[int, list[Extent]]:
-            self.layout.put_digests(self.memory)
+            self.layout.put_digests(self.memory, running)
             at, end = self.layout.size, trailing_record.encode(self.record)
             self.memory[at : self.size] = np.frombuffer(end, np.uint8)
             digests.seal(self.memory[: self.size], self.layout.tensors, at, self.record)
             return self.size, [self.layout.digests, Extent(at, len(end))]
 
-        return Image(self.memory, Span(0, self.layout.size), seal, self.copy.wait_for)
+        passed = partial(window.move, self.copy, running, 0) if running else None
+        return Image(self.memory, Span(0, self.layout.size), seal, self.copy.wait_for, passed)

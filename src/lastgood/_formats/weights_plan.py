@@ -15,6 +15,7 @@ from .._keras import ModelAdapter, SavedArray, SavedState, are_the_same
 from .._snapshot import copier
 from .._snapshot.staging import Memory
 from .._snapshot.state_copy import Reached
+from . import window
 from .base import Format
 
 
@@ -81,7 +82,9 @@ class WeightsPlan:
         found = [numbers[id(variable)] for variable in variables]
         return [_place(memory, self._datasets[i], self.layout.extents[i][0]) for i in found]
 
-    def copy_into(self, memory: Memory, filled: "FilledPlan", adapter: ModelAdapter, reached: Reached) -> None:
+    def copy_into(
+        self, memory: Memory, filled: "FilledPlan", adapter: ModelAdapter, reached: Reached, most: int = 0
+    ) -> None:
         """Copy a model's values and its training state to their places, in the order of the file.
 
         Args:
@@ -89,16 +92,18 @@ class WeightsPlan:
             filled: The values to fill this plan with.
             adapter: The model.
             reached: Called with the offset up to which the file is complete.
+            most: About how many bytes to copy at most between two calls of ``reached``; 0 for any number.
         """
         copy = copier(adapter.backend())
-        values = [filled.state.arrays[i].value for i in self._order]
+        tensors = [_tensor(adapter, filled.state.arrays[i].value) for i in self._order]
+        starts = [self.layout.extents[i][0] for i in self._order]
+        places = [_place(memory, self._datasets[i], start) for i, start in zip(self._order, starts, strict=True)]
         offset, length = self.layout.training
-        nexts = [*(self.layout.extents[i][0] for i in self._order[1:]), offset]
-        copy(
-            [_tensor(adapter, value) for value in values],
-            [_place(memory, self._datasets[i], self.layout.extents[i][0]) for i in self._order],
-            lambda count: reached(min(nexts[count - 1], offset)),
-        )
+        if most:
+            window.copy_in_turn(copy, tensors, places, starts, lambda stop: reached(min(stop, offset)), most)
+        else:
+            nexts = [*starts[1:], offset]
+            copy(tensors, places, lambda count: reached(min(nexts[count - 1], offset)))
         filled.block.write_into(memory[offset : offset + length], copy)
 
 

@@ -4,6 +4,7 @@ import logging
 import sys
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +19,7 @@ from .._formats.base import FileFormat, to_bytes
 from .._group import Receiver
 from .._keras import ModelAdapter
 from .._record import Record
-from .._snapshot import copier, staging
+from .._snapshot import copier, staging, state_copy
 from .._snapshot.state_copy import NotCopiedError
 from .._storage import Location, Stage
 from .._threads import cores, importing
@@ -149,6 +150,7 @@ class Saver:
         self._on_end = on_end
         self._background = background
         self._unreported: deque[Save] = deque()
+        self._has_warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a copy in another process, which cannot use the unreported saves."""
@@ -173,7 +175,8 @@ class Saver:
             copier(adapter.backend())  # import its module now rather than at the first save
             size = self.format.prepare(adapter, training)
         with _explaining(path), writer.turn_if_free() as free:  # otherwise a save under way uses the buffer
-            ready = staging.prepare(size, threads=cores() if at_once else 2) if size and free else None
+            wanted = size and free and staging.has_room(size)
+            ready = staging.prepare(size, threads=cores() if at_once else 2) if wanted else None
         if ready is not None and at_once:
             ready.wait()
 
@@ -199,8 +202,12 @@ class Saver:
             started = time.perf_counter()
             with _explaining(save.path):
                 snapshot = self._snapshot(adapter, save, training)
-                snapshot = with_parts(snapshot, adapter, receiver) if receiver else snapshot
-                if not (self._background and snapshot.copy.worth_following):
+                if receiver:
+                    snapshot = with_parts(snapshot, adapter, receiver)
+                in_turn = receiver is None and save.at.storage.writes_in_order and self._lacks_room(snapshot)
+                if in_turn:
+                    snapshot.copy.window = state_copy.WINDOW
+                if not in_turn and not (self._background and snapshot.copy.worth_following):
                     snapshot.copy.run()
             save.note, save.size = snapshot.note, snapshot.size
             writing = _Writing(self, save, snapshot, (asked, started))
@@ -208,9 +215,11 @@ class Saver:
                 self._unreported.append(save)
                 if snapshot.live:
                     writing.write()
-                writer.run(writing.run, background=self._background)
+                writer.run(writing.run, background=self._background or in_turn)
                 with _explaining(save.path):
                     snapshot.copy.run()
+                if not self._background:
+                    save.wait()
             except BaseException:  # an interrupt: the writer ends a save that is copied and begun, and drops any other
                 if snapshot.copy.give_up() or not save.begun:
                     self._unreported.remove(save)
@@ -223,6 +232,19 @@ class Saver:
         if own is None:
             return self.format.snapshot(adapter, save.record, training)
         return own_save.snapshot(own, save.at, save.record, to_bytes(adapter, training([])))
+
+    def _lacks_room(self, snapshot: Snapshot) -> bool:
+        """Return True, with a warning the first time, if there is no room in memory for a copy of the state."""
+        if not (snapshot.copy.worth_following and staging.lacks_room()):
+            return False
+        if not self._has_warned:
+            self._has_warned = True
+            warnings.warn(
+                f"There is no room in memory for a copy of the model's state ({snapshot.size / 1e6:.0f} MB), so "
+                f"training waits while it is written, {state_copy.WINDOW / 1e6:.0f} MB at a time.",
+                stacklevel=2,
+            )
+        return True
 
     def stage(self, save: Save) -> Any:
         """Return the stage of a save."""
@@ -332,6 +354,8 @@ class _Writing:
 
     def abandon(self) -> None:
         """Remove what was written, if it is not committed; call this while an exception is handled."""
+        if self._snapshot.copy.window:
+            self._snapshot.copy.give_up()  # it waits for this
         self._stage = None
         self._stack.pop_all().__exit__(*sys.exc_info())
 

@@ -20,12 +20,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._storage.systems import SYSTEM
 from .._threads import Beside, in_forked_children, spread
 
 PAGE = 4096
 _PART = 16 * 1024 * 1024
 _ROOM = 16 * 1024 * 1024
 _ADVICE = ("MADV_HUGEPAGE", "MADV_DONTFORK")
+_SPARE = 128 * 1024 * 1024  # what training may need besides
 
 Memory = npt.NDArray[np.uint8]
 
@@ -45,17 +47,25 @@ class _Buffer:
 
     Attributes:
         memory: All of the mapped memory.
+        missing: Bytes whose pages were still to be allocated when it was last taken.
     """
 
     def __init__(self, size: int) -> None:
         """Map the addresses, which take no memory yet."""
-        self.memory = _mapped(size)
+        self._map = _mapped(size)
+        self.memory: Memory = np.frombuffer(self._map, np.uint8)
+        self.missing = 0
         self._there = 0  # bytes at its beginning whose pages are allocated
         self._wanted = 0  # bytes whose pages are to be allocated
         self._pinned = 0
         self._pinning = threading.Lock()
         self._stop = threading.Event()
         self._filling: Beside[None] | None = None
+
+    @property
+    def allocated(self) -> int:
+        """Bytes at its beginning whose pages are allocated."""
+        return self._there
 
     def fill(self, size: int, *, threads: int) -> Beside[None]:
         """Allocate the first ``size`` bytes in a thread; return that work."""
@@ -78,12 +88,20 @@ class _Buffer:
 
     def take(self, size: int) -> Memory:
         """Return the first ``size`` bytes. Missing pages are allocated when threads write to them."""
+        self.missing = max(0, size - self._there)
         if size > self._there or _pinning_way:
             self.stop()
             self._there = max(self._there, size)
             self._wanted = 0
             self._pin(size)
         return self.memory[: _whole_pages(size)]
+
+    def drop(self, start: int, stop: int) -> None:
+        """Give back the pages between two offsets; their contents are lost."""
+        start, stop = -(-start // PAGE) * PAGE, stop // PAGE * PAGE
+        if start < stop:
+            self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+            self._there = min(self._there, start)
 
     def stop(self) -> None:
         """Stop allocating pages, and return when the thread has ended."""
@@ -168,6 +186,28 @@ def prepare(size: int, *, threads: int = 1) -> Beside[None]:
         return _made(size).fill(size, threads=threads)
 
 
+def has_room(size: int) -> bool:
+    """Return whether the buffer may be filled up to ``size``, as far as this system says."""
+    there = 0 if _buffer is None else _buffer.allocated
+    return _is_free(size - there)
+
+
+def lacks_room() -> bool:
+    """Return whether the buffer that was just taken needs more memory than there is."""
+    return _buffer is not None and not _is_free(_buffer.missing)
+
+
+def _is_free(size: int) -> bool:
+    free = SYSTEM.free_memory() if size > _SPARE else None  # asked only where it may matter: this takes a millisecond
+    return free is None or size <= free - _SPARE
+
+
+def drop(start: int, stop: int) -> None:
+    """Give back the buffer's pages between two offsets; their contents are lost."""
+    if _buffer is not None:
+        _buffer.drop(start, stop)
+
+
 def _touch(parts: Sequence[Memory]) -> None:
     for part in parts:
         part[::PAGE] = 0
@@ -177,7 +217,7 @@ def _whole_pages(size: int) -> int:
     return max(PAGE, -(-size // PAGE) * PAGE)
 
 
-def _mapped(size: int) -> Memory:
+def _mapped(size: int) -> mmap.mmap:
     """Map private memory, with spare addresses if the system grants them."""
     # Windows has no such flags; its memory is private.
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
@@ -188,8 +228,7 @@ def _mapped(size: int) -> Memory:
     for advice in (getattr(mmap, name) for name in _ADVICE if hasattr(mmap, name)):
         with contextlib.suppress(OSError):  # the system may refuse advice; the memory works without it
             mapped.madvise(advice)
-    memory: Memory = np.frombuffer(mapped, np.uint8)
-    return memory
+    return mapped
 
 
 def _forget() -> None:

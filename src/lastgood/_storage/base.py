@@ -54,6 +54,10 @@ WaitFor = Callable[[int], None]
 """Returns when the file in memory is complete up to an offset; raises if it never will be."""
 
 
+Passed = Callable[[int], None]
+"""Takes note that everything before an offset is written."""
+
+
 @dataclass(frozen=True)
 class Image:
     """A file in memory, complete except for its digests, which are computed while the rest is written.
@@ -63,12 +67,15 @@ class Image:
         body: The part that can be written before the file is sealed.
         seal: Completes the file.
         wait_for: Waits until the state has been copied into it up to an offset.
+        passed: Called with offsets, in order, once everything before them is written: it digests and drops that. None
+            if all of the file stays in memory.
     """
 
     memory: npt.NDArray[np.uint8]
     body: Span
     seal: Seal
     wait_for: WaitFor
+    passed: Passed | None = None
 
 
 @dataclass(frozen=True)
@@ -317,10 +324,13 @@ class Storage(ABC):
 
     Attributes:
         answers_at_once: Whether queries are so fast that training may wait for them.
+        writes_in_order: Whether a stage writes an :class:`Image` from its beginning to its end, so that what is written
+            can be dropped from memory.
         reads_at_once: How many small files are best read at the same time.
     """
 
     answers_at_once: bool = True
+    writes_in_order: bool = False
     reads_at_once: int = 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Storage":

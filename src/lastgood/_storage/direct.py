@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._threads import Beside
-from .base import BLOCK, Extent, Image, Report, Span, WaitFor
+from .base import BLOCK, Extent, Image, Passed, Report, Span, WaitFor
 from .sharing import Sharing
 from .systems import SYSTEM, UNSUPPORTED
 from .systems.base import unless
@@ -64,18 +64,21 @@ def write_file(path: Path, image: Image, report: Report, share: Share = alone) -
         return image.seal()
 
     sealing = Beside(seal_all, "lastgood-digests")
+    in_parts = image.passed is not None  # what is written leaves memory, and an earlier file cannot be compared with it
     try:
-        sealing.start()
-        with _opened(path, image, share) as file:
+        if not in_parts:
+            sealing.start()
+        with _opened(path, image, alone if in_parts else share) as file:
             file.allocate(stop)
-            file.write(start, stop, report, image.wait_for)
-            length, extents = sealing.result()
+            file.write(start, stop, report, image.wait_for, image.passed or _is_there)
+            length, extents = seal_all() if in_parts else sealing.result()
             for offset, size in extents:
                 file.write(offset, min(offset + size, length), report)
             file.truncate(length)
             return file.shared
     finally:
-        sealing.wait()  # the next save reuses the memory as soon as this returns
+        if not in_parts:
+            sealing.wait()  # the next save reuses the memory as soon as this returns
 
 
 def whole_blocks(size: int) -> int:
@@ -122,6 +125,7 @@ class _File:
         stop: int,
         report: Report,
         wait_for: WaitFor = _is_there,
+        passed: Passed = _is_there,
     ) -> None:
         """Write the blocks that hold the bytes from ``start`` to ``stop``, except those that can be shared."""
         at, end = start // BLOCK * BLOCK, whole_blocks(stop)
@@ -133,6 +137,7 @@ class _File:
             self._written += until - at
             report(self._written)
             at = until
+            passed(min(at, stop))
 
     def _put_all(self, at: int, stop: int) -> None:
         while at < stop:

@@ -32,6 +32,8 @@ from .systems import SYSTEM
 class LocalStorage(Storage):
     """Files and directories by path, and groups of files whose names begin with the path."""
 
+    writes_in_order = True
+
     def __init__(self) -> None:
         """Start with nothing known about any file system."""
         self._limits: dict[tuple[int, bool], list[str]] = {}

@@ -88,6 +88,7 @@ class FaultyStorage(Storage):
         self.faults = faults
         self.answers_at_once = storage.answers_at_once
         self.reads_at_once = storage.reads_at_once
+        self.writes_in_order = storage.writes_in_order
         self._passed: Counter[str] = Counter()
         self._counting = threading.Lock()
 

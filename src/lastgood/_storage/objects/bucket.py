@@ -174,13 +174,16 @@ class Bucket:
         mode: Any = "create" if new else "overwrite"
         if instead_of is not None:
             mode = instead_of.condition
+        return whole(lambda: self._put(key, content, mode))
+
+    def _put(self, key: str, content: bytes | memoryview | Path, mode: Any) -> Tag:
+        options: dict[str, Any] = {"mode": mode}
+        if isinstance(content, Path):
+            size = content.stat().st_size
+            in_one = size <= _ONE_REQUEST and mode != "overwrite"
+            options = {**options, "use_multipart": False} if in_one else {"chunk_size": part_size(size)}
         with self._request(key) as obstore:
-            if isinstance(content, Path):
-                size = content.stat().st_size
-                if size <= _ONE_REQUEST and mode != "overwrite":
-                    return Tag.of(obstore.put(self._client, key, content, mode=mode, use_multipart=False))
-                return Tag.of(obstore.put(self._client, key, content, chunk_size=part_size(size)))
-            return Tag.of(obstore.put(self._client, key, content, mode=mode))
+            return Tag.of(obstore.put(self._client, key, content, **options))
 
     def upload(self, key: str, parts: Iterable[memoryview], size: int) -> Tag:
         """Write an object from parts in memory, several at a time; it appears once ``parts`` ends.

@@ -7,7 +7,7 @@ from ..._errors import StoreError
 from ..._threads import spread
 from .. import groups
 from . import keys
-from .bucket import Bucket, Tag, whole
+from .bucket import Bucket, Tag
 from .stage import ObjectStage
 from .versions import Versions
 
@@ -111,7 +111,7 @@ class Commit:
             if name in self._stage.uploads:
                 tag = self._stage.uploads[name].complete()
             else:
-                tag = whole(lambda: self._bucket.put(key, self._stage.content(name), new=new))
+                tag = self._bucket.put(key, self._stage.content(name), new=new)
             self._check_sent(name, key, tag)
 
     @contextmanager

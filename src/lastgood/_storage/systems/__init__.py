@@ -2,7 +2,8 @@
 
 base.py      the interface, implemented as far as Python alone allows
 posix.py     what Linux, macOS and other Unix-like systems share
-linux.py     direct writes, reserved space, shared blocks, swapped names, machine-wide names in memory
+linux.py     direct writes, reserved space, shared blocks, swapped names, machine-wide names in memory, and in
+             linux_memory.py how much memory is free
 macos.py     full sync, swapped names
 windows.py   its own locks and renames, and names that it does not allow
 """

@@ -13,7 +13,7 @@ UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errn
 
 
 class System(ABC):
-    """An operating system: files by offset, locks, atomic renames and syncs."""
+    """An operating system: files by offset, locks, atomic renames and syncs, and how much memory is free."""
 
     folds_case = False
     """Whether names that differ only in case usually name the same file."""
@@ -44,6 +44,10 @@ class System(ABC):
     @abstractmethod
     def write(self, descriptor: int, content: Any, offset: int) -> int:
         """Write bytes at an offset, from any thread; return how many were written."""
+
+    def free_memory(self) -> int | None:
+        """Return how many bytes this process can still take before memory runs out; None if this cannot be known."""
+        return None
 
     def open_direct(self, path: Path) -> int:
         """Return a descriptor of a new file that bypasses the system's cache if possible."""

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from . import linux_memory
 from .base import UNSUPPORTED, unless
 from .posix import Posix
 
@@ -27,6 +28,10 @@ class Linux(Posix):
     """Linux."""
 
     has_names = True
+
+    def free_memory(self) -> int | None:
+        """Ask /proc and the control groups. See :meth:`System.free_memory`."""
+        return linux_memory.free_memory()
 
     def open_direct(self, path: Path) -> int:
         """Open a new file that bypasses the page cache. See :meth:`System.open_direct`."""
