@@ -59,19 +59,19 @@ test: .venv/test.stamp  ## run a seeded sample of the tests: without a framework
 docs: .venv/docs.stamp  ## build the documentation in English and Chinese into build/site
 	$(QUIET) $(BIN)/python docs/build.py
 
-crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk: ours and others (half an hour and more)
+crash: .venv/test.stamp  ## kill saves at every system call, cut the power, fill the disk; compare with other tools (half an hour or more)
 	$(QUIET) $(BIN)/python tests/scenarios/crash/matrix.py --peers
 
-buckets: .venv/test.stamp  ## have a store fail at every request of a training into it, and of a restart (hours; BUCKETS="--most 300" for less)
+buckets: .venv/test.stamp  ## make an object store fail at each request of a training and of a restart (hours; BUCKETS="--most 300" for less)
 	$(QUIET) KERAS_BACKEND=torch $(BIN)/python tests/scenarios/buckets/matrix.py $(BUCKETS)
 
-hosts: .venv/test.stamp  ## train in several processes on loopback, and kill them (make test runs a part of it)
+hosts: .venv/test.stamp  ## train in several processes on loopback, and kill them (make test-long runs a part of it)
 	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/hosts
 
-systems: .venv/test.stamp  ## run what needs no framework, and trainings, as on Windows and macOS, whose parts this machine pretends
+systems: .venv/test.stamp  ## simulate Windows and macOS: run the tests that need no framework, and train
 	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
 
-versions: .venv/test.stamp  ## a set of tests on each Python of this machine with each release of Keras (an hour and more; VERSIONS="--only nightly" for less)
+versions: .venv/test.stamp  ## run a set of tests with each installed Python and each release of Keras (an hour or more; VERSIONS="--only nightly" for less)
 	$(BIN)/python tests/versions/matrix.py $(VERSIONS)
 
 dist: .venv/test.stamp  ## build the wheel and the sdist, install them into empty environments, and test them there
@@ -79,26 +79,26 @@ dist: .venv/test.stamp  ## build the wheel and the sdist, install them into empt
 	$(BIN)/python -m build --no-isolation --outdir dist
 	LASTGOOD_DIST=dist LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/install
 
-damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and say what was tried (DAMAGE=300 for less)
+damage: .venv/test.stamp  ## damage checkpoints of every format in every region, and check that it is found (DAMAGE=300 for less)
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/damage
 	$(QUIET) LASTGOOD_DAMAGE=$(DAMAGE) TF_USE_LEGACY_KERAS=1 KERAS_BACKEND=tensorflow $(BIN)/python -m pytest tests/scenarios/damage
 
-test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a part of them)
+test-resume: .venv/test.stamp  ## kill and restart trainings in every combination (make test runs a sample)
 	LASTGOOD_MATRIX=whole $(BIN)/python -m pytest -n 2 tests/scenarios/resume
 
-test-long: .venv/test.stamp  ## run the tests that make test leaves out since each takes long: whole jobs, the site in a browser, the demo
+test-long: .venv/test.stamp  ## run the long tests that make test leaves out: jobs of several processes, the site in a browser, the demo
 	env -u KERAS_BACKEND LASTGOOD_MATRIX=long $(PYTEST) tests/storage/test_object_stores.py
 	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS) $(ON_JAX)
 	$(QUIET) LASTGOOD_MATRIX=long KERAS_BACKEND=torch $(PYTEST) $(filter %/test_killed_on_keras.py, $(ON_KERAS))
 
-test-whole:  ## run all there is: each test on each backend, with all its parameters, and all matrices (hours)
+test-whole:  ## run each test on each backend with all its parameters, and the matrices (hours)
 	LASTGOOD_MATRIX=whole $(MAKE) test
 
 test-quick: .venv/test.stamp  ## run the tests that need no framework, and those on jax
 	env -u KERAS_BACKEND $(PYTEST) $(NO_KERAS)
 	$(QUIET) KERAS_BACKEND=jax $(PYTEST) $(ON_KERAS)
 
-soak: .venv/test.stamp  ## 5,000 saves with retention on each backend, and all that 10,000 checkpoints are asked (make test-long runs a part of it)
+soak: .venv/test.stamp  ## save 5,000 times with retention on each backend, and list, prune and verify 10,000 checkpoints (make test-long runs a part of it)
 	set -e; for backend in $(BACKENDS); do echo "== $$backend"; \
 		$(QUIET) KERAS_BACKEND=$$backend LASTGOOD_MATRIX=whole LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_soak.py; done
 	$(QUIET) KERAS_BACKEND=jax LASTGOOD_MATRIX=whole LASTGOOD_SOAK=5000 $(BIN)/python -m pytest -s tests/scenarios/crowds/test_ten_thousand.py
@@ -110,22 +110,22 @@ lint: .venv/test.stamp  ## check style
 types: .venv/test.stamp  ## check types
 	$(BIN)/mypy
 
-check: lint types test  ## all that has to hold before a change lands
+check: lint types test  ## run lint, types and test
 
 bench: .venv/test.stamp  ## measure what saves cost, against stock Keras, Orbax and the machine (BENCH="--size 0.1" for less)
 	$(BIN)/python benchmarks/saves.py $(BENCH)
 
-bench-tf-keras: .venv/test.stamp  ## measure what saves cost on tf_keras 2, stock and ours
+bench-tf-keras: .venv/test.stamp  ## measure what saves cost on tf_keras 2, against stock
 	$(BIN)/python benchmarks/tf_keras_saves.py $(BENCH)
 
-bench-first: .venv/test.stamp  ## measure what the first save costs beside those that follow
+bench-first: .venv/test.stamp  ## compare the first save with later ones
 	$(BIN)/python benchmarks/first_save.py $(BENCH)
 
-bench-gpu: .venv/test.stamp  ## measure what saves cost where jax and torch compute on a GPU (the pinned torch has none: bring your own)
+bench-gpu: .venv/test.stamp  ## measure what saves cost on a GPU, with jax and torch (install a torch for your GPU first)
 	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --no-scales --name saves-gpu $(BENCH)
 	$(BIN)/python benchmarks/gpu_fetch.py
 
-bench-disk: .venv/test.stamp  ## measure ways to write a file
+bench-disk: .venv/test.stamp  ## compare ways to write a file
 	$(BIN)/python benchmarks/disk_writes.py
 
 bench-sharing: .venv/test.stamp  ## measure what a save costs where files share blocks (BENCH="--directory ..." on XFS or Btrfs)
