@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from helpers import servers
 from scenarios.buckets.attempts import ENDINGS, KILLS, LASTING, TRANSIENT, Case, Jobs, Stage
 from scenarios.buckets.proxy import proxy
+from scenarios.buckets.table import RESULTS
 
 _A_SERVER = 150  # attempts, each of which leaves at least 20 MB there
-RESULTS = Path(__file__).with_name("results.json")
 
 
 @contextmanager
