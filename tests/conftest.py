@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from helpers import gcs, sampling, servers
+from helpers import sampling, servers
 
 HERE = Path(__file__).parent
 FRAMEWORKS = {"keras", "tensorflow", "jax", "torch"}
@@ -106,7 +106,9 @@ def bucket(seaweedfs, monkeypatch):
 @pytest.fixture(scope="session")
 def as_google(seaweedfs):
     """The environment in which gs:// URLs lead to SeaweedFS; one for all tests, since clients stay connected."""
-    with gcs.cloud_storage(seaweedfs) as environment:
+    from scenarios.buckets.gcs import cloud_storage
+
+    with cloud_storage(seaweedfs) as environment:
         yield environment
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._bytes import digests, trailing_record, weights_file
-from .._bytes.digests import Running
 from .._bytes.training_block import Training
 from .._keras import ModelAdapter
 from .._record import Record, RecordText
@@ -113,7 +112,7 @@ class StagedWeights:
     def image(self) -> Image:
         """Return the file for a storage to write, with its record and digests."""
         self.layout.put_metadata(self.memory)
-        running = Running(self.memory, self.layout.tensors) if self.copy.window else None
+        running = digests.Running(self.memory, self.layout.tensors) if self.copy.window else None
 
         def seal() -> tuple[int, list[Extent]]:
             self.layout.put_digests(self.memory, running)

@@ -100,7 +100,7 @@ class WeightsPlan:
         places = [_place(memory, self._datasets[i], start) for i, start in zip(self._order, starts, strict=True)]
         offset, length = self.layout.training
         if most:
-            window.copy_in_turn(copy, tensors, places, starts, lambda stop: reached(min(stop, offset)), most)
+            window.copy_in_groups(copy, tensors, places, starts, lambda stop: reached(min(stop, offset)), most)
         else:
             nexts = [*starts[1:], offset]
             copy(tensors, places, lambda count: reached(min(nexts[count - 1], offset)))

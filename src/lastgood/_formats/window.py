@@ -21,7 +21,7 @@ class _Piece(NamedTuple):
     stop: int
 
 
-def copy_in_turn(
+def copy_in_groups(
     copy: Copy,
     tensors: Sequence[Any],
     places: Sequence[npt.NDArray[Any]],

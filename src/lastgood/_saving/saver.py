@@ -204,10 +204,10 @@ class Saver:
                 snapshot = self._snapshot(adapter, save, training)
                 if receiver:
                     snapshot = with_parts(snapshot, adapter, receiver)
-                in_turn = receiver is None and save.at.storage.writes_in_order and self._lacks_room(snapshot)
-                if in_turn:
+                windowed = receiver is None and save.at.storage.writes_in_order and self._lacks_room(snapshot)
+                if windowed:
                     snapshot.copy.window = state_copy.WINDOW
-                if not in_turn and not (self._background and snapshot.copy.worth_following):
+                if not windowed and not (self._background and snapshot.copy.worth_following):
                     snapshot.copy.run()
             save.note, save.size = snapshot.note, snapshot.size
             writing = _Writing(self, save, snapshot, (asked, started))
@@ -215,7 +215,7 @@ class Saver:
                 self._unreported.append(save)
                 if snapshot.live:
                     writing.write()
-                writer.run(writing.run, background=self._background or in_turn)
+                writer.run(writing.run, background=self._background or windowed)
                 with _explaining(save.path):
                     snapshot.copy.run()
                 if not self._background:

@@ -64,20 +64,20 @@ def write_file(path: Path, image: Image, report: Report, share: Share = alone) -
         return image.seal()
 
     sealing = Beside(seal_all, "lastgood-digests")
-    in_parts = image.passed is not None  # what is written leaves memory, and an earlier file cannot be compared with it
+    windowed = image.passed is not None  # what is written leaves memory, and an earlier file cannot be compared with it
     try:
-        if not in_parts:
+        if not windowed:
             sealing.start()
-        with _opened(path, image, alone if in_parts else share) as file:
+        with _opened(path, image, alone if windowed else share) as file:
             file.allocate(stop)
             file.write(start, stop, report, image.wait_for, image.passed or _is_there)
-            length, extents = seal_all() if in_parts else sealing.result()
+            length, extents = seal_all() if windowed else sealing.result()
             for offset, size in extents:
                 file.write(offset, min(offset + size, length), report)
             file.truncate(length)
             return file.shared
     finally:
-        if not in_parts:
+        if not windowed:
             sealing.wait()  # the next save reuses the memory as soon as this returns
 
 

@@ -49,7 +49,9 @@ class Plan:
         return ""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """Forwards requests, or makes them fail as the server's plan says."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or each answer takes 40 ms
     wbufsize = -1
@@ -137,9 +139,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def proxy(endpoint):
+def proxy(endpoint, handler=Handler):
     """Run the proxy in front of a store; yield its URL, and a function that sets its plan."""
-    server = _Server(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), handler)
     server.backend = urlsplit(endpoint).netloc
     server.plan = Plan()
     threading.Thread(target=server.serve_forever, daemon=True).start()

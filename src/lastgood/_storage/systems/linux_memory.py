@@ -29,19 +29,22 @@ def _left_in_groups() -> Iterator[int]:
     for line in _OWN_GROUPS.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
-            root, names = _GROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            root, names = _GROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
         elif not controllers:
-            root, names = _GROUPS, ("memory.max", "memory.current", "inactive_file")
+            root, names = _GROUPS, ("memory.max", "memory.current", "")
         else:
             continue
         own = root / path.lstrip("/")
         for group in (own, *own.parents):
             if group.is_relative_to(root):
-                with suppress(OSError, ValueError):  # not visible in this container, or without a limit ("max")
+                with suppress(
+                    OSError, ValueError, KeyError
+                ):  # not visible in this container, or without a limit ("max")
                     yield _left(group, *names)
 
 
-def _left(group: Path, limit: str, usage: str, cached: str) -> int:
+def _left(group: Path, limit: str, usage: str, prefix: str) -> int:
     statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     most, used = int((group / limit).read_text()), int((group / usage).read_text())
-    return max(0, most - used + int(statistics.get(cached, 0)))
+    cached = sum(int(statistics[f"{prefix}{state}_file"]) for state in ("active", "inactive"))
+    return max(0, most - used + cached)
