@@ -139,7 +139,7 @@ class Store:
     def get(self, key, path):
         """Download an object."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._client.download_file(servers.BUCKET, key, str(path))
+        path.write_bytes(self.content(key))
 
     def content(self, key):
         """Return an object's bytes."""

@@ -4,6 +4,7 @@ python job.py URL ENDING EPOCHS   trains; its last line has a digest of the weig
 python job.py                     imports what training needs once, then forks a process for each incoming job
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -100,12 +101,17 @@ def run(command):
 
 
 def warm():
-    """Import and compile what a first training needs."""
+    """Import, load and compile what a first training needs."""
+    import boto3
+    import orbax.checkpoint  # noqa: F401 - forked processes use it
+
+    boto3.client("s3", region_name="us-east-1")  # loads the description of S3, which takes as long as a save
     if keras.backend.backend() == "torch":
         import torch
 
         torch.set_num_threads(1)  # threads do not survive a fork, and what waits for them hangs
     model().fit(np.zeros((8, 8)), np.zeros((8, 1250)), verbose=0)
+    gc.freeze()  # else each forked process goes through all of these objects again
 
 
 if __name__ == "__main__":
