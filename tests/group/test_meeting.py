@@ -14,6 +14,8 @@ from lastgood._group.mailbox import Mailbox
 class InMemory(Mailbox):
     """Messages of one process."""
 
+    outlives_chief = True
+
     def __init__(self):
         self.messages = {}
         self._changed = threading.Condition()
@@ -102,3 +104,52 @@ def test_messages_do_not_pile_up():
     found, mailbox = together(part)
     assert found == [None] * 3
     assert len(mailbox.messages) < 10
+
+
+class Dying(InMemory):
+    """Messages that are lost when the chief leaves its last meeting."""
+
+    outlives_chief = False
+
+
+def test_the_chief_leaves_last_if_the_messages_are_lost_with_it():
+    mailbox, left = Dying(), []
+
+    def part(rank):
+        with Group(rank, 3, mailbox).meeting(10) as meeting:
+            meeting.tell(1)
+            if rank == 2:
+                time.sleep(0.3)
+        left.append(rank)
+        if rank == 0:
+            mailbox.messages.clear()
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(part, range(3)))
+    assert sorted(left) == [0, 1, 2]
+
+
+def test_the_others_wait_for_a_busy_chief_longer_than_the_timeout():
+    def part(group):
+        with group.meeting(0.3) as meeting:
+            if group.is_chief:
+                with meeting.busy():
+                    time.sleep(1.5)
+            return meeting.tell("done")
+
+    found, mailbox = together(part)
+    assert found == ["done"] * 3
+    assert len(mailbox.messages) < 10
+
+
+def test_a_chief_that_was_busy_and_hangs_is_named_after_the_timeout():
+    def part(group):
+        with group.meeting(0.3, verdict=False) as meeting:
+            if group.is_chief:
+                with meeting.busy():
+                    time.sleep(0.5)
+                return None
+            return meeting.tell()
+
+    found, _ = together(part)
+    assert "Process 0 of 3 has not answered" in str(found[1])

@@ -14,7 +14,6 @@ from .._keras import FitAdapter, Generation, Hooks, ModelAdapter, adapt, adapter
 from .._moment import Hook, Moment
 from .._policies.schedule import Schedule
 from .._resuming import FitSession
-from .._saving import send_parts
 from .best import Best
 from .names import MissingNames
 from .saves import Saves
@@ -164,9 +163,7 @@ class FitPart(Hooks):
     def _hand_in(self, moment: Moment, invitation: Invitation | None) -> bytes:
         """Return this process's own training state for the chief's save; if invited, send its parts of the model."""
         adapter = self._adapter()
-        if invitation is not None:
-            council, background = self._engine.council, self._engine.settings.background is not False
-            send_parts(adapter, council.group, invitation, council.seconds, background=background)
+        self._engine.council.send_parts(adapter, invitation, background=self._engine.settings.background is not False)
         return to_bytes(adapter, self._session.own_block(adapter, moment, self))
 
     def _act(self, action: Callable[[], object], moment: Moment, *, verdict: bool = False) -> None:

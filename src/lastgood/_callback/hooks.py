@@ -1,9 +1,8 @@
 """Which hook of ``fit`` does what, for every Keras. Decisions, saves and messages are elsewhere."""
 
-import contextlib
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .._engine import described, newest_first, others_than, show_progress
@@ -17,8 +16,6 @@ from .last_hook import LastHook
 from .names import MissingNames
 from .stock_methods import StockMethods
 
-# When training begins, processes wait for one another this many times as long as at a save: they read a checkpoint.
-_PATIENCE = 10
 # Hooks in which a callback may add a metric to the logs.
 _LOGGING_HOOKS = ("on_train_batch_end", "on_test_end", "on_epoch_end")
 
@@ -55,7 +52,7 @@ class CheckpointHooks(StockMethods):
         council.join(self._adapter())
         self._saves.best_only = self.save_best_only  # until now, users may set this and ``verbose``
         self._announcer.verbose = self.verbose if council.group.is_chief else 0
-        with council.meeting(patience=_PATIENCE) as meeting, _silent(unless=council.group.is_chief):
+        with council.beginning() as meeting:
             self._begin_with(meeting)
 
     def _begin_with(self, meeting: Meeting) -> None:
@@ -240,12 +237,3 @@ class CheckpointHooks(StockMethods):
         alone = len(others) < len(members) and not any(onlooker(others, hook) for hook in _LOGGING_HOOKS)
         later = [] if self.save_best_only else ranked
         return MissingNames(names, later, adapter.log_names(), may_be_added=not alone)
-
-
-@contextlib.contextmanager
-def _silent(*, unless: bool) -> Iterator[None]:
-    """Suppress warnings in the block, unless this is the process that gives them for all."""
-    with warnings.catch_warnings() if not unless else contextlib.nullcontext():
-        if not unless:
-            warnings.simplefilter("ignore")
-        yield

@@ -1,6 +1,7 @@
 """What the callback and training loops of your own share: template, format, storage, saver and keeper, assembled."""
 
 from .announcer import Announcer
+from .council import Council
 from .described import described
 from .engine import Engine, newest_first, others_than
 from .progress import show_progress
@@ -9,6 +10,7 @@ from .settings import Background, OnSave, Settings, moved
 __all__ = [
     "Announcer",
     "Background",
+    "Council",
     "Engine",
     "OnSave",
     "Settings",

@@ -7,8 +7,10 @@ What each process can decide by itself, such as at an epoch's end, needs no mess
 or user code, the chief decides.
 """
 
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from .._errors import GroupError
@@ -17,9 +19,11 @@ from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of, send
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.schedule import Schedule
+from .._saving import send_parts
+from .pace import Pace
 
-_SECONDS_BETWEEN = 0.2
-
+# When training begins, processes wait for one another this many times as long as at a save: they read a checkpoint.
+_PATIENCE = 10
 
 HandIn = Callable[[Invitation | None], bytes]
 """Returns what a process adds to a save; with an invitation, it also sends its parts of the model's state."""
@@ -46,15 +50,22 @@ class Council:
         self._meeting: Meeting | None = None
         self._deferred: BaseException | None = None
         self._receiving: Receiver | None = None
-        self._pace = _Pace()
+        self._pace = Pace()
+        self._due = False  # whether a save has become due since the last meeting
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state for a copy or another process, without the group and meetings of this one."""
         return {**vars(self), "group": ALONE, "_meeting": None, "_receiving": None, "_deferred": None}
 
-    def join(self, adapter: ModelAdapter) -> None:
-        """Find the processes that train the adapter's model."""
-        self.group = group_of(adapter.backend()) if adapter.spans_processes() else ALONE
+    def join(self, adapter: ModelAdapter, *, in_loop: bool = False) -> None:
+        """Find the processes that train the adapter's model.
+
+        Args:
+            adapter: The model.
+            in_loop: Whether a loop of the user's own trains it. On PyTorch, only such a loop keeps processes in step.
+        """
+        together = adapter.spans_processes() or (in_loop and adapter.backend() == "torch")
+        self.group = group_of(adapter.backend()) if together else ALONE
 
     def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
         """Return a context in which the chief can use a model without waiting for the other processes."""
@@ -101,31 +112,56 @@ class Council:
         """Whether a meeting is in progress."""
         return self._meeting is not None
 
-    def meeting(self, *, patience: int = 1) -> Any:
-        """Return a meeting that no process leaves before all have finished. See :meth:`Group.meeting`.
+    @contextmanager
+    def beginning(self) -> Iterator[Meeting]:
+        """Run what precedes training in all processes; none leaves the block before all do, and the chief alone warns.
 
-        Args:
-            patience: The factor by which to wait longer than usual.
+        Raises:
+            GroupError: Another process has failed in the block, or has not reached it in time.
         """
-        return self.group.meeting(self.seconds * patience)
+        with self.group.meeting(self.seconds * _PATIENCE) as meeting, _silent(unless=self.group.is_chief):
+            yield meeting
 
     def is_due(self, schedule: Schedule, moment: Moment) -> bool:
         """Return whether a schedule says that a save is due, with the same answer in all processes."""
         if self.group.is_alone or schedule.is_the_same_everywhere:
             return schedule.due(moment)
-        due = self.group.is_chief and schedule.due(moment)
-        if not self._pace.comes_now(due=due):
+        if self.group.is_chief and schedule.due(moment):
+            self._due = True
+        if not self._pace.comes_now():
             return False
         with self.group.meeting(self.seconds, verdict=False) as meeting:
-            due, pause = meeting.tell([self._pace.due, self._pace.pause(moment.at, schedule)])
+            # A user's schedule may ask for one particular hook, so none is skipped.
+            pause = self._pace.pause(moment.at) if schedule.is_paced else 0
+            due, pause = meeting.tell([self._due, pause])
         self._pace.begin(pause)
+        self._due = False
         return bool(due)
 
-    def act(self, action: Callable[[], object], hand_in: HandIn, *, verdict: bool = False) -> None:
-        """Run an action that may save, in the chief.
+    def greatest(self, number: int) -> int:
+        """Return the greatest number, below 256, of all processes; 0 at the steps between those where they meet."""
+        if self.group.is_alone:
+            return number
+        if not self._pace.comes_now():
+            return 0
+        with self.group.meeting(self.seconds, verdict=False) as meeting:
+            numbers = meeting.collect(bytes([number]))
+            most, pause = meeting.tell([max(each[0] for each in [*numbers, b"\0"]), self._pace.pause(time.monotonic())])
+        self._pace.begin(pause)
+        return int(most)
+
+    def fail(self, error: BaseException) -> None:
+        """Report to the others, at their next meeting, that this process has failed; wait for nobody."""
+        if not isinstance(error, GroupError):
+            with suppress(Exception), self.group.meeting(self.seconds, verdict=False) as meeting:
+                meeting.fail(error)
+
+    def act(self, action: Callable[[], Any], hand_in: HandIn, *, verdict: bool = False) -> Any:
+        """Run an action that may save, in the chief; return what it returns, which JSON can hold, in all processes.
 
         Args:
-            action: What the chief runs; it calls :meth:`collect` before each save.
+            action: What the chief runs; it calls :meth:`collect` before each save. The others wait however long it
+                takes, while the chief is alive.
             hand_in: Returns what another process adds to a save, and sends its parts.
             verdict: Whether all processes wait until the action is done.
 
@@ -134,25 +170,36 @@ class Council:
             Exception: In the chief: the error of the action, or one that was deferred since the last meeting.
         """
         if self.group.is_alone or self.is_open:
-            action()
-            return
+            return action()
         try:
             with self.group.meeting(self.seconds, verdict=verdict) as self._meeting:
-                if self.group.is_chief:
+                if not self.group.is_chief:
+                    return self._hand_in(self._meeting, hand_in)
+                with self._meeting.busy():
                     self.raise_deferred()
-                    action()
-                    self._meeting.tell([False, None])
-                else:
-                    self._hand_in(self._meeting, hand_in)
+                    value = action()
+                return self._meeting.tell([False, value])[1]
         finally:
             self._meeting = None
 
-    def _hand_in(self, meeting: Meeting, hand_in: HandIn) -> None:
-        """Add to each save that the chief begins."""
-        saves, invitation = meeting.tell()
+    def _hand_in(self, meeting: Meeting, hand_in: HandIn) -> Any:
+        """Add to each save that the chief begins; return what it says in the end."""
+        saves, said = meeting.tell()
         while saves:
-            meeting.collect(hand_in(invitation and Invitation(*invitation)))
-            saves, invitation = meeting.tell()
+            meeting.collect(hand_in(said and Invitation(*said)))
+            saves, said = meeting.tell()
+        return said
+
+    def send_parts(self, adapter: ModelAdapter, invitation: Invitation | None, *, background: bool) -> None:
+        """Send this process's parts of a model's state to the chief, if it has invited them.
+
+        Args:
+            adapter: The model.
+            invitation: The chief's invitation.
+            background: Whether to return once they are copied.
+        """
+        if invitation is not None:
+            send_parts(adapter, self.group, invitation, self.seconds, background=background)
 
     def share(self, value: Any) -> Any:
         """Return the chief's value in all processes."""
@@ -203,33 +250,10 @@ class Council:
             raise error
 
 
-class _Pace:
-    """The number of hooks between two meetings about a schedule that depends on a clock.
-
-    Attributes:
-        due: Whether a save has become due since the last meeting.
-    """
-
-    def __init__(self) -> None:
-        self.due = False
-        self._left = 0
-        self._met: float | None = None
-        self._hooks = 1
-
-    def comes_now(self, *, due: bool) -> bool:
-        """Count a hook, and return True if the processes meet in it."""
-        self.due = self.due or due
-        self._left -= 1
-        return self._left < 0
-
-    def pause(self, now: float, schedule: Schedule) -> int:
-        """Return how many hooks to skip; 0 for a user's schedule, which may ask for one particular hook."""
-        if not schedule.is_paced:
-            return 0
-        took = 0.0 if self._met is None else (now - self._met) / self._hooks
-        self._met = now
-        return min(2 * self._hooks, int(_SECONDS_BETWEEN / took)) if took > 0 else 0
-
-    def begin(self, pause: int) -> None:
-        """Start counting after a meeting."""
-        self.due, self._left, self._hooks = False, pause, pause + 1
+@contextmanager
+def _silent(*, unless: bool) -> Iterator[None]:
+    """Suppress warnings in the block, unless this is the process that gives them for all."""
+    with warnings.catch_warnings() if not unless else nullcontext():
+        if not unless:
+            warnings.simplefilter("ignore")
+        yield

@@ -1,8 +1,8 @@
 """Processes that train one model together: which one this is, and how they agree."""
 
-from .choice import group_of
+from .choice import group_of, jax_takes_signals
 from .group import ALONE, Group
 from .meeting import Meeting
 from .receiver import Invitation, Receiver, Sent, send
 
-__all__ = ["ALONE", "Group", "Invitation", "Meeting", "Receiver", "Sent", "group_of", "send"]
+__all__ = ["ALONE", "Group", "Invitation", "Meeting", "Receiver", "Sent", "group_of", "jax_takes_signals", "send"]

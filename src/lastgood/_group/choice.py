@@ -7,7 +7,7 @@ from importlib import import_module
 from .._errors import ArgumentError
 from .group import ALONE, Group
 
-_KNOWN = ("jax",)  # the backends whose processes can be grouped
+_KNOWN = ("jax", "torch")  # the backends whose processes can be grouped
 
 
 def group_of(backend: str) -> Group:
@@ -19,13 +19,19 @@ def group_of(backend: str) -> Group:
     if backend not in _KNOWN or backend not in sys.modules:
         return ALONE
     module = import_module(f"{__package__}.on_{backend}")
-    rank, size = module.place()
-    return _group(backend, rank, size) if size > 1 else ALONE
+    rank, size, which = module.place()
+    return _group(backend, rank, size, which) if size > 1 else ALONE
+
+
+def jax_takes_signals() -> bool:
+    """Return True if jax keeps SIGTERM for itself, to tell all processes of the training of it."""
+    return "jax" in sys.modules and bool(import_module(f"{__package__}.on_jax").takes_signals())
 
 
 @cache
-def _group(backend: str, rank: int, size: int) -> Group:
-    """Return the only group of this process, cached because a group counts its meetings."""
+def _group(backend: str, rank: int, size: int, which: object) -> Group:
+    """Return a group of this process, the same at each call because it counts its meetings."""
+    del which  # tells two groups apart if the process has left one and joined another
     module = import_module(f"{__package__}.on_{backend}")
     mailbox = module.mailbox()
     if mailbox is None:

@@ -2,8 +2,10 @@
 
 import json
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .._errors import GroupError
@@ -11,6 +13,7 @@ from .mailbox import Mailbox
 
 _WELL, _FAILED = b"+", b"-"
 _LEAST_SECONDS = 0.001
+_BEATS = 3  # how many times the chief says that it is busy while the others wait as long as they may
 
 
 class Meeting:
@@ -41,6 +44,7 @@ class Meeting:
         self._name, self._seconds = name, seconds
         self._read, self._old = read, list(read)
         self._told = self._answers = 0
+        self._heard: bytes | None = None
 
     @property
     def is_chief(self) -> bool:
@@ -62,7 +66,8 @@ class Meeting:
         if self.rank == 0:
             self._put_word(name, json.dumps({"value": value}).encode())
             return value
-        message = self._mailbox.take(name, self._seconds)
+        while (message := self._mailbox.take(name, self._seconds)) is None and self._hears_beat(self._mailbox):
+            pass
         if message is None:
             raise GroupError(
                 f"Process 0 of {self.size} has not answered for {self._seconds:g} s. It decides when to save: "
@@ -72,6 +77,30 @@ class Meeting:
         if "failed" in word:
             raise GroupError(word["failed"])
         return word["value"]
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Make the others wait until the chief has finished the block, however long that takes, while it is alive."""
+        if self._mailbox is None or self.rank:
+            yield
+            return
+        done = threading.Event()
+        beating = threading.Thread(target=self._beat, args=(done,), name="lastgood-busy", daemon=True)
+        beating.start()
+        try:
+            yield
+        finally:
+            done.set()
+            beating.join()
+
+    def _beat(self, done: threading.Event) -> None:
+        while not done.wait(self._seconds / _BEATS):
+            self._put_word(f"{self._name}/busy", str(time.monotonic()).encode())
+
+    def _hears_beat(self, mailbox: Mailbox) -> bool:
+        """Return True if the chief has said since the last call that it is busy."""
+        before, self._heard = self._heard, mailbox.take(f"{self._name}/busy", _LEAST_SECONDS)
+        return self._heard is not None and self._heard != before
 
     def collect(self, value: bytes = b"") -> list[bytes]:
         """Send ``value`` to the chief; return all values there, in order, and an empty list elsewhere, without waiting.
@@ -112,6 +141,8 @@ class Meeting:
             self.fail(error)
             raise
         self.tell()
+        if self._mailbox is not None and not self._mailbox.outlives_chief:
+            self.collect()  # the chief may end now, and takes the messages with it
 
     def fail(self, error: BaseException) -> None:
         """Report to the other processes that this one has failed."""
@@ -130,7 +161,8 @@ class Meeting:
     def _put_word(self, name: str, message: bytes) -> None:
         if self._mailbox is not None:
             self._mailbox.put(name, message)
-            self._read.append(name)
+            if name not in self._read:
+                self._read.append(name)
 
     def _forget(self) -> None:
         """Remove the chief's messages from earlier meetings: whoever has answered in this one has read them."""

@@ -18,6 +18,8 @@ class JaxMailbox(Mailbox):
     jax owns the connection and cannot shut down while anything else holds it, so each call looks it up again.
     """
 
+    outlives_chief = True  # jax ends no process before all have ended
+
     def __init__(self, state: Any) -> None:
         """Keep the object that holds this process's connection to the service."""
         self._state = state
@@ -38,9 +40,9 @@ class JaxMailbox(Mailbox):
         self._state.client.key_value_delete(name)
 
 
-def place() -> tuple[int, int]:
-    """Return the rank of this process, from 0, and the number of processes."""
-    return jax.process_index(), jax.process_count()
+def place() -> tuple[int, int, None]:
+    """Return the rank of this process, from 0, and the number of processes. There is one group until they end."""
+    return jax.process_index(), jax.process_count(), None
 
 
 def mailbox() -> Mailbox | None:
@@ -66,10 +68,15 @@ def preempted() -> Callable[[], bool] | None:
 
     jax handles SIGTERM itself, in C, and finds a step that all processes can still reach. Return None if this is off.
     """
-    if not getattr(jax.config, "jax_enable_preemption_service", True):
+    if not takes_signals():
         return None
     from jax.experimental import multihost_utils
 
     steps = itertools.count()
     asked: Callable[[int], bool] = multihost_utils.reached_preemption_sync_point
     return lambda: asked(next(steps))
+
+
+def takes_signals() -> bool:
+    """Return True if jax has installed its own handler of SIGTERM, which Python cannot see."""
+    return jax.distributed.is_initialized() and bool(getattr(jax.config, "jax_enable_preemption_service", True))

@@ -2,24 +2,22 @@
 
 import os
 import time
-import warnings
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any
 
-from .._bytes.training_block import UnpackableError
-from .._engine import Announcer, Background, Engine, OnSave, Settings, newest_first, show_progress
-from .._errors import ArgumentError
+from .._engine import Announcer, Background, Engine, OnSave, Settings, newest_first
 from .._keras import ModelAdapter, adapt, default_generation
 from .._moment import Moment
 from .._policies.retention import KeepPolicy
-from .._restoring import Progress, newest_intact, put_in_place
-from .._resuming import Interruption
+from .._restoring import Progress, find_together, put_in_place
 from .._run import Run
 from .._saving import SaveStats
 from .._state.model import loop_state
+from .saves import Saves
+from .stopping import Stop
 
 
 class Checkpointer:
@@ -37,6 +35,9 @@ class Checkpointer:
     As a context manager, it holds back SIGTERM and SIGINT, or the signals that you name, until the block has ended and
     all saves are durable. Then the signal takes effect. The first call that gets the model checks that it can be saved,
     as :class:`ModelCheckpoint` does when training begins.
+
+    Where several processes train one model together (DDP on PyTorch, ``keras.distribution`` on JAX), each of them
+    creates a checkpointer and makes the same calls, ``should_stop`` included: the first process saves for all.
 
     Attributes:
         filepath: The template of the paths.
@@ -60,6 +61,7 @@ class Checkpointer:
         on_save: OnSave | None = None,
         mirror: str | os.PathLike[str] | None = None,
         signals: Iterable[str | int] | None = None,
+        timeout: float = 120.0,
     ) -> None:
         """Create the checkpointer.
 
@@ -84,6 +86,7 @@ class Checkpointer:
             on_save: As for :class:`ModelCheckpoint`.
             mirror: As for :class:`ModelCheckpoint`.
             signals: Names of the signals to hold back, such as ``["SIGUSR1"]``; None stands for SIGTERM and SIGINT.
+            timeout: How many seconds processes that train together wait for one another before all of them fail.
 
         Raises:
             ArgumentError: A ValueError: an argument has an invalid value.
@@ -107,11 +110,14 @@ class Checkpointer:
             on_save=on_save,
             mirror=mirror,
             signals=signals,
+            timeout=timeout,
         )
         self.filepath = settings.template.text
         self._engine = Engine(settings)
         self._announcer = Announcer(verbose, generation, unit="Step")
-        self._interruption = Interruption(lambda: None, lambda _: True, settings.signals)
+        self._verbose = verbose
+        self._saves = Saves(self._engine, self._announcer)
+        self._stop = Stop(self._engine.council, settings.signals)
         self._begun = self._noted = False
         self._adapted: ModelAdapter | None = None
 
@@ -139,27 +145,15 @@ class Checkpointer:
             RunInUseError: An OSError: another process saves to these files, and this one would delete them or
                 continue from them.
             PlaceholderError: A KeyError: a placeholder of the template is not in ``metrics``.
+            GroupError: A RuntimeError: another process has failed, or has not called this in time.
         """
-        self._report()
         adapter = self._adapter(model)
         self._begin(adapter)
         self._note_begin(adapter, None)
         adapter.build_optimizer()  # a restore expects its state, so the file must hold it
         logs = adapter.plain_logs(metrics or {})
         moment = Moment(epoch, None, "loop", time.monotonic(), False, lambda: logs, lambda: step)
-        named = {"step": step, **logs}
-        path = self._engine.settings.template.path(epoch=epoch, batch=None, logs=named)
-        self._announcer.say(f"saving model to {path}", step)
-        try:
-            self._engine.save(moment, adapter, path, partial(loop_state, adapter, extra=extra))
-        except UnpackableError as error:
-            raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
-        except Exception as error:  # noqa: BLE001 - it is raised, or reported as a warning
-            self._announcer.failed(error, self._engine.settings.on_error, step)
-        if self._engine.settings.background == "auto":  # the loop runs next, and may look at the file
-            self._engine.wait_until_durable()
-            self._report()
-        return path
+        return self._saves.save(moment, adapter, extra)
 
     def restore(self, model: Any) -> Progress | None:
         """Restore ``model`` from the newest intact checkpoint: weights, optimizer, seeds, metrics, global random state.
@@ -176,16 +170,18 @@ class Checkpointer:
             RestoreError: A ValueError: there are checkpoints, and none can be used.
             SaveError: An OSError: the directory cannot be created or written.
             RunInUseError: An OSError: another process saves to these files.
+            GroupError: A RuntimeError: another process has failed, or has not called this in time.
         """
         adapter = self._adapter(model)
         self._engine.continue_run()
         self._begin(adapter)
-        found = newest_intact(newest_first([self._engine]))
-        if found is None:
-            return None
-        self._engine.keeper.name = found.record.run or self._engine.keeper.name
-        self._note_begin(adapter, str(found.at))
-        return put_in_place(found, adapter)
+        with self._engine.council.beginning() as meeting:
+            found = find_together(lambda: newest_first([self._engine]), meeting)
+            if found is None:
+                return None
+            self._engine.keeper.name = found.record.run or self._engine.keeper.name
+            self._note_begin(adapter, str(found.at))
+            return put_in_place(found, adapter)
 
     def _adapter(self, model: Any) -> ModelAdapter:
         if self._adapted is None or self._adapted.model is not model:
@@ -194,9 +190,16 @@ class Checkpointer:
 
     def _begin(self, adapter: ModelAdapter) -> None:
         """Check what would fail at the first save, once the model is known."""
-        if not self._begun:
+        if self._begun:
+            return
+        council = self._engine.council
+        council.join(adapter, in_loop=True)
+        self._stop.follow()
+        self._announcer.verbose = self._verbose if council.group.is_chief else 0
+        with council.beginning() as meeting:
+            council.prepare(adapter, self._engine.settings.format, meeting)
             self._engine.begin(adapter, partial(loop_state, adapter, extra=None))
-            self._begun = True
+        self._begun = True
 
     def _note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:
         if not self._noted:
@@ -205,8 +208,8 @@ class Checkpointer:
 
     @property
     def should_stop(self) -> bool:
-        """Whether one of ``signals`` has come since the ``with`` block began."""
-        return self._interruption.received is not None
+        """Whether one of ``signals`` has come since the ``with`` block began, to this process or one of its group."""
+        return self._stop.is_asked()
 
     @property
     def run(self) -> Run:
@@ -223,26 +226,13 @@ class Checkpointer:
 
         Raises:
             SaveError: An OSError: a save could not be written.
+            GroupError: A RuntimeError: another process has failed, or has not called this in time.
         """
-        self._engine.wait()
-        self._report(on_error="raise")
-        self._engine.keeper.settle()
-
-    def _report(self, on_error: str | None = None) -> None:
-        """Report the outcomes of the saves that have ended since the last call."""
-        for save in self._engine.ended():
-            if save.error is None:
-                self._announcer.finished(save, save.record.step)
-            else:
-                self._announcer.failed(save.error, on_error or self._engine.settings.on_error, save.record.step)
-        for text in self._engine.copy_failures():
-            warnings.warn(text, stacklevel=3)
-        for save, error in self._engine.user_errors():
-            self._announcer.call_failed(save, error, on_error or self._engine.settings.on_error, save.record.step)
+        self._saves.wait("raise")
 
     def __enter__(self) -> "Checkpointer":
         """Hold back signals."""
-        self._interruption.hold()
+        self._stop.hold()
         return self
 
     def __exit__(
@@ -250,14 +240,16 @@ class Checkpointer:
     ) -> None:
         """Wait until all saves are durable, then let a signal that has come take effect."""
         try:
-            show_progress(self._engine.under_way, enabled=self._announcer.verbose >= 1)
-            self._engine.wait(copies=True)
-            self._report(on_error="warn" if error is not None else None)  # the block's own error takes precedence
-            self._engine.keeper.settle()
+            if error is None:
+                self._saves.wait(copies=True)
+            else:  # the block's own error takes precedence, and the other processes are elsewhere
+                self._engine.council.fail(error)
+                self._saves.complete("warn", copies=True)
         finally:
-            if self.should_stop:
-                self._engine.keeper.note("signal", name=self._interruption.name)
+            name = self._stop.taken()
+            if name is not None:
+                self._engine.keeper.note("signal", name=name)
             ended = self._noted and error is None  # if an exception ended it, nothing is noted
             self._engine.end(stopped=False if ended else None)
             self._begun = self._noted = False
-            self._interruption.deliver(hold=False)
+            self._stop.deliver()

@@ -14,7 +14,7 @@ from .._state import check
 from .._storage import Location, locate
 from .found import Found, newest_intact, open_checkpoint
 
-_OWN = ("position", "randomness")
+_OWN = ("position", "randomness", "extra")
 """State that may differ between processes, and then cannot be divided among another number of them."""
 
 

@@ -15,18 +15,31 @@ from . import randomness
 _MOST_NAMED = 3
 
 
-def loop_state(adapter: ModelAdapter, unsaved: Sequence[Any], extra: Any) -> TrainingBlock:
+def loop_state(
+    adapter: ModelAdapter, unsaved: Sequence[Any], extra: Any, others: Sequence[bytes] = ()
+) -> TrainingBlock:
     """Return the training state for a save in a loop of the user's own.
 
     Args:
         adapter: The model.
         unsaved: The variables that are not saved as weights or optimizer state.
         extra: The values that the user adds.
+        others: What the other processes packed with :func:`own_loop_state`, in order of rank.
 
     Raises:
         UnpackableError: ``extra`` contains a value that a block cannot hold.
     """
-    return TrainingBlock({**state_of(adapter, unsaved), "randomness": randomness.capture(), "extra": extra})
+    tree = {**state_of(adapter, unsaved), **_own_in_loop(extra)}
+    return TrainingBlock({**tree, "processes": list(others)} if others else tree)
+
+
+def own_loop_state(extra: Any) -> TrainingBlock:
+    """Return the part of :func:`loop_state` that each process has of its own."""
+    return TrainingBlock(_own_in_loop(extra))
+
+
+def _own_in_loop(extra: Any) -> dict[str, Any]:
+    return {"randomness": randomness.capture(), "extra": extra}
 
 
 def state_of(adapter: ModelAdapter, unsaved: Sequence[Any]) -> dict[str, Any]:

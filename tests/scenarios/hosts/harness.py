@@ -8,7 +8,7 @@ from pathlib import Path
 
 from helpers import children
 
-JOB = Path(__file__).with_name("job.py")
+JOBS = {"jax": Path(__file__).with_name("job.py"), "torch": Path(__file__).with_name("ddp_job.py")}
 
 
 def free_port():
@@ -19,8 +19,9 @@ def free_port():
 
 def start(given, rank, size, port, timeout):
     task = {"kind": "data_parallel", **given, **given.get(f"process {rank}", {}), "rank": rank, "size": size}
-    environment = {**os.environ, "LASTGOOD_TEST_RANK": str(rank), "JAX_PLATFORMS": "cpu"}  # a forking process each
-    return children.run([JOB, json.dumps({**task, "port": port})], env=environment, timeout=timeout)
+    backend = given.get("backend", "jax")
+    own = {"LASTGOOD_TEST_RANK": str(rank), "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": backend}  # a forking process each
+    return children.run([JOBS[backend], json.dumps({**task, "port": port})], env=os.environ | own, timeout=timeout)
 
 
 def run(given, size=2, *, timeout=120):

@@ -89,6 +89,48 @@ def save_freq():
     return GIVEN.get("save_freq", "epoch") if seconds is None else timedelta(seconds=seconds)
 
 
+def fit(trained, x, y, batch):
+    """Train with the callback; return what the user sees of it."""
+    slow = {"on_save": lambda _: time.sleep(GIVEN["slow"])} if "slow" in GIVEN else {}
+    checkpoint = lastgood.ModelCheckpoint(
+        GIVEN["path"],
+        save_freq=save_freq(),
+        monitor="loss",
+        verbose=1,
+        timeout=GIVEN.get("timeout", 60),
+        **slow,
+        **GIVEN.get("arguments", {}),
+    )
+    if "holds" in GIVEN:
+        hold(GIVEN["holds"], GIVEN["sleeps"])
+    blow = Blow(checkpoint)
+    history = trained.fit(x, y, batch, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, blow])
+    return {"best": checkpoint.best, "history": history.history}
+
+
+def loop(trained, x, y, batch):
+    """Train in a loop with a checkpointer; return what the user sees of it."""
+    trained.optimizer.build(trained.trainable_variables)
+    with lastgood.Checkpointer(GIVEN["path"], verbose=1, timeout=GIVEN.get("timeout", 60)) as checkpointer:
+        progress = checkpointer.restore(trained)
+        step = progress.step if progress else 0
+        while step < GIVEN.get("steps", 12):
+            step += 1
+            rows = np.random.permutation(len(x))[:batch]
+            loss = trained.train_on_batch(x[rows], y[rows])
+            stopping = checkpointer.should_stop
+            if step % GIVEN["save_freq"] == 0 or stopping:
+                checkpointer.save(trained, step=step, metrics={"loss": loss}, extra={"rank": RANK})
+            if stopping:
+                break
+            if step == GIVEN.get("die_after"):
+                checkpointer.wait()
+                os._exit(9)
+            if step == GIVEN.get("term_after") and GIVEN.get("whom", 0) == RANK:
+                os.kill(os.getpid(), signal.SIGTERM)
+    return {"extra": progress and progress.extra, "random": float(np.random.normal())}
+
+
 def main():
     if SIZE > 1:
         keras.distribution.initialize(f"127.0.0.1:{GIVEN['port']}", SIZE, RANK)
@@ -100,28 +142,15 @@ def main():
     shares = SIZE if GIVEN.get("mesh", [SIZE])[0] >= SIZE else 1  # if the batch is not split, all have all rows
     share = 64 // shares
     x = rows[RANK % shares * share :][:share]
-    checkpoint = lastgood.ModelCheckpoint(
-        GIVEN["path"],
-        save_freq=save_freq(),
-        monitor="loss",
-        verbose=1,
-        timeout=GIVEN.get("timeout", 60),
-        **GIVEN.get("arguments", {}),
-    )
-    if "holds" in GIVEN:
-        hold(GIVEN["holds"], GIVEN["sleeps"])
     y = x.sum(axis=1, keepdims=True)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        history = trained.fit(
-            x, y, 16 // shares, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, Blow(checkpoint)]
-        )
+        seen = (loop if GIVEN.get("loop") else fit)(trained, x, y, 16 // shares)
     found = {
         "weights": [np.asarray(each).tolist() for each in map(whole, trained.weights)],
         "step": int(trained.optimizer.iterations.value),
-        "best": checkpoint.best,
-        "history": history.history,
         "warnings": [str(each.message) for each in said if issubclass(each.category, UserWarning)],
+        **seen,
     }
     print("\n" + json.dumps(found))
 

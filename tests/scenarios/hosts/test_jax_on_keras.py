@@ -166,3 +166,31 @@ def test_a_process_that_does_not_answer_fails_the_save_on_the_other(tmp_path):
     first, _ = harness.run(given)
     assert "GroupError: Process 1 of 2 has not answered for 2 s" in first.stderr
     assert names(tmp_path) == []
+
+
+@pytest.mark.long
+def test_a_chief_that_is_still_saving_at_the_end_is_waited_for(tmp_path):
+    given = {"path": str(tmp_path / "{epoch}.keras"), "epochs": 1, "timeout": 2, "process 0": {"slow": 8}}
+    assert [each["step"] for each in harness.results(given)] == [4, 4]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [{"apart": 1}, {"kind": "model_parallel", "mesh": [1, 4]}])
+def test_a_loop_of_two_processes_killed_twice_ends_as_if_uninterrupted(tmp_path, kind):
+    given = {"loop": True, "save_freq": 3, **kind}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / "{step}.keras")})
+    cut = {**given, "path": str(tmp_path / "b" / "{step}.keras")}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+    assert [each.returncode for each in harness.run({**cut, "die_after": 10, "seed": 5})] == [9, 9]
+    again = harness.results({**cut, "seed": 7})
+    assert [each.pop("extra") for each in again] == [{"rank": 0}, {"rank": 1}]
+    assert [each.pop("extra") for each in whole] == [None, None]
+    assert trained(again) == trained(whole)
+
+
+@pytest.mark.long
+def test_a_signal_to_one_process_ends_the_loops_of_all_at_one_step(tmp_path):
+    given = {"loop": True, "save_freq": 100, "steps": 40, "path": str(tmp_path / "{step}.keras")}
+    ended = harness.run({**given, "term_after": 6, "whom": 1})
+    assert [each.returncode for each in ended] == [-15, -15], ended[0].stderr[-2000:]
+    assert len(names(tmp_path)) == 1
