@@ -65,7 +65,7 @@ class Council:
             in_loop: Whether a loop of the user's own trains it. On PyTorch, only such a loop keeps processes in step.
         """
         together = adapter.spans_processes() or (in_loop and adapter.backend() == "torch")
-        self.group = group_of(adapter.backend()) if together else ALONE
+        self.group = group_of(adapter.backend(), self.seconds) if together else ALONE
 
     def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
         """Return a context in which the chief can use a model without waiting for the other processes."""

@@ -1,26 +1,36 @@
 """The group that this process belongs to."""
 
 import sys
-from functools import cache
 from importlib import import_module
+from types import ModuleType
 
 from .._errors import ArgumentError
 from .group import ALONE, Group
 
 _KNOWN = ("jax", "torch")  # the backends whose processes can be grouped
+_groups: dict[tuple[str, object], Group] = {}  # kept, because a group counts its meetings
 
 
-def group_of(backend: str) -> Group:
+def group_of(backend: str, seconds: float) -> Group:
     """Return the group of processes that a backend has connected, or ``ALONE`` if there are no others.
 
+    Args:
+        backend: The backend.
+        seconds: How long a process waits for the others, if they have to find one another first.
+
     Raises:
+        GroupError: A RuntimeError: one of them does not come in time.
         ArgumentError: There are others, but this version of the backend hides its message service.
     """
     if backend not in _KNOWN or backend not in sys.modules:
         return ALONE
     module = import_module(f"{__package__}.on_{backend}")
     rank, size, which = module.place()
-    return _group(backend, rank, size, which) if size > 1 else ALONE
+    if size == 1:
+        return ALONE
+    if (backend, which) not in _groups:
+        _groups[backend, which] = _connected(module, backend, rank, size, seconds)
+    return _groups[backend, which]
 
 
 def jax_takes_signals() -> bool:
@@ -28,12 +38,8 @@ def jax_takes_signals() -> bool:
     return "jax" in sys.modules and bool(import_module(f"{__package__}.on_jax").takes_signals())
 
 
-@cache
-def _group(backend: str, rank: int, size: int, which: object) -> Group:
-    """Return a group of this process, the same at each call because it counts its meetings."""
-    del which  # tells two groups apart if the process has left one and joined another
-    module = import_module(f"{__package__}.on_{backend}")
-    mailbox = module.mailbox()
+def _connected(module: ModuleType, backend: str, rank: int, size: int, seconds: float) -> Group:
+    mailbox = module.mailbox(rank, size, seconds)
     if mailbox is None:
         raise ArgumentError(
             f"{size} processes train this model, but lastgood cannot find the service of this version of {backend} "

@@ -188,6 +188,13 @@ class ModelAdapter(Holdings):
         """Return the variables that are split over several processes."""
         return []
 
+    def variables_of_replica(self) -> list[Any]:
+        """Return the variables that each process of a data-parallel training changes by itself, without an optimizer.
+
+        They are the statistics of normalization layers, the seeds of random layers and the metrics.
+        """
+        return []
+
     @abstractmethod
     def obstacles(self) -> list[str]:
         """Return a sentence for each property of the model that prevents an exact restart."""

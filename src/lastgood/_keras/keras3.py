@@ -242,6 +242,14 @@ class Keras3Model(ModelAdapter):
         """Return the variables that are split over several processes."""
         return [each for each in self.state_variables() if is_split(self.tensor_of(each))]
 
+    def variables_of_replica(self) -> list[Any]:
+        """Return the variables that each process of a DDP training on PyTorch changes by itself."""
+        flatten = getattr(self.model, "_flatten_layers", None)
+        layers = flatten() if flatten else self.model.layers
+        frozen = {id(weight) for layer in layers if not layer.trainable for weight in layer.weights}
+        changing = [each for each in self.model.non_trainable_variables if id(each) not in frozen]
+        return once([*changing, *self.metrics_variables()])
+
     def obstacles(self) -> list[str]:
         """Return a sentence if Keras is too new, else nothing: all random generators keep their state in variables."""
         version, newest = self.version(), ".".join(map(str, NEWEST))

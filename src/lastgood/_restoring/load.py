@@ -64,6 +64,7 @@ def put_in_place(found: Found, adapter: ModelAdapter) -> Progress:
     found.restore(adapter)
     if adapter.metrics_are_built():  # else the next batch creates them
         put_back_metrics(found, adapter, "The metrics start from zero.")
+    model_state.put_back_replica(adapter, found.state.get("replica", ()), f"the checkpoint {str(found.at)!r}")
     randomness.put_back(found.state["randomness"])
     record = found.record
     extra = found.state.get("extra")

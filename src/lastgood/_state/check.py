@@ -21,6 +21,7 @@ def check(state: Any) -> None:
         _check_variables(state["variables"])
         _check_variables(state["metrics"])
         _check_variables(state.get("unlisted", []))
+        _check_variables(state.get("replica", []))
         _check_optimizers(state.get("optimizers", {}))
         randomness.check(state["randomness"])
         if "position" in state:

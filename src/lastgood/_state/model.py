@@ -33,9 +33,14 @@ def loop_state(
     return TrainingBlock({**tree, "processes": list(others)} if others else tree)
 
 
-def own_loop_state(extra: Any) -> TrainingBlock:
-    """Return the part of :func:`loop_state` that each process has of its own."""
-    return TrainingBlock(_own_in_loop(extra))
+def own_loop_state(adapter: ModelAdapter, extra: Any) -> TrainingBlock:
+    """Return the part of :func:`loop_state` that each process has of its own.
+
+    On JAX, all processes share all variables. On PyTorch, each has its own copies, which an optimizer keeps alike.
+    """
+    own = [] if adapter.spans_processes() else adapter.variables_of_replica()
+    replica = [_tensor(adapter, adapter.path_of(each), each) for each in own]
+    return TrainingBlock({**_own_in_loop(extra), "replica": replica})
 
 
 def _own_in_loop(extra: Any) -> dict[str, Any]:
@@ -91,6 +96,23 @@ def put_back_metrics(adapter: ModelAdapter, saved: Sequence[Mapping[str, Any]]) 
     variables = adapter.metrics_variables()
     _check_alike(adapter, variables, saved, "the checkpoint's metrics")
     _assign(variables, saved)
+
+
+def put_back_replica(adapter: ModelAdapter, saved: Sequence[Mapping[str, Any]], source: str) -> None:
+    """Restore the variables that this process alone has, if it was not the first, which saves its own with the model.
+
+    Args:
+        adapter: The model.
+        saved: What :func:`own_loop_state` holds of them; nothing in the first process.
+        source: What contains them, in words.
+
+    Raises:
+        RestoreError: The variables are not those that were saved; nothing was overwritten.
+    """
+    if saved:
+        variables = adapter.variables_of_replica()
+        _check_alike(adapter, variables, saved, source)
+        _assign(variables, saved)
 
 
 def checked(adapter: ModelAdapter, unsaved: Sequence[Any], state: Mapping[str, Any], source: str) -> Callable[[], None]:

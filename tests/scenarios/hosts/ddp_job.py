@@ -25,8 +25,9 @@ STEPS = GIVEN.get("steps", 12)
 
 
 def model():
-    layers = [keras.Input((4,)), keras.layers.Dense(8, name="wide"), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
-    made = keras.Sequential(layers)
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), keras.layers.BatchNormalization()])
+    frozen = keras.layers.Dense(8, trainable=False)
+    made = keras.Sequential([keras.Input((4,)), inner, frozen, keras.layers.Dropout(0.2), keras.layers.Dense(1)])
     made.compile(keras.optimizers.Adam(0.01), "mse")
     made.optimizer.build(made.trainable_variables)
     return made
@@ -35,7 +36,7 @@ def model():
 def train_step(trained, parallel, x, y):
     """Compute the gradients of all processes together, and update the weights with Keras's optimizer."""
     trained.zero_grad()
-    loss = torch.nn.functional.mse_loss(parallel(x), y)
+    loss = torch.nn.functional.mse_loss(parallel(x, training=True), y)
     loss.backward()
     weights = list(trained.trainable_weights)
     with torch.no_grad():
@@ -65,10 +66,11 @@ def main():
     np.random.seed(GIVEN.get("seed", 0) + GIVEN.get("apart", 1) * RANK)  # each draws its own samples
     slow = {"on_save": lambda _: time.sleep(GIVEN["slow"])} if "slow" in GIVEN else {}
     arguments = {"timeout": GIVEN.get("timeout", 60), **slow, **GIVEN.get("arguments", {})}
+    parallel = DistributedDataParallel(trained) if SIZE > 1 else trained
+    trained.layers[-2].seed_generator.state.assign([5, GIVEN.get("apart", 1) * RANK])  # other dropout in each process
     with lastgood.Checkpointer(GIVEN["path"], verbose=1, **arguments) as checkpointer:
         progress = checkpointer.restore(trained)
         drawn = progress.extra["drawn"] if progress else 100 * RANK * GIVEN.get("apart", 1)
-        parallel = DistributedDataParallel(trained) if SIZE > 1 else trained
         step = progress.step if progress else 0
         while step < STEPS:
             step, drawn = step + 1, drawn + 1
@@ -84,6 +86,8 @@ def main():
             blow(step, checkpointer)
     found = {
         "weights": [keras.ops.convert_to_numpy(each).tolist() for each in trained.weights],
+        "shared": [keras.ops.convert_to_numpy(each).tolist() for each in trained.trainable_weights],
+        "seeds": [keras.ops.convert_to_numpy(each).tolist() for each in trained.non_trainable_variables],
         "optimizer": [keras.ops.convert_to_numpy(each).tolist() for each in trained.optimizer.variables],
         "step": step,
         "drawn": drawn,
