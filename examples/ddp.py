@@ -77,7 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
     images, labels = digits.images.reshape(-1, 64).astype("float32") / 16.0, digits.target
     batches = len(images) // BATCH
     model = build_model()
-    parallel = DistributedDataParallel(model)  # before the restore, because it copies the first process's state to all
+    # Before the restore, because this copies the first process's state to all. With more than two processes, the option
+    # keeps the order of sums after a restart; without it, DDP rearranges the gradients after its first step.
+    parallel = DistributedDataParallel(model, find_unused_parameters=True)
 
     with lastgood.Checkpointer(options.directory / "{step:05d}.keras", keep_last=2) as checkpointer:
         progress = checkpointer.restore(model)

@@ -34,7 +34,9 @@ def find_together(candidates: Callable[[], Sequence[tuple[Location, Format]]], m
         return None
     if found is None:
         found = _seen_here(locate(path), meeting)
-    return _of_process(found, meeting)
+    found = _of_process(found, meeting)
+    meeting.conclude()  # restoring may wait for all processes, so none begins if one cannot
+    return found
 
 
 def _seen_here(at: Location, meeting: Meeting) -> Found:

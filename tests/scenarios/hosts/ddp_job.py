@@ -66,7 +66,8 @@ def main():
     np.random.seed(GIVEN.get("seed", 0) + GIVEN.get("apart", 1) * RANK)  # each draws its own samples
     slow = {"on_save": lambda _: time.sleep(GIVEN["slow"])} if "slow" in GIVEN else {}
     arguments = {"timeout": GIVEN.get("timeout", 60), **slow, **GIVEN.get("arguments", {})}
-    parallel = DistributedDataParallel(trained) if SIZE > 1 else trained
+    # Otherwise DDP arranges the gradients anew after its first step, and more than two are then added in another order.
+    parallel = DistributedDataParallel(trained, find_unused_parameters=True) if SIZE > 1 else trained
     trained.layers[-2].seed_generator.state.assign([5, GIVEN.get("apart", 1) * RANK])  # other dropout in each process
     with lastgood.Checkpointer(GIVEN["path"], verbose=1, **arguments) as checkpointer:
         progress = checkpointer.restore(trained)

@@ -103,3 +103,11 @@ def test_a_process_that_does_not_answer_fails_the_save_on_the_other(tmp_path):
 def test_a_process_that_is_still_saving_is_waited_for_however_long_it_takes(tmp_path):
     given = {**GIVEN, "path": str(tmp_path / "{step:02d}.keras"), "steps": 3, "timeout": 1, "process 0": {"slow": 5}}
     assert [each["step"] for each in harness.results(given)] == [3, 3]
+
+
+@pytest.mark.skipif(not sampling.is_whole(), reason="make hosts runs it")
+def test_four_processes_killed_end_as_if_uninterrupted(tmp_path):
+    whole = harness.results({**GIVEN, "path": str(tmp_path / "a" / NAMES[0])}, size=4)
+    cut = {**GIVEN, "path": str(tmp_path / "b" / NAMES[0])}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7}, size=4)] == [9] * 4
+    assert trained(harness.results({**cut, "seed": 7}, size=4)) == trained(whole)

@@ -194,3 +194,40 @@ def test_a_signal_to_one_process_ends_the_loops_of_all_at_one_step(tmp_path):
     ended = harness.run({**given, "term_after": 6, "whom": 1})
     assert [each.returncode for each in ended] == [-15, -15], ended[0].stderr[-2000:]
     assert len(names(tmp_path)) == 1
+
+
+@pytest.mark.skipif(not sampling.is_whole(), reason="make hosts runs it")
+@pytest.mark.parametrize("kind", [{"apart": 1}, {"kind": "model_parallel", "mesh": [2, 2]}])
+def test_four_processes_killed_in_an_epoch_end_as_if_uninterrupted(tmp_path, kind):
+    given = {"save_freq": 3, "devices": 1, "arguments": {"resume": True}, **kind}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / PATHS[0])}, size=4)
+    cut = {**given, "path": str(tmp_path / "b" / PATHS[0]), "lags": 0.2}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7}, size=4)] == [9] * 4
+    assert trained(harness.results({**cut, "seed": 7}, size=4)) == trained(whole)
+
+
+separate_disks = pytest.mark.skipif(
+    not sampling.is_whole() or not hasattr(os, "geteuid") or os.geteuid() != 0,
+    reason="make hosts runs it, as root, which can mount",
+)
+
+
+@separate_disks
+@pytest.mark.parametrize("kind", [{"apart": 1}, {"kind": "model_parallel", "mesh": [1, 4]}])
+def test_only_the_directory_of_the_checkpoints_must_be_shared(tmp_path, kind):
+    given = {"save_freq": 3, "arguments": {"resume": True}, "local": str(tmp_path / "local"), **kind}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / PATHS[0])})
+    cut = {**given, "path": str(tmp_path / "b" / PATHS[0]), "lags": 0.2}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+    assert trained(harness.results({**cut, "seed": 7})) == trained(whole)
+
+
+@separate_disks
+def test_checkpoints_on_a_disk_that_others_do_not_see_are_refused_at_the_restart(tmp_path):
+    given = {"save_freq": 3, "arguments": {"resume": True}, "local": str(tmp_path / "local")}
+    given["path"] = str(tmp_path / "local" / PATHS[0])
+    harness.run({**given, "die_after": 7})
+    assert names(tmp_path / "disk-of-0")
+    for each in harness.run(given):
+        assert each.returncode == 1
+        assert "Save to a file system that all processes share, or to a bucket" in each.stderr
