@@ -125,6 +125,7 @@ def loop(trained, x, y, batch):
                 break
             if step == GIVEN.get("die_after"):
                 checkpointer.wait()
+                time.sleep(0 if RANK else 0.5)  # jax aborts the others when the first process is gone
                 os._exit(9)
             if step == GIVEN.get("term_after") and GIVEN.get("whom", 0) == RANK:
                 os.kill(os.getpid(), signal.SIGTERM)
