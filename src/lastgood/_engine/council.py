@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
-from .._errors import GroupError
+from .._errors import ArgumentError, GroupError
 from .._formats import Format
 from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of, send
 from .._keras import ModelAdapter
@@ -57,15 +57,35 @@ class Council:
         """Return the state for a copy or another process, without the group and meetings of this one."""
         return {**vars(self), "group": ALONE, "_meeting": None, "_receiving": None, "_deferred": None}
 
-    def join(self, adapter: ModelAdapter, *, in_loop: bool = False) -> None:
-        """Find the processes that train the adapter's model.
+    def join(self, adapter: ModelAdapter) -> None:
+        """Find the processes that train the adapter's model."""
+        self.group = group_of(adapter.backend(), self.seconds) if adapter.spans_processes() else ALONE
+
+    def join_loop(self, adapter: ModelAdapter, template: str) -> None:
+        """Find the processes that train the adapter's model in loops of the user's own.
+
+        On PyTorch, a model does not tell whether DDP trains it: processes that save to different paths do not belong
+        together, and each saves for itself.
 
         Args:
             adapter: The model.
-            in_loop: Whether a loop of the user's own trains it. On PyTorch, only such a loop keeps processes in step.
+            template: Where this process saves.
+
+        Raises:
+            ArgumentError: The model spans processes that save to different paths.
         """
-        together = adapter.spans_processes() or (in_loop and adapter.backend() == "torch")
-        self.group = group_of(adapter.backend(), self.seconds) if together else ALONE
+        spans = adapter.spans_processes()
+        self.group = group_of(adapter.backend(), self.seconds) if spans or adapter.backend() == "torch" else ALONE
+        with self.group.meeting(self.seconds) as meeting:
+            templates = meeting.collect(template.encode())
+            apart = meeting.tell(next((each.decode() for each in templates if each != templates[0]), None))
+        if apart is not None and spans:
+            raise ArgumentError(
+                f"The first process saves for all, but one of them was told to save to {apart!r}. Pass the same path "
+                "in all processes."
+            )
+        if apart is not None:
+            self.group = ALONE
 
     def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
         """Return a context in which the chief can use a model without waiting for the other processes."""

@@ -193,7 +193,7 @@ class Checkpointer:
         if self._begun:
             return
         council = self._engine.council
-        council.join(adapter, in_loop=True)
+        council.join_loop(adapter, self.filepath)
         self._stop.follow()
         self._announcer.verbose = self._verbose if council.group.is_chief else 0
         with council.beginning() as meeting:

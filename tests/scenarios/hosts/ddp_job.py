@@ -67,9 +67,10 @@ def main():
     slow = {"on_save": lambda _: time.sleep(GIVEN["slow"])} if "slow" in GIVEN else {}
     arguments = {"timeout": GIVEN.get("timeout", 60), **slow, **GIVEN.get("arguments", {})}
     # Otherwise DDP arranges the gradients anew after its first step, and more than two are then added in another order.
-    parallel = DistributedDataParallel(trained, find_unused_parameters=True) if SIZE > 1 else trained
+    together = SIZE > 1 and "{rank}" not in GIVEN["path"]
+    parallel = DistributedDataParallel(trained, find_unused_parameters=True) if together else trained
     trained.layers[-2].seed_generator.state.assign([5, GIVEN.get("apart", 1) * RANK])  # other dropout in each process
-    with lastgood.Checkpointer(GIVEN["path"], verbose=1, **arguments) as checkpointer:
+    with lastgood.Checkpointer(GIVEN["path"].replace("{rank}", str(RANK)), verbose=1, **arguments) as checkpointer:
         progress = checkpointer.restore(trained)
         drawn = progress.extra["drawn"] if progress else 100 * RANK * GIVEN.get("apart", 1)
         step = progress.step if progress else 0

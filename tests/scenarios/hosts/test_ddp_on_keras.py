@@ -50,6 +50,16 @@ def test_one_process_saves_for_all(tmp_path):
 
 
 @pytest.mark.long
+def test_processes_that_save_to_different_paths_each_save_for_themselves(tmp_path):
+    given = {**GIVEN, "path": str(tmp_path / "{rank}" / "{step:02d}.keras"), "process 1": {"steps": 6}}
+    assert [each["step"] for each in harness.results(given)] == [12, 6]
+    assert [names(tmp_path / "0"), names(tmp_path / "1")] == [
+        ["03.keras", "06.keras", "09.keras", "12.keras"],
+        ["03.keras", "06.keras"],
+    ]
+
+
+@pytest.mark.long
 def test_a_signal_to_one_process_saves_one_checkpoint_and_ends_all(tmp_path):
     given = {**GIVEN, "steps": 60, "every": 1000}
     whole = harness.results({**given, "path": str(tmp_path / "a" / "{step:02d}.keras")})
