@@ -58,7 +58,8 @@ class TorchMailbox(Mailbox):
 
 
 def _connection(store: Any, prefix: str) -> Any:
-    return torch.distributed.PrefixStore(prefix, store.clone())  # type: ignore[attr-defined] # public in the docs
+    own = store.clone() if hasattr(store, "clone") else store  # older releases cannot; their calls wait for each other
+    return torch.distributed.PrefixStore(prefix, own)  # type: ignore[attr-defined] # public in the docs
 
 
 def place() -> tuple[int, int, object]:
@@ -79,8 +80,6 @@ def mailbox(rank: int, size: int, seconds: float) -> Mailbox | None:
     except ImportError:
         return None
     store = _get_default_store()
-    if not hasattr(store, "clone"):
-        return None
     door = TorchMailbox(store, _PREFIX)
     session = _invite(door, size, seconds) if rank == 0 else _ask_in(door, rank, size, seconds)
     return TorchMailbox(store, f"{_PREFIX}/{session}")

@@ -1,6 +1,7 @@
 """Where files can share blocks, unchanged state is on the disk once, and each checkpoint is complete."""
 
 import os
+import shutil
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -162,6 +163,8 @@ def _damaged(run):
 
 
 def test_shared_blocks_survive_a_power_cut(as_root, tmp_path):
+    if shutil.which("mkfs.xfs") is None:
+        pytest.skip("mkfs.xfs is not installed")
     with power_disk("XFS", tmp_path) as disk:
         directory = disk.fresh()
         _, weights, _ = train(directory, "{epoch}.keras", epochs=3)
