@@ -5,6 +5,7 @@ after it. Then each process gets the signal that it would have got without jax.
 """
 
 import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -27,6 +28,7 @@ class Preemption:
             leaves_last: Whether the others would fail if this process ended before them.
         """
         self.received: int | None = None
+        self._training: int | None = None  # the thread that trains
         self._preempted = preempted
         self._notify = notify
         self._leaves_last = leaves_last
@@ -34,7 +36,7 @@ class Preemption:
     def before_step(self) -> None:
         """Check for preemption; called before each step."""
         if self.received is None and self._preempted():
-            self.received = signal.SIGTERM
+            self.received, self._training = signal.SIGTERM, threading.get_ident()
             self._notify()
 
     @property
@@ -44,8 +46,12 @@ class Preemption:
 
     @property
     def may_be_delivered(self) -> bool:
-        """Whether all processes are to end."""
-        return self.received is not None
+        """Whether all processes are to end, and this is the thread that trains.
+
+        Batch hooks of earlier steps that Keras had handed to its own threads may still run there, at another time in
+        each process: a save from there would not be at the same step in all.
+        """
+        return self.received is not None and threading.get_ident() == self._training
 
     def deliver(self, *, hold: bool = True) -> None:
         """Deliver the signal as if jax did not handle it."""
