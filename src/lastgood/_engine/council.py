@@ -166,7 +166,7 @@ class Council:
             return 0
         with self.group.meeting(self.seconds, verdict=False) as meeting:
             numbers = meeting.collect(bytes([number]))
-            most, pause = meeting.tell([max(each[0] for each in [*numbers, b"\0"]), self._pace.pause(time.monotonic())])
+            most, pause = meeting.tell([max(b"".join(numbers), default=0), self._pace.pause(time.monotonic())])
         self._pace.begin(pause)
         return int(most)
 
