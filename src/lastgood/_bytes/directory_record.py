@@ -24,9 +24,9 @@ def write_record(stage: Stage, record: Record, training: bytes) -> None:
         OSError: The storage failed.
     """
     stage.write(_TRAINING, training)
-    names = stage.files()
+    names = [name for name in stage.files() if name not in stage.elsewhere]
     found = digests.of_files([partial(stage.open, name) for name in names])
-    text = record.to_text(files=dict(zip(names, found, strict=True)))
+    text = record.to_text(files={**stage.elsewhere, **dict(zip(names, found, strict=True))})
     stage.write(_NAME, digests.of_bytes(text.text.encode(), 0, text))
 
 

@@ -163,7 +163,7 @@ class FitPart(Hooks):
     def _hand_in(self, moment: Moment, invitation: Invitation | None) -> bytes:
         """Return this process's own training state for the chief's save; if invited, send its parts of the model."""
         adapter = self._adapter()
-        self._engine.council.send_parts(adapter, invitation, background=self._engine.settings.background is not False)
+        self._engine.council.give_parts(adapter, self._engine.settings, invitation)
         return to_bytes(adapter, self._session.own_block(adapter, moment, self))
 
     def _act(self, action: Callable[[], object], moment: Moment, *, verdict: bool = False) -> None:

@@ -19,8 +19,9 @@ from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of, send
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.schedule import Schedule
-from .._saving import send_parts
+from .._saving import send_parts, write_own_parts
 from .pace import Pace
+from .settings import Settings
 
 # When training begins, processes wait for one another this many times as long as at a save: they read a checkpoint.
 _PATIENCE = 10
@@ -210,15 +211,20 @@ class Council:
             saves, said = meeting.tell()
         return said
 
-    def send_parts(self, adapter: ModelAdapter, invitation: Invitation | None, *, background: bool) -> None:
-        """Send this process's parts of a model's state to the chief, if it has invited them.
+    def give_parts(self, adapter: ModelAdapter, settings: Settings, invitation: Invitation | None) -> None:
+        """Send this process's parts of a model's state to the chief, or write them, if it has invited them.
 
         Args:
             adapter: The model.
+            settings: What is saved, and how.
             invitation: The chief's invitation.
-            background: Whether to return once they are copied.
         """
-        if invitation is not None:
+        if invitation is None:
+            return
+        background = settings.background is not False
+        if settings.format.all_write:
+            write_own_parts(adapter, settings.format, self.group, invitation, self.seconds, background=background)
+        else:
             send_parts(adapter, self.group, invitation, self.seconds, background=background)
 
     def share(self, value: Any) -> Any:

@@ -26,6 +26,9 @@ Fill = Callable[[], None]
 """Overwrites the model's variables with those of a checkpoint that fits the model."""
 
 
+Write = Callable[[Stage, Report], list[str]]
+"""Writes files to a stage, and returns their names; raises OSError if the storage fails."""
+
 Places = Callable[[Sequence[Any]], list[npt.NDArray[Any]]]
 """Returns, for the given variables, the arrays that their values are written from."""
 
@@ -102,6 +105,7 @@ class Format(ABC):
         exports: Whether its weights can be exported to other files.
         suffix: The ending that its writer requires; empty for a directory or a group.
         takes_options: Whether stock Keras passes ``options`` to its writer.
+        all_write: Whether each of several processes writes the parts of the state that it holds.
     """
 
     name: ClassVar[str]
@@ -112,6 +116,7 @@ class Format(ABC):
     exports: ClassVar[bool] = False
     suffix: str = ""
     takes_options: bool = False
+    all_write: ClassVar[bool] = False
 
     def __init__(self, ending: str = "", generation: Generation = "keras", options: Any = None) -> None:
         """Store what selected the format.
@@ -164,6 +169,14 @@ class Format(ABC):
                 f"several processes, and the format '{self.name}' cannot be written from parts. End the path in "
                 "'.keras' or '.weights.h5'."
             )
+
+    def own_parts(self, adapter: ModelAdapter) -> Write:
+        """Copy the parts that this process, which is not the chief, has to write; only if ``all_write``."""
+        raise NotImplementedError
+
+    def files_elsewhere(self, adapter: ModelAdapter) -> set[str]:
+        """Return the names of the files that the other processes have to write; only if ``all_write``."""
+        raise NotImplementedError
 
     def own_save(self, adapter: ModelAdapter) -> Callable[[str], object] | None:
         """Return the model's own save method, to be called as stock Keras calls it; None if the model has none."""

@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .._bytes import directory_record
+from .._bytes import directory_record, zarr_layout
 from .._bytes.training_block import Training
 from .._errors import ArgumentError, MissingExtraError, RestoreError
 from .._keras import AutomaticNames, ModelAdapter, kind_of
@@ -18,7 +19,8 @@ from .._keras.state_tree import state_tree, variables_by_path
 from .._record import Record
 from .._storage import Location, Report, Stage
 from .._storage.base import Kind
-from .base import Fill, Snapshot, to_bytes
+from . import zarr_load, zarr_parts
+from .base import Fill, Snapshot, Write, to_bytes
 from .directory import DirectoryFormat
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class OrbaxDirectory(DirectoryFormat):
     describes = "weights only"
     only_reader = "Orbax"
     markers = {"orbax.checkpoint", "pytree"}
+    all_write = True
 
     @classmethod
     def is_at(cls, at: Location, kind: Kind | None, names: Collection[str]) -> bool:
@@ -73,39 +76,61 @@ class OrbaxDirectory(DirectoryFormat):
             )
 
     def check_processes(self, adapter: ModelAdapter, split: Sequence[Any]) -> None:
-        """Refuse: Orbax would synchronize all JAX processes over the channels that training is using at that time."""
-        del adapter, split
-        raise ArgumentError(
-            "Several processes train this model. Orbax, which writes weights to a path without an ending, would "
-            "synchronize them while they train. End the path in '.weights.h5' or '.keras'."
-        )
+        """Check that all processes together can write the directory."""
+        zarr_parts.check(adapter, split)
 
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
-        """Import Orbax, which takes seconds; it needs no staging buffer.
+        """Import Orbax, which takes seconds, unless several processes train: they write without it.
 
         Raises:
             MissingExtraError: Orbax is not installed.
         """
-        del adapter, training
+        del training
+        if adapter.spans_processes():
+            return zarr_parts.size(adapter)
         _orbax()
         return 0
 
     def snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
-        """Copy all variables to arrays, which Orbax writes as stock ``load_weights`` expects them.
+        """Copy all variables to arrays, to be written as stock ``load_weights`` expects them.
+
+        Orbax would synchronize several processes over the channels that training is using at that time, so there each
+        process writes its parts itself.
 
         Raises:
             MissingExtraError: Orbax is not installed.
         """
+        if adapter.spans_processes():
+            return self._split_snapshot(adapter, record, training)
         ocp = _orbax()
         tree = state_tree(_keras3(adapter), adapter.to_numpy)
         content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
 
         def write(stage: Stage, report: Report) -> None:
             ocp.save_checkpointables(stage.path.absolute(), {"pytree": tree})
-            directory_record.write_record(stage, record, content)
             report(stage.size())
 
-        return Snapshot(write)
+        return Snapshot(write, lambda stage: directory_record.write_record(stage, record, content))
+
+    def _split_snapshot(self, adapter: ModelAdapter, record: Record, training: Training) -> Snapshot:
+        content = to_bytes(adapter, training(self.unsaved_variables(adapter)))
+        around, parts = zarr_parts.files_around(adapter), zarr_parts.CopiedParts(adapter, chief=True)
+
+        def write(stage: Stage, report: Report) -> None:
+            for name, text in around.items():
+                stage.write(name, text)
+            parts.write(stage, report)
+
+        seal = partial(directory_record.write_record, record=record, training=content)
+        return Snapshot(write, seal, size=parts.size)
+
+    def own_parts(self, adapter: ModelAdapter) -> Write:
+        """Copy the parts that this process, not the chief, writes. See :meth:`Format.own_parts`."""
+        return zarr_parts.CopiedParts(adapter, chief=False).write
+
+    def files_elsewhere(self, adapter: ModelAdapter) -> set[str]:
+        """Return the names of the files that other processes write. See :meth:`Format.files_elsewhere`."""
+        return zarr_parts.files_elsewhere(adapter)
 
     def unsaved_variables(self, adapter: ModelAdapter) -> list[Any]:
         """Return the variables that Keras does not list; the directory holds all others of model and optimizer."""
@@ -123,15 +148,23 @@ class OrbaxDirectory(DirectoryFormat):
         if not verified:
             self.verify(at)
         at.storage.check_plain(at.path)
+        if directory_record.is_ours(at) and zarr_layout.is_at(at):
+            arrays = {array.path: array for array in zarr_layout.arrays_at(at)}
+            saved = {path: (array.shape, array.dtype) for path, array in arrays.items()}
+            likes = _likes(_keras3(adapter), saved, at, exact=exact)
+            chosen = {name: arrays[like] for name, like in likes.items()}
+            yield lambda: zarr_load.fill(adapter, at, chosen)
+            return
         steps = [each.name for each in at.entries() if each.name.isdigit() and each.kind == "directory"]
         with at.local() as path:
             for each in [path / step for step in steps] or [path]:
                 _check_size(adapter.model, each, at)
-            likes = _likes(_keras3(adapter), path, at, exact=exact) if directory_record.is_ours(at) else {}
+            adapted = _keras3(adapter)
+            likes = _likes(adapted, _arrays_at(path), at, exact=exact) if directory_record.is_ours(at) else {}
             if all(mine == saved for mine, saved in likes.items()):
                 yield lambda: adapter.model.load_weights(path)
             else:
-                yield lambda: _fill(_keras3(adapter), path, likes)
+                yield lambda: _fill(adapted, path, likes)
 
 
 def _orbax() -> Any:
@@ -159,21 +192,25 @@ def _keras3(adapter: ModelAdapter) -> "Keras3Model":
     return cast("Keras3Model", adapter)
 
 
-def _likes(adapter: "Keras3Model", path: Path, at: Location, *, exact: bool) -> dict[str, str]:
+def _arrays_at(path: Path) -> dict[str, _Array]:
+    """Return the shape and the type of each array in a directory, by its path there."""
+    from orbax.checkpoint import v1 as ocp
+
+    return dict(_described(ocp.checkpointables_metadata(path).metadata["pytree"]))
+
+
+def _likes(adapter: "Keras3Model", saved: Mapping[str, _Array], at: Location, *, exact: bool) -> dict[str, str]:
     """Map the path of each array to load in the model to the path of its counterpart in the directory.
 
     Args:
         adapter: The model.
-        path: The directory, where Orbax finds it.
+        saved: The arrays in the directory, by path.
         at: The checkpoint, for messages.
         exact: Whether the directory must hold all of the model's state and no more, rather than at least its weights.
 
     Raises:
         RestoreError: It does not: stock Keras would silently load only what matches.
     """
-    from orbax.checkpoint import v1 as ocp
-
-    saved = dict(_described(ocp.checkpointables_metadata(path).metadata["pytree"]))
     there = {name: (tuple(v.shape), adapter.dtype_of(v)) for name, v in variables_by_path(adapter).items()}
     likes = _paired(adapter.automatic_names(), there, saved)
     fitting = {name: like for name, like in likes.items() if _fits(there[name], saved[like])}

@@ -12,7 +12,8 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from .._errors import GroupError
 
 _TOKEN = 32
 _LENGTH = 8
-_LONGEST_LIST = 64 << 20
+_LONGEST = 64 << 20
 _SECONDS_FOR_TOKEN = 10.0
 
 
@@ -79,19 +80,54 @@ class Receiver:
         Raises:
             GroupError: A process does not send its parts, or they are not the missing ones.
         """
-        with self._server:
-            got, until = 0, time.monotonic() + self._seconds
-            while self._waiting:
-                connection = self._accepted(until)
-                with connection:
-                    if self._is_invited(connection):
-                        got += self._take(connection, places)
-                        until = time.monotonic() + self._seconds
+        got = 0
+        for said, connection in self.admitted():
+            with connection, self.explaining(said["rank"]):
+                got += sum(_take_part(connection, places, *each) for each in said["parts"])
         if got != expected:
             raise GroupError(
                 f"The other processes have sent {got} bytes of the model's state, but should hold {expected}. "
                 "Build the same model in each process."
             )
+
+    def admitted(self) -> Iterator[tuple[dict[str, Any], socket.socket]]:
+        """Yield the connection of each process, with what it said first, which includes its rank; then stop listening.
+
+        Raises:
+            GroupError: A process has not connected in time.
+        """
+        with self._server:
+            until = time.monotonic() + self._seconds
+            while self._waiting:
+                connection = self._accepted(until)
+                said = self._greeting(connection)
+                if said is None:
+                    connection.close()
+                    continue
+                yield said, connection
+                until = time.monotonic() + self._seconds
+
+    def _greeting(self, connection: socket.socket) -> dict[str, Any] | None:
+        """Return what a process says first; None if it was not invited."""
+        if not self._is_invited(connection):
+            return None
+        connection.settimeout(self._seconds)
+        with self.explaining(*sorted(self._waiting)):
+            said = read_message(connection)
+            self._waiting.remove(said["rank"])
+            return dict(said)
+
+    @contextmanager
+    def explaining(self, *ranks: int) -> Iterator[None]:
+        """Raise a GroupError if what a process sends in the block cannot be used.
+
+        Args:
+            *ranks: The processes that may have sent it.
+        """
+        try:
+            yield
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise GroupError(f"{self._missing(*ranks)} The data received cannot be used: {error}.") from error
 
     def close(self) -> None:
         """Stop listening."""
@@ -104,10 +140,10 @@ class Receiver:
         except TimeoutError:
             raise self._missing() from None
 
-    def _missing(self) -> GroupError:
-        ranks = ", ".join(map(str, sorted(self._waiting)))
+    def _missing(self, *ranks: int) -> GroupError:
+        these = ", ".join(map(str, ranks or sorted(self._waiting)))
         return GroupError(
-            f"Process {ranks} has not sent its part of the model's state for {self._seconds:g} s. Check its output, "
+            f"Process {these} has not sent its part of the model's state for {self._seconds:g} s. Check its output, "
             f"and that it can reach this machine, {socket.gethostname()}, on any port."
         )
 
@@ -118,18 +154,6 @@ class Receiver:
             return hmac.compare_digest(bytes(_received(connection, _TOKEN)), self._token)
         except OSError:
             return False
-
-    def _take(self, connection: socket.socket, places: Sequence[npt.NDArray[Any]]) -> int:
-        """Receive the parts of one process; return their total size in bytes."""
-        connection.settimeout(self._seconds)
-        try:
-            length = int.from_bytes(_received(connection, _LENGTH), "big")
-            said = json.loads(_received(connection, min(length, _LONGEST_LIST)))
-            taken = sum(_take_part(connection, places, *each) for each in said["parts"])
-            self._waiting.remove(said["rank"])
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise GroupError(f"{self._missing()} The data received cannot be used: {error}.") from error
-        return taken
 
 
 def send(host: str, invitation: Invitation, rank: int, parts: Sequence[Sent], seconds: float) -> None:
@@ -150,11 +174,46 @@ def send(host: str, invitation: Invitation, rank: int, parts: Sequence[Sent], se
         (each.number, each.starts, each.memory.shape, isal_zlib.crc32(memory))
         for each, memory in zip(parts, memories, strict=True)
     ]
-    text = json.dumps({"rank": rank, "parts": said}).encode()
-    with socket.create_connection((host, invitation.port), timeout=seconds) as connection:
-        connection.sendall(bytes.fromhex(invitation.token) + len(text).to_bytes(_LENGTH, "big") + text)
+    with connect(host, invitation, {"rank": rank, "parts": said}, seconds) as connection:
         for memory in memories:
             connection.sendall(memory.data)
+
+
+def connect(host: str, invitation: Invitation, greeting: dict[str, Any], seconds: float) -> socket.socket:
+    """Connect to the chief, and say something first, which includes the rank.
+
+    Raises:
+        OSError: The chief does not accept it.
+    """
+    connection = socket.create_connection((host, invitation.port), timeout=seconds)
+    try:
+        connection.sendall(bytes.fromhex(invitation.token))
+        write_message(connection, greeting)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def write_message(connection: socket.socket, value: Any) -> None:
+    """Send a value that JSON can hold.
+
+    Raises:
+        OSError: The other process does not accept it.
+    """
+    text = json.dumps(value).encode()
+    connection.sendall(len(text).to_bytes(_LENGTH, "big") + text)
+
+
+def read_message(connection: socket.socket) -> Any:
+    """Return the next value that the other process sends.
+
+    Raises:
+        OSError: It sends none.
+        ValueError: It sends something else.
+    """
+    length = int.from_bytes(_received(connection, _LENGTH), "big")
+    return json.loads(_received(connection, min(length, _LONGEST)))
 
 
 def _listening() -> socket.socket:

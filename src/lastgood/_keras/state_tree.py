@@ -5,6 +5,9 @@ from typing import Any
 
 from .adapter import ModelAdapter
 
+KINDS = ("trainable_variables", "non_trainable_variables", "optimizer_variables")
+"""The keys at the root of the tree."""
+
 
 def state_tree(adapter: ModelAdapter, value_of: Callable[[Any], Any]) -> dict[str, Any]:
     """Return weights and optimizer state as nested dictionaries.
@@ -24,11 +27,9 @@ def variables_by_path(adapter: ModelAdapter) -> dict[str, Any]:
 
 
 def _by_kind(adapter: ModelAdapter) -> dict[str, Sequence[Any]]:
-    return {
-        "trainable_variables": adapter.model.trainable_variables,
-        "non_trainable_variables": adapter.model.non_trainable_variables,
-        "optimizer_variables": adapter.optimizer_variables(),
-    }
+    model = adapter.model
+    held = (model.trainable_variables, model.non_trainable_variables, adapter.optimizer_variables())
+    return dict(zip(KINDS, held, strict=True))
 
 
 def _nested(variables: Sequence[Any], value_of: Callable[[Any], Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Saves:
     def _hand_in(self, adapter: ModelAdapter, extra: Any, invitation: Invitation | None) -> bytes:
         """Return what this process adds to the first one's save; if invited, send its parts of the model."""
         content = to_bytes(adapter, own_loop_state(adapter, extra))
-        self._engine.council.send_parts(adapter, invitation, background=self._engine.settings.background is not False)
+        self._engine.council.give_parts(adapter, self._engine.settings, invitation)
         return content
 
     def wait(self, on_error: str | None = None, *, copies: bool = False) -> None:

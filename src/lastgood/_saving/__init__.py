@@ -3,5 +3,6 @@
 from .description import beginning, record_of
 from .parts import send_parts
 from .saver import Save, Saver, SaveStats
+from .together import write_own_parts
 
-__all__ = ["Save", "SaveStats", "Saver", "beginning", "record_of", "send_parts"]
+__all__ = ["Save", "SaveStats", "Saver", "beginning", "record_of", "send_parts", "write_own_parts"]

@@ -25,6 +25,7 @@ from .._storage import Location, Stage
 from .._threads import cores, importing
 from . import writer
 from .parts import with_parts
+from .together import with_others
 
 _LOGGER = logging.getLogger("lastgood")
 
@@ -202,7 +203,9 @@ class Saver:
             started = time.perf_counter()
             with _explaining(save.path):
                 snapshot = self._snapshot(adapter, save, training)
-                if receiver:
+                if receiver and self.format.all_write:
+                    snapshot = with_others(snapshot, adapter, self.format, receiver, save.at)
+                elif receiver:
                     snapshot = with_parts(snapshot, adapter, receiver)
                 windowed = receiver is None and save.at.storage.writes_in_order and self._lacks_room(snapshot)
                 if windowed:

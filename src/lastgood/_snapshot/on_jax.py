@@ -7,7 +7,7 @@ memory that is reused, in groups of 133 MB, it took 0.10 s.
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -104,7 +104,18 @@ def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
     if getattr(value, "is_fully_addressable", True):
         variable.assign(jax.device_put(array))
     else:
-        variable.assign(jax.make_array_from_callback(array.shape, value.sharding, lambda part: array[part]))
+        assign_by_part(variable, lambda part: array[part])
+
+
+def assign_by_part(variable: Any, read: Callable[[tuple[slice, ...]], npt.NDArray[Any]]) -> None:
+    """Assign a value of which each device gets the part that ``read`` returns for it."""
+    value = variable.value
+    dtype = np.dtype(value.dtype)
+
+    def part(box: tuple[slice, ...] | None) -> npt.NDArray[Any]:
+        return read(box or ()).astype(dtype, copy=False)
+
+    variable.assign(jax.make_array_from_callback(value.shape, value.sharding, part))
 
 
 class _PinnedPool:

@@ -29,6 +29,11 @@ def own_parts(tensor: Any) -> list[Part]:
     return [Part(tuple(along.start or 0 for along in shard.index), shard.data) for shard in shards]
 
 
+def shape_of_parts(tensor: Any) -> tuple[int, ...]:
+    """Return the shape that all parts of a jax array have; that of the array if it is not split."""
+    return tuple(tensor.sharding.shard_shape(tensor.shape)) if is_in_parts(tensor) else tuple(tensor.shape)
+
+
 def is_in_parts(tensor: Any) -> bool:
     """Return True if no device has the whole array."""
     return not getattr(tensor, "is_fully_replicated", True)

@@ -10,6 +10,9 @@ import numpy.typing as npt
 Read = Callable[[npt.NDArray[np.uint8]], None]
 """Fills the memory that it is given with a variable's bytes."""
 
+ReadBox = Callable[[tuple[slice, ...]], npt.NDArray[Any]]
+"""Returns a part of a variable's value: what is between two positions along each axis."""
+
 _ALIGNED = 64  # jax and TensorFlow require it of memory that they take over
 
 
@@ -31,6 +34,20 @@ def fill(variable: Any, tensor: Any, dtype: str, read: Read, backend: str) -> No
     memory = _new_memory(np.dtype(dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64)))
     read(memory)
     tensors.hand_over(variable, np.ndarray(tuple(variable.shape), np.dtype(dtype), memory.data))
+
+
+def fill_by_part(variable: Any, read: ReadBox, backend: str) -> None:
+    """Set a Keras variable to a value of which each process reads no more than its devices need.
+
+    Args:
+        variable: The variable.
+        read: Reads a part of its value; slices may lack a start and a stop.
+        backend: Its backend: ``jax``, ``torch`` or ``tensorflow``.
+    """
+    if backend == "jax":
+        importlib.import_module(f"{__package__}.on_jax").assign_by_part(variable, read)
+    else:
+        variable.assign(read((slice(None),) * len(variable.shape)))
 
 
 def _new_memory(size: int) -> npt.NDArray[np.uint8]:

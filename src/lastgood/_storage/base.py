@@ -1,15 +1,19 @@
 """The interface of every storage: write a checkpoint atomically, read it, list it, and manage a run."""
 
 import io
+import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from .._errors import ArgumentError
 
 Kind = Literal["file", "directory", "group"]
 """The kinds of checkpoint; a group is several files whose names begin with its path: see ``groups``."""
@@ -216,11 +220,13 @@ class Stage(ABC):
         target: The path at which it will appear.
         withdrawn: Whether to commit nothing, because the checkpoint was written elsewhere.
         shared: The number of bytes that share blocks with an earlier file and were not written again.
+        elsewhere: The length in bytes and the digest of each file that other processes have added, by name.
     """
 
     target: PurePath
     withdrawn: bool = False
     shared: int = 0
+    elsewhere: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
     @property
     @abstractmethod
@@ -250,6 +256,29 @@ class Stage(ABC):
         Raises:
             OSError: One of the storages failed.
         """
+
+    def admit(self) -> str:
+        """Let other processes add files until the block ends; return what :meth:`Storage.join` needs in them.
+
+        Raises:
+            OSError: The storage failed.
+            ArgumentError: Other processes cannot reach this storage.
+        """
+        raise ArgumentError(
+            f"Several processes would have to write parts of the checkpoint {os.fspath(self.target)!r}, but only this "
+            "one can reach its storage. Save to a directory that all share, or to a bucket."
+        )
+
+    def add(self, files: Mapping[str, tuple[int, int]]) -> None:
+        """Note the files that other processes have added.
+
+        Args:
+            files: The length in bytes and the digest of each, by name.
+
+        Raises:
+            OSError: One of them is not there.
+        """
+        self.elsewhere = files
 
     @abstractmethod
     def files(self) -> list[str]:
@@ -366,6 +395,18 @@ class Storage(ABC):
         Raises:
             OSError: The storage failed; nothing at ``target`` has changed.
         """
+
+    def join(self, target: PurePath, admission: str) -> AbstractContextManager[Stage]:
+        """Add files to a stage of another process, which commits them; they are durable when the block ends.
+
+        Args:
+            target: Where the checkpoint will appear.
+            admission: What :meth:`Stage.admit` returned there.
+
+        Raises:
+            OSError: The storage failed, or this process does not see the stage.
+        """
+        raise NotImplementedError(f"{type(self).__name__} admits no other process to a stage, not to {admission!r}")
 
     @abstractmethod
     def put(self, path: PurePath, content: bytes) -> None:

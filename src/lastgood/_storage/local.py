@@ -19,13 +19,13 @@ from .._errors import ArgumentError
 from . import groups, mounts, placing, tokens
 from .base import TEMPORARY_PREFIX, Claim, Entry, Info, Kind, Stage, Storage, file_path
 from .claims import LocalClaim
-from .durable import make_directories, move, rename
+from .durable import make_directories, move, rename, sync_file
 from .event_log import LocalEventLog
 from .limits import limits_at
 from .plain import check_plain
 from .positioned import LocalFile
 from .sharing import Written
-from .stages import LocalStage, files_of
+from .stages import JoinedStage, LocalStage, files_of
 from .systems import SYSTEM
 
 
@@ -82,6 +82,14 @@ class LocalStorage(Storage):
                 groups.remove_any(temporary)
                 if not suffix:
                     groups.remove_group(temporary)  # parts of a group that has no index yet
+
+    @contextmanager
+    def join(self, target: PurePath, admission: str) -> Iterator[Stage]:
+        """Yield the stage of another process. See :meth:`Storage.join`."""
+        stage = JoinedStage(Path(admission), target)
+        yield stage
+        for path in stage.added:
+            sync_file(path)
 
     def put(self, path: PurePath, content: bytes) -> None:
         """Write a small file atomically. See :meth:`Storage.put`."""

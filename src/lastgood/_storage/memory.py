@@ -14,7 +14,7 @@ from . import groups
 from .base import NOTES, Claim, Entry, EventLog, Info, Stage, Storage, StoredFile, file_path
 from .in_memory import MemoryFile
 from .scratch import scratch_directory
-from .stages import LocalStage
+from .stages import JoinedStage, LocalStage
 
 SCHEME = "memory"
 _SCHEME = re.compile(rf"\A{SCHEME}:", re.IGNORECASE)
@@ -48,6 +48,11 @@ class MemoryStorage(Storage):
             yield stage
             if publish and not stage.withdrawn:
                 self._commit(target, stage)
+
+    @contextmanager
+    def join(self, target: PurePath, admission: str) -> Iterator[Stage]:
+        """Yield the stage of another process. See :meth:`Storage.join`."""
+        yield JoinedStage(Path(admission), target)
 
     def _commit(self, target: PurePath, stage: LocalStage) -> None:
         contents = {name: _content(stage, name) for name in stage.files()}

@@ -1,7 +1,8 @@
 """The stage that a save is written to before its commit: a temporary path in the local file system."""
 
+import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -60,6 +61,18 @@ class LocalStage(Stage):
                 written += file.write(part)
                 report(written)
 
+    def admit(self) -> str:
+        """Return the path, which now exists. See :meth:`Stage.admit`."""
+        self._path.mkdir(exist_ok=True)
+        return os.fspath(self._path.absolute())
+
+    def add(self, files: Mapping[str, tuple[int, int]]) -> None:
+        """Note the files that other processes have added. See :meth:`Stage.add`."""
+        for name, (length, _) in files.items():
+            if self.place(name).stat().st_size != length:
+                raise OSError(errno.EIO, "another process wrote this file, and here it has another length", name)
+        super().add(files)
+
     def files(self) -> list[str]:
         """Return the names of the files written so far."""
         return files_of(self._path)
@@ -88,6 +101,31 @@ class LocalStage(Stage):
         if not name:
             return self._path
         return self._path.with_name(self._path.name + name) if groups.is_member(name, "") else self._path / name
+
+
+class JoinedStage(LocalStage):
+    """The stage of another process, which commits what this one adds.
+
+    Attributes:
+        added: The paths of the files that this process has added.
+    """
+
+    def __init__(self, path: Path, target: PurePath) -> None:
+        """Join the stage at a path.
+
+        Raises:
+            FileNotFoundError: This process does not see it.
+        """
+        if not path.is_dir():
+            problem = "another process saves in this directory, and this one does not see it: use a shared file system"
+            raise FileNotFoundError(errno.ENOENT, problem, os.fspath(path))
+        super().__init__(path, target)
+        self.added: list[Path] = []
+
+    def make_place(self, name: str) -> Path:
+        """Return the path of a file that will be added, and create its directory."""
+        self.added.append(super().make_place(name))
+        return self.added[-1]
 
 
 def files_of(path: Path) -> list[str]:

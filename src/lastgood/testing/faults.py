@@ -116,6 +116,10 @@ class FaultyStorage(Storage):
             self._pass("commit")
         self._pass("reply")
 
+    def join(self, target: PurePath, admission: str) -> AbstractContextManager[Stage]:
+        """Join as the other storage does."""
+        return self.storage.join(target, admission)
+
     def put(self, path: PurePath, content: bytes) -> None:
         """Write as the other storage does, unless a fault comes first."""
         self._pass("put")

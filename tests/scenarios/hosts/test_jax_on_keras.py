@@ -133,12 +133,6 @@ def test_split_state_is_restored_bit_equal_on_another_mesh(tmp_path):
             assert each["step"] == 4
 
 
-def test_an_orbax_directory_is_refused_when_several_processes_train(tmp_path):
-    given = {"path": str(tmp_path / "at{epoch}"), "arguments": {"save_weights_only": True}}
-    for each in harness.run(given):
-        assert "End the path in '.weights.h5' or '.keras'" in each.stderr
-
-
 @pytest.mark.long
 def test_a_process_that_hangs_before_it_sends_its_part_fails_the_save_on_all(tmp_path):
     given = {"kind": "model_parallel", "mesh": [1, 4], "path": str(tmp_path / "{epoch}.keras"), "timeout": 2}

@@ -1,7 +1,7 @@
 """The commit of a stage: data first, then the one request that makes it a checkpoint."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..._errors import StoreError
 from ..._threads import spread
@@ -61,15 +61,35 @@ class Commit:
     def _commit_directory(self, names: Sequence[str], check: Callable[[], None]) -> None:
         place = f"{self._key}/{self._version}"
         try:
-            spread(lambda some: self._send_all(some, place), names, min(_AT_ONCE, len(names)))
-            self._check_all(place, names)
+            self._send_files(names, place)
             check()
             self._versions.commit(self._key, self._version, conditional=self._conditional)
         except BaseException:
-            found = self._versions.find(self._key)
-            if found is None or found.name != self._version:
-                self._versions.remove(self._key, self._version)
+            self._remove_version()
             raise
+
+    def clear(self) -> None:
+        """Remove what other processes have added, unless it was committed."""
+        if self._stage.is_shared:
+            with suppress(OSError):
+                self._remove_version()
+
+    def _remove_version(self) -> None:
+        found = self._versions.find(self._key)
+        if found is None or found.name != self._version:
+            self._versions.remove(self._key, self._version)
+
+    def add(self) -> None:
+        """Send all files of a directory that another process commits.
+
+        Raises:
+            OSError: The store failed.
+        """
+        self._send_files(self._stage.files(), f"{self._key}/{self._version}")
+
+    def _send_files(self, names: Sequence[str], place: str) -> None:
+        spread(lambda some: self._send_all(some, place), names, max(1, min(_AT_ONCE, len(names))))
+        self._check_all(place, names)
 
     def _send_all(self, names: Sequence[str], place: str) -> None:
         for name in names:
@@ -82,7 +102,9 @@ class Commit:
             OSError: One is missing, or has another length.
         """
         there = {each.key.removeprefix(f"{place}/"): each.size for each in self._bucket.below(place)}
-        wrong = next((name for name in names if there.get(name) != self._stage.size_of(name)), None)
+        expected = {name: self._stage.size_of(name) for name in names}
+        expected |= {name: length for name, (length, _) in self._stage.elsewhere.items()}
+        wrong = next((name for name, length in expected.items() if there.get(name) != length), None)
         if wrong is not None:
             raise StoreError(None, "The store confirmed this file, but does not hold all of it", f"{place}/{wrong}")
 

@@ -8,6 +8,7 @@ from ..base import Image, Report, Stage, StoredFile
 from ..in_memory import Again, MemoryFile
 from ..scratch import scratch_directory
 from ..stages import LocalStage
+from .bucket import Bucket
 from .upload import Upload
 
 
@@ -17,6 +18,7 @@ class ObjectStage(Stage):
     Attributes:
         target: Where the checkpoint will appear.
         suffix: The ending of the local path.
+        is_shared: Whether other processes may have added files.
         small: Contents of small files, by name.
         uploads: Files that have been sent, by name.
     """
@@ -25,23 +27,30 @@ class ObjectStage(Stage):
         self,
         target: PurePath,
         suffix: str,
-        begin: Callable[[str, StoredFile], Upload],
-        beside: Callable[[], Sequence[str]],
+        bucket: Bucket | None,
+        key: str,
+        version: str,
+        names: Callable[[PurePath], Sequence[str]],
     ) -> None:
         """Create an empty stage.
 
         Args:
             target: Where the checkpoint will appear.
             suffix: The ending that a writer needs in a local path.
-            begin: Begins the upload of a file, by its name.
-            beside: Returns the names in the target's directory.
+            bucket: The bucket to send files to; None to send nothing, because another process does.
+            key: The key of the checkpoint.
+            version: Its version, if it is a directory.
+            names: Returns the names in a directory.
         """
         self.target = target
         self.suffix = suffix
+        self.is_shared = False
+        self._version = version
         self.small: dict[str, bytes] = {}
         self.uploads: dict[str, Upload] = {}
-        self._begin = begin
-        self._beside = beside
+        self._bucket = bucket
+        self._key = key
+        self._names = names
         self._scratch: AbstractContextManager[Path] | None = None
         self._local: LocalStage | None = None
 
@@ -71,11 +80,19 @@ class ObjectStage(Stage):
 
     def take(self, name: str, content: StoredFile, report: Report) -> None:
         """Send an open file. See :meth:`Stage.take`."""
-        upload = self.uploads[name] = self._begin(name, content)
+        upload = self.uploads[name] = Upload(self._bucket, self._key_of(name), content)
         upload.send(report)
 
+    def _key_of(self, name: str) -> str:
+        return f"{self._key}/{self._version}/{name}" if name else self._key
+
+    def admit(self) -> str:
+        """Return the version that is being written. See :meth:`Stage.admit`."""
+        self.is_shared = True
+        return self._version
+
     def files(self) -> list[str]:
-        """Return the names of the files written so far."""
+        """Return the names of the files that this process has written so far."""
         local = self._local.files() if self._local is not None else []
         return sorted({*local, *self.small, *self.uploads})
 
@@ -89,11 +106,12 @@ class ObjectStage(Stage):
 
     def beside(self) -> Sequence[str]:
         """Return the names that lie in the target's directory."""
-        return self._beside()
+        return self._names(self.target.parent)
 
     def size(self) -> int:
         """Return the bytes written so far."""
-        return sum(self.size_of(name) for name in self.files())
+        added = sum(length for length, _ in self.elsewhere.values())
+        return added + sum(self.size_of(name) for name in self.files())
 
     def size_of(self, name: str) -> int:
         """Return the length of a file that was written."""

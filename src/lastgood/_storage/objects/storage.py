@@ -27,7 +27,6 @@ from .file import ObjectFile
 from .log import ObjectEventLog
 from .owner import this_process
 from .stage import ObjectStage
-from .upload import Upload
 from .versions import COMMIT, Versions, is_version, new_version
 
 _AT_ONCE = 8
@@ -107,20 +106,28 @@ class ObjectStorage(Storage):
         place, key = self._find(target)
         version = new_version()
         conditional = place.takes_conditions(keys.parent(key)) if publish else False
-
-        def begin(name: str, content: StoredFile) -> Upload:
-            return Upload(place.bucket if publish else None, f"{key}/{version}/{name}" if name else key, content)
-
-        stage = ObjectStage(target, suffix, begin, lambda: self._names(target.parent))
+        stage = ObjectStage(target, suffix, place.bucket if publish else None, key, version, self._names)
         place.sending.add(key)
+        commit = Commit(place.bucket, place.versions, stage, key, version, conditional=conditional)
         try:
             yield stage
             if publish and not stage.withdrawn:
-                commit = Commit(place.bucket, place.versions, stage, key, version, conditional=conditional)
                 commit.run(lambda: place.claims.check(key))
         finally:
             stage.close()
+            commit.clear()
             place.sending.discard(key)
+
+    @contextmanager
+    def join(self, target: PurePath, admission: str) -> Iterator[Stage]:
+        """Yield a stage for files of a version that another process commits. See :meth:`Storage.join`."""
+        place, key = self._find(target)
+        stage = ObjectStage(target, "", place.bucket, key, admission, self._names)
+        try:
+            yield stage
+            Commit(place.bucket, place.versions, stage, key, admission, conditional=False).add()
+        finally:
+            stage.close()
 
     def _names(self, directory: PurePath) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -161,22 +168,15 @@ class ObjectStorage(Storage):
         """Copy a checkpoint within the store, and remove the original. See :meth:`Storage.rename`."""
         place, key = self._find(path)
         _, to = self._find(target)
-        kind, names = self.info(path).kind, self.files(path)
-        version = new_version()
-
-        def copy(some: Sequence[str]) -> None:
-            for name in some:
-                if kind == "directory":
-                    place.bucket.copy(place.versions.real(f"{key}/{name}"), f"{to}/{version}/{name}")
-                else:
-                    place.bucket.copy(key + name, to + name)
-
-        index = [name for name in names if name == groups.INDEX]
-        parts = [name for name in names if name != groups.INDEX]
-        spread(copy, parts, min(_AT_ONCE, max(1, len(parts))))
-        copy(index)
-        if kind == "directory":
+        names = self.files(path)
+        if self.info(path).kind == "directory":
+            version, old = new_version(), place.versions.real(key)
+            _copy(place, [(f"{old}/{name}", f"{to}/{version}/{name}") for name in names])
             place.versions.commit(to, version, conditional=place.takes_conditions(keys.parent(to)))
+        else:
+            pairs = [(key + name, to + name) for name in names]
+            _copy(place, [pair for pair in pairs if not pair[0].endswith(groups.INDEX)])
+            _copy(place, [pair for pair in pairs if pair[0].endswith(groups.INDEX)])
         self.discard(path)
 
     def check_writable(self, directory: PurePath) -> None:
@@ -314,6 +314,16 @@ class ObjectStorage(Storage):
         """Drop all claims in a forked child: they belong to the parent."""
         for place in self._places.values():
             place.claims.forget()
+
+
+def _copy(place: _Place, pairs: Sequence[tuple[str, str]]) -> None:
+    """Copy objects from one key to another, several at once."""
+
+    def copy(some: Sequence[tuple[str, str]]) -> None:
+        for old, new in some:
+            place.bucket.copy(old, new)
+
+    spread(copy, pairs, min(_AT_ONCE, max(1, len(pairs))))
 
 
 def _info_of(place: _Place, key: str) -> Info | None:

@@ -2,9 +2,10 @@
 
 import contextlib
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from ..._storage import Location
+from ..._storage import Location, Storage
+from ..._storage.in_memory import MemoryFile
 from .base import StorageSuite
 from .tools import KINDS, LARGE, LONG, SUFFIXES, StateInMemory, content, polling, write
 
@@ -62,6 +63,34 @@ class Committing(StorageSuite):
                     assert file.read(0, size) == state.expected()
                 assert reported == sorted(reported)
                 assert reported[-1] >= size
+
+    def test_files_that_other_processes_add_to_a_stage_appear_with_it(self, tmp_path: Path) -> None:
+        """And not before; a file that is said to be there and is not fails the commit."""
+        here = self.make_directory(tmp_path)
+        storage = self.storage
+        target, added = here / "run" / "m", {"tree/c.0": "small", "tree/c.1": "9" * LONG}
+        self.save(storage, "directory", target, "old")
+        with storage.stage(target, "") as stage:
+            stage.write("own", b"own")
+            self._add(storage, target, stage.admit(), added)
+            assert self.read(target) == content("directory", "old")
+            stage.add({name: (len(text), 0) for name, text in added.items()})
+            assert stage.size() == len("own") + sum(map(len, added.values()))
+        assert self.read(target) == {"own": "own", **added}
+        with contextlib.suppress(OSError), storage.stage(target, "") as stage:
+            stage.write("own", b"new")
+            self._add(storage, target, stage.admit(), added)
+            stage.add({"tree/c.2": (5, 0)})
+        assert self.read(target) == {"own": "own", **added}
+        assert self.is_alone(target)
+
+    def _add(self, storage: Storage, target: PurePath, admission: str, files: dict[str, str]) -> None:
+        with storage.join(target, admission) as other:
+            for name, text in files.items():
+                if len(text) < LONG:
+                    other.write(name, text.encode())
+                else:
+                    other.take(name, MemoryFile(name, text.encode()), lambda _: None)
 
     def test_an_exception_leaves_the_previous_checkpoint_and_nothing_else(self, tmp_path: Path) -> None:
         """Whatever ends the block, even an interrupt, the previous checkpoint is intact and nothing else is left."""

@@ -1,0 +1,108 @@
+"""Weights in a directory that two processes of two devices each write together, each the parts that it holds."""
+
+import keras
+import numpy as np
+import pytest
+
+import lastgood
+from helpers import servers
+from lastgood import open_run
+
+from . import harness
+from .test_jax_on_keras import names, separate_disks, trained
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes needs jax")
+SPLIT = {"kind": "model_parallel", "mesh": [1, 4], "save_freq": 3}
+KINDS = [{"kind": "data_parallel", "save_freq": 3, "apart": 1}, SPLIT]
+WEIGHTS = {"resume": True, "save_weights_only": True}
+
+
+def model():
+    layers = [
+        keras.Input((4,)),
+        keras.layers.Dense(8, name="wide"),
+        keras.layers.Dropout(0.2),
+        keras.layers.Dense(1, name="narrow"),
+    ]
+    made = keras.Sequential(layers, name="sequential")
+    made.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    made.optimizer.build(made.trainable_variables)
+    return made
+
+
+def newest(path):
+    return open_run(str(path)).latest.path
+
+
+def holds(made, weights):
+    for mine, theirs in zip(made.weights, weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
+
+
+def test_each_process_writes_its_parts_and_stock_keras_loads_the_directory(tmp_path):
+    given = {**SPLIT, "epochs": 1, "save_freq": "epoch", "path": str(tmp_path / "at{epoch}"), "arguments": WEIGHTS}
+    first, second = harness.results(given)
+    saved = newest(tmp_path)
+    assert first["weights"] == second["weights"]
+    assert len(list(saved.glob("pytree/trainable_variables.sequential.wide.kernel/c.*"))) == 4
+    stock = model()
+    stock.load_weights(saved)
+    holds(stock, first["weights"])
+    assert int(stock.optimizer.iterations.value) == 4
+    ours = model()
+    lastgood.load_weights(ours, saved)
+    holds(ours, first["weights"])
+    assert open_run(str(tmp_path)).verify() == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind["kind"])
+def test_two_processes_killed_in_an_epoch_end_as_if_uninterrupted(tmp_path, kind):
+    given = {**kind, "arguments": WEIGHTS}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / "at{epoch}-{batch}")})
+    cut = {**given, "path": str(tmp_path / "b" / "at{epoch}-{batch}"), "lags": 0.2}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+    assert trained(harness.results({**cut, "seed": 5})) == trained(whole)
+
+
+@pytest.mark.long
+def test_a_directory_is_restored_bit_equal_on_another_mesh(tmp_path):
+    given = {**SPLIT, "save_freq": 4, "epochs": 1, "arguments": WEIGHTS, "path": str(tmp_path / "at{epoch}-{batch}")}
+    saved = harness.results(given)[0]["weights"]
+    for mesh, devices, size in (([2, 2], 2, 2), ([4, 1], 4, 1), ([1, 1], 1, 1)):
+        for each in harness.results({**given, "mesh": mesh, "devices": devices, "seed": 3}, size=size):
+            assert each["weights"] == saved
+            assert each["step"] == 4
+
+
+@pytest.mark.long
+def test_two_processes_write_to_a_bucket_and_resume_from_it(tmp_path, monkeypatch):
+    with servers.seaweedfs(tmp_path) as endpoint:
+        for name, value in servers.environment(endpoint).items():
+            monkeypatch.setenv(name, value)
+        given = {**SPLIT, "arguments": WEIGHTS}
+        whole = harness.results({**given, "path": f"s3://{servers.BUCKET}/a/at{{epoch}}-{{batch}}"})
+        cut = {**given, "path": f"s3://{servers.BUCKET}/b/at{{epoch}}-{{batch}}", "lags": 0.5}
+        assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+        assert trained(harness.results({**cut, "seed": 5})) == trained(whole)
+        ours = model()
+        lastgood.load_weights(ours, newest(f"s3://{servers.BUCKET}/b"))
+        holds(ours, whole[0]["weights"])
+        assert open_run(f"s3://{servers.BUCKET}/b").verify() == []
+
+
+@pytest.mark.long
+def test_a_process_that_hangs_before_it_writes_fails_the_save_on_all(tmp_path):
+    given = {**SPLIT, "arguments": WEIGHTS, "path": str(tmp_path / "at{epoch}"), "timeout": 2}
+    first, second = harness.run({**given, "process 1": {"holds": 3, "sleeps": 8}})
+    assert (first.returncode, second.returncode) != (0, 0)
+    assert "Process 1 has not sent its part of the model's state for 2 s" in first.stderr
+    assert names(tmp_path) == ["at1"]
+
+
+@separate_disks
+def test_a_directory_that_the_other_process_does_not_see_fails_the_save_with_the_remedy(tmp_path):
+    given = {**SPLIT, "arguments": WEIGHTS, "local": str(tmp_path / "local")}
+    for each in harness.run({**given, "path": str(tmp_path / "local" / "at{epoch}")}):
+        assert each.returncode == 1
+        assert "use a shared file system" in each.stderr
