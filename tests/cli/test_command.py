@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from helpers import children
-from lastgood import load_weights, open_run
+from lastgood import ModelCheckpoint, load_weights, open_run
 
 
 def lines(text):
@@ -174,6 +174,19 @@ def test_export_in_half_precision_and_with_the_optimizer(run, command, tmp_path)
     model.load_weights(tmp_path / "half.weights.h5")
     good = keras.models.load_model(run / "06.keras").get_weights()[0]
     np.testing.assert_allclose(model.get_weights()[0], good, rtol=1e-3)
+
+
+def test_export_of_a_directory_of_a_model_to_one_file(run, command, tmp_path):
+    model = keras.models.load_model(run / "06.keras")
+    callback = ModelCheckpoint(tmp_path / "whole")
+    callback.set_model(model)
+    callback.on_epoch_end(0, {})
+    callback.wait()
+    command("export", "whole", "--to", "whole.keras")
+    loaded = keras.models.load_model(tmp_path / "whole.keras")
+    for ours, theirs in zip(loaded.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    assert "has no model" in command("export", "whole/model.weights.h5", "--to", "m.keras", status=2)
 
 
 def test_export_to_safetensors(run, command, tmp_path):

@@ -10,8 +10,11 @@ All parts of an array have the same shape. No file holds more than one part, so 
 
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .. import _json
 from .._errors import CorruptCheckpointError
@@ -39,6 +42,14 @@ class SplitArray(NamedTuple):
     shape: tuple[int, ...]
     dtype: str
     part: tuple[int, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes, at least; numbers of a type that NumPy does not have count as one byte."""
+        try:
+            return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        except TypeError:
+            return math.prod(self.shape)
 
     @property
     def directory(self) -> str:

@@ -10,8 +10,8 @@ from . import output
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A .keras or .weights.h5 checkpoint.")],
-    to: Annotated[str, typer.Option(help="File to write: .weights.h5 or .safetensors.")],
+    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, such as a .keras file.")],
+    to: Annotated[str, typer.Option(help="File to write: .weights.h5, .keras or .safetensors.")],
     optimizer: Annotated[bool, typer.Option("--optimizer", help="Include the optimizer's state.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Write floating-point numbers in half precision.")] = False,
     json: output.AsJson = False,

@@ -22,7 +22,7 @@ def show(checkpoint: CheckpointArgument, json: output.AsJson = False) -> None:
     """Show a checkpoint's record and statistics of its arrays."""
     at = locate(checkpoint)
     file_format = format_at(at)
-    reader = file_format.only_reader if at.kind is not None else None
+    reader = file_format.only_reader_of(at) if at.kind is not None else None
     found = None if reader else _arrays(at)
     listed = Run(at.parent).look_at([Seen(at)])  # with the metrics that were logged after the save
     record = listed[0].record if listed else None

@@ -183,6 +183,11 @@ class Format(ABC):
         options = {"options": self._options} if self.takes_options else {}
         return adapter.own_save(weights_only=self.weights_only, **options)
 
+    def only_reader_of(self, at: Location) -> str | None:
+        """Return the only tool that can read the arrays of a checkpoint; None if lastgood can read them."""
+        del at
+        return self.only_reader
+
     @abstractmethod
     def prepare(self, adapter: ModelAdapter, training: Training) -> int:
         """Prepare to save a model; return the approximate size of the staging buffer in bytes, 0 if none is used."""
@@ -289,8 +294,11 @@ class Format(ABC):
         Raises:
             ArgumentError: This format does not support it.
         """
-        del at, weights, target
-        raise ArgumentError(f"A checkpoint of the format '{self.name}' cannot be copied with other weights.")
+        del weights, target
+        raise ArgumentError(
+            f"{str(at)!r}, of the format '{self.name}', has no model that can be copied to a '.keras' file. Build the "
+            "model, load the checkpoint with lastgood.load_weights(), and save the model."
+        )
 
 
 def holds_no_model(at: Location) -> RestoreError:

@@ -111,6 +111,14 @@ class KerasDirectory(PlannedFormat, DirectoryFormat):
         """Return the file ``config.json``."""
         return (at / "config.json").read(LONGEST)
 
+    def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
+        """Make a ``.keras`` file with other weights."""
+        with zipfile.ZipFile(target, "w") as archive:
+            for name in at.files():
+                if name in ("config.json", "metadata.json") or name.startswith("assets/"):
+                    archive.writestr(name, (at / name).read(LONGEST))
+            archive.write(weights, _WEIGHTS)
+
 
 def _save_and_unpack(model: Any, path: Path) -> None:
     """Let stock Keras write an archive, and unpack it.

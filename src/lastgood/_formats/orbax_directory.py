@@ -1,6 +1,7 @@
 """A path without an ending, weights only: an Orbax checkpoint, which stock Keras's ``load_weights`` reads."""
 
 import math
+import zipfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from .._bytes import directory_record, zarr_layout
+from .._bytes import directory_record, zarr_as_hdf5, zarr_layout, zip_layout
 from .._bytes.training_block import Training
 from .._errors import ArgumentError, MissingExtraError, RestoreError
 from .._keras import AutomaticNames, ModelAdapter, kind_of
 from .._keras.state_tree import state_tree, variables_by_path
 from .._record import Record
-from .._storage import Location, Report, Stage
+from .._storage import Extent, Location, Report, Stage, StoredFile
 from .._storage.base import Kind
 from . import zarr_load, zarr_parts
 from .base import Fill, Snapshot, Write, to_bytes
@@ -136,6 +137,36 @@ class OrbaxDirectory(DirectoryFormat):
         """Return the variables that Keras does not list; the directory holds all others of model and optimizer."""
         return list(adapter.unlisted_variables().values())
 
+    def only_reader_of(self, at: Location) -> str | None:
+        """Return None for a directory of several processes. See :meth:`Format.only_reader_of`."""
+        return None if _is_readable(at) else super().only_reader_of(at)
+
+    @contextmanager
+    def arrays(self, at: Location) -> Iterator[tuple[StoredFile, Extent]]:
+        """Open the arrays as those of an HDF5 file, if several processes have saved them."""
+        if not _is_readable(at):
+            with super().arrays(at) as found:
+                yield found
+            return
+        with zarr_as_hdf5.Hdf5OfParts(at) as file:
+            yield file, Extent(0, file.size)
+
+    def config(self, at: Location) -> bytes | None:
+        """Return the model's configuration, if several processes have saved the directory."""
+        text = zarr_as_hdf5.read(at)["config"] if _is_readable(at) else None
+        return None if text is None else str(text).encode()
+
+    def copy_with_weights(self, at: Location, weights: Path, target: Path) -> None:
+        """Make a ``.keras`` file of the model, if several processes have saved it. See the base class."""
+        said = zarr_as_hdf5.read(at) if _is_readable(at) else {}
+        if said.get("config") is None or said.get("metadata") is None:
+            super().copy_with_weights(at, weights, target)
+            return
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr("metadata.json", str(said["metadata"]))
+            archive.writestr("config.json", str(said["config"]))
+            archive.write(weights, zip_layout.WEIGHTS)
+
     @contextmanager
     def loading(
         self, adapter: ModelAdapter, at: Location, *, verified: bool = False, exact: bool = False
@@ -165,6 +196,11 @@ class OrbaxDirectory(DirectoryFormat):
                 yield lambda: adapter.model.load_weights(path)
             else:
                 yield lambda: _fill(adapted, path, likes)
+
+
+def _is_readable(at: Location) -> bool:
+    """Return True if lastgood can read the arrays of a directory by itself."""
+    return (at / zarr_as_hdf5.NAME).kind == "file"
 
 
 def _orbax() -> Any:

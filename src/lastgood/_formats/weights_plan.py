@@ -194,6 +194,11 @@ def _tensor(adapter: ModelAdapter, value: Any) -> Any:
     return adapter.tensor_of(value) if adapter.is_variable(value) else adapter.to_numpy(value)
 
 
+def has_place(adapter: ModelAdapter, array: SavedArray) -> bool:
+    """Return True if an array's type is one that the layout of a weights file has a place for."""
+    return _describe(adapter, array) is not None
+
+
 def _describe(adapter: ModelAdapter, array: SavedArray) -> Dataset | None:
     """Return the dataset that stock saving would make of ``array``; None if its type is not supported."""
     try:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._bytes import zarr_layout
+from .._bytes import zarr_as_hdf5, zarr_layout
 from .._bytes.zarr_layout import SplitArray
 from .._errors import ArgumentError
 from .._keras import ModelAdapter
@@ -17,6 +17,7 @@ from .._snapshot import copier, staging
 from .._snapshot.parts import own_parts, shape_of_parts
 from .._storage import Report, Stage
 from .._storage.in_memory import MemoryFile
+from . import weights_plan
 
 _ALIGNED = 64
 _SMALL = 1 << 20  # more parts than this are few, and each is sent while the next is read
@@ -107,7 +108,21 @@ def check(adapter: ModelAdapter, split: Sequence[Any]) -> None:
 
 def files_around(adapter: ModelAdapter) -> dict[str, bytes]:
     """Return the contents of all files except the parts, by name."""
-    return zarr_layout.files_around(list(_arrays(adapter)), KINDS)
+    files = zarr_layout.files_around(list(_arrays(adapter)), KINDS)
+    described = _as_hdf5(adapter)
+    return files if described is None else {**files, zarr_as_hdf5.NAME: described}
+
+
+def _as_hdf5(adapter: ModelAdapter) -> bytes | None:
+    """Describe the HDF5 file that stock Keras would write; None if it would hold more than the model's variables."""
+    state = adapter.saved_state(assets=True)
+    paths = {id(variable): path for path, variable in variables_by_path(adapter).items()}
+    if state is None or any(id(each.value) not in paths for each in state.arrays):
+        return None
+    if any(not weights_plan.has_place(adapter, each) for each in state.arrays):
+        return None
+    places = [(each.group, each.key, paths[id(each.value)]) for each in state.arrays]
+    return zarr_as_hdf5.described(state.groups, places, None if state.assets else adapter.serialized())
 
 
 def files_elsewhere(adapter: ModelAdapter) -> set[str]:

@@ -21,13 +21,13 @@ _Change = Callable[[str, npt.NDArray[Any]], npt.NDArray[Any]]
 
 
 def export(source: Location, target: Location, *, optimizer: bool = False, half: bool = False) -> None:
-    """Write the weights of a checkpoint to a ``.weights.h5`` or ``.safetensors`` file.
+    """Write the weights of a checkpoint to a ``.weights.h5`` or ``.safetensors`` file, or its model to ``.keras``.
 
     Args:
         source: A checkpoint whose format can be exported.
         target: The file to write; its ending selects the format.
-        optimizer: Whether to include the optimizer's state. Stock Keras loads a file without it into a model that is
-            not compiled, or whose optimizer has not been used yet.
+        optimizer: Whether to include the optimizer's state; a ``.keras`` file always has it. Stock Keras loads a file
+            without it into a model that is not compiled, or whose optimizer has not been used yet.
         half: Whether to write floating-point numbers in half precision.
 
     Raises:
@@ -37,7 +37,7 @@ def export(source: Location, target: Location, *, optimizer: bool = False, half:
         SaveError: The target cannot be written.
     """
     _check_format(source)
-    leave_out = (GROUP,) if optimizer else _NOT_WEIGHTS
+    leave_out = (GROUP,) if optimizer or _suffix(target) == ".keras" else _NOT_WEIGHTS
 
     def change(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         del name
@@ -46,10 +46,12 @@ def export(source: Location, target: Location, *, optimizer: bool = False, half:
     with open_weights(source) as weights:
         if target.name.endswith(".weights.h5"):
             _write(target, lambda path: _write_hdf5(path, weights, leave_out, change if half else None))
+        elif _suffix(target) == ".keras":
+            _write(target, lambda path: _write_model(path, source, weights, leave_out, change if half else None))
         elif _suffix(target) == ".safetensors":
             _write(target, lambda path: _write_safetensors(path, weights, half=half, optimizer=optimizer))
         else:
-            raise ArgumentError(f"{str(target)!r} must end in '.weights.h5' or '.safetensors'.")
+            raise ArgumentError(f"{str(target)!r} must end in '.weights.h5', '.keras' or '.safetensors'.")
 
 
 def average(sources: Sequence[Location], target: Location) -> None:
@@ -85,15 +87,10 @@ def average(sources: Sequence[Location], target: Location) -> None:
             return (total / len(opened)).astype(array.dtype)
 
         def write(path: Path) -> None:
-            if not copies:
+            if copies:
+                _write_model(path, last, opened[-1], _NOT_WEIGHTS, mean)
+            else:
                 _write_hdf5(path, opened[-1], _NOT_WEIGHTS, mean)
-                return
-            inner = path.with_name(path.name + ".h5")
-            try:
-                _write_hdf5(inner, opened[-1], _NOT_WEIGHTS, mean)
-                last_format.copy_with_weights(last, inner, path)
-            finally:
-                inner.unlink(missing_ok=True)
 
         _write(target, write)
 
@@ -131,6 +128,18 @@ def _write(target: Location, write: Callable[[Path], None]) -> None:
             write(stage.path)
     except OSError as error:
         raise SaveError.during("write", str(target), error) from error
+
+
+def _write_model(
+    path: Path, source: Location, weights: Weights, leave_out: Sequence[str], change: _Change | None
+) -> None:
+    """Write a model like that of a checkpoint, with other weights."""
+    inner = path.with_name(path.name + ".h5")
+    try:
+        _write_hdf5(inner, weights, leave_out, change)
+        format_at(source).copy_with_weights(source, inner, path)
+    finally:
+        inner.unlink(missing_ok=True)
 
 
 def _write_hdf5(path: Path, weights: Weights, leave_out: Sequence[str], change: _Change | None) -> None:

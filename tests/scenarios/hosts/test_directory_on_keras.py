@@ -1,5 +1,9 @@
 """Weights in a directory that two processes of two devices each write together, each the parts that it holds."""
 
+import json
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -53,6 +57,39 @@ def test_each_process_writes_its_parts_and_stock_keras_loads_the_directory(tmp_p
     lastgood.load_weights(ours, saved)
     holds(ours, first["weights"])
     assert open_run(str(tmp_path)).verify() == []
+
+
+def command(*arguments):
+    given = [sys.executable, "-m", "lastgood", *map(str, arguments)]
+    return subprocess.run(given, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.long
+def test_the_commands_read_the_parts_as_one_array_each(tmp_path):
+    given = {**SPLIT, "epochs": 2, "save_freq": "epoch", "path": str(tmp_path / "at{epoch}"), "arguments": WEIGHTS}
+    weights = harness.results(given)[0]["weights"]
+    saved = tmp_path / "at2"
+    shown = json.loads(command("show", saved, "--json").stdout)
+    kernel = next(each for each in shown["arrays"] if each["name"] == "layers/dense/vars/0")
+    assert kernel["shape"] == [4, 8]
+    assert kernel["high"] == pytest.approx(np.max(weights[0]), rel=1e-6)
+    compared = json.loads(command("diff", tmp_path / "at1", saved, "--json").stdout)
+    assert {each["what"] for each in compared["arrays"] if each["name"].startswith("layers/")} == {"changed"}
+    exported = [tmp_path / "m.keras", tmp_path / "m.weights.h5"]
+    for target in exported:
+        assert command("export", saved, "--to", target).returncode == 0
+    loaded = keras.saving.load_model(exported[0])
+    holds(loaded, weights)
+    assert int(loaded.optimizer.iterations.value) == 8
+    stock = keras.Sequential([keras.Input((4,)), *model().layers])
+    stock.load_weights(exported[1])
+    holds(stock, weights)
+
+    part = saved / "pytree/trainable_variables.sequential.wide.kernel/c.0.2"
+    part.write_bytes(bytes(len(part.read_bytes())))
+    checked = command("verify", saved)
+    assert checked.returncode == 1
+    assert "sequential.wide.kernel/c.0.2" in checked.stdout
 
 
 @pytest.mark.long
