@@ -136,6 +136,8 @@ def arrays_at(at: Location) -> list[SplitArray]:
 
 
 def _array_at(at: Location, path: str) -> SplitArray:
+    if set(path) & {"\\", "\0"}:  # on some systems it would lead elsewhere
+        raise CorruptCheckpointError(at, f"the file {_METADATA!r}", f"it names the array {path!r}")
     name = SplitArray(path, (), "", ()).directory + "/zarr.json"
     said = _read(at, name)
     try:

@@ -2,7 +2,6 @@
 
 import math
 import zipfile
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -61,14 +60,7 @@ class OrbaxDirectory(DirectoryFormat):
                 f"Keras {adapter.version()} cannot load weights from a directory. Upgrade Keras, or save to a path "
                 "that ends in '.weights.h5'."
             )
-        paths = Counter(variable.path for variable in adapter.model.variables)
-        twice = next((path for path, count in paths.items() if count > 1), None)
-        if twice:
-            raise ArgumentError(
-                f"Two variables of the model have the path '{twice}', and a directory of weights tells variables apart "
-                "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
-            )
-
+        _check_paths(adapter.model.variables)
         empty = next((variable.path for variable in adapter.model.variables if 0 in variable.shape), None)
         if empty:
             raise ArgumentError(
@@ -148,6 +140,7 @@ class OrbaxDirectory(DirectoryFormat):
             with super().arrays(at) as found:
                 yield found
             return
+        at.storage.check_plain(at.path)
         with zarr_as_hdf5.Hdf5OfParts(at) as file:
             yield file, Extent(0, file.size)
 
@@ -196,6 +189,28 @@ class OrbaxDirectory(DirectoryFormat):
                 yield lambda: adapter.model.load_weights(path)
             else:
                 yield lambda: _fill(adapted, path, likes)
+
+
+def _check_paths(variables: Iterable[Any]) -> None:
+    """Check that Orbax tells variables apart, which it names after their paths, with dots for slashes.
+
+    Raises:
+        ArgumentError: It does not.
+    """
+    known: dict[str, str] = {}
+    for path in (variable.path for variable in variables):
+        other = known.setdefault(path.replace("/", "."), path)
+        if other is path:
+            continue
+        if other == path:
+            raise ArgumentError(
+                f"Two variables of the model have the path '{path}', and a directory of weights tells variables apart "
+                "by path alone. Give the layers unique names, or save to a path that ends in '.weights.h5'."
+            )
+        raise ArgumentError(
+            f"The variables '{other}' and '{path}' would have the same name in a directory of weights, where slashes "
+            "become dots. Name the layers without dots, or save to a path that ends in '.weights.h5'."
+        )
 
 
 def _is_readable(at: Location) -> bool:

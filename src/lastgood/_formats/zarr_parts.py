@@ -83,27 +83,18 @@ def _report_from(report: Report, before: int, written: int) -> None:
 
 
 def check(adapter: ModelAdapter, split: Sequence[Any]) -> None:
-    """Check that the directory has a place for each split variable, and tells all variables apart.
+    """Check that the directory has a place for each split variable.
 
     Raises:
-        ArgumentError: It has not, or does not.
+        ArgumentError: It has not.
     """
-    held = variables_by_path(adapter)
-    known = set(map(id, held.values()))
+    known = set(map(id, variables_by_path(adapter).values()))
     outside = next((each for each in split if id(each) not in known), None)
     if outside is not None:
         raise ArgumentError(
             f"The variable '{adapter.path_of(outside)}' is split over the devices of several processes, and stock "
             "Keras does not save this variable. Leave it out of the layout map, so that each process holds all of it."
         )
-    directories: dict[str, str] = {}
-    for array in _arrays(adapter):
-        other = directories.setdefault(array.directory, array.path)
-        if other != array.path:
-            raise ArgumentError(
-                f"Orbax cannot tell the variables '{other}' and '{array.path}' apart: it writes slashes as dots. "
-                "Name the layers without dots, or end the path in '.weights.h5'."
-            )
 
 
 def files_around(adapter: ModelAdapter) -> dict[str, bytes]:
