@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import _json
+from . import torch_values
 
 VERSION = 1
 _ALIGNED = 64
@@ -148,6 +149,9 @@ class TrainingBlock:
             return {"$": "scalar", "index": self._index(np.asarray(value), where)}
         if isinstance(value, np.ndarray | Tensor):
             return {"$": "array", "index": self._index(value, where)}
+        of_torch = torch_values.described(value)
+        if of_torch is not None:
+            return {"$": "tensor", "index": self._index(Tensor(*of_torch), where)}
         raise UnpackableError(f"{_text(where)} is of type {kind.__qualname__}")
 
     def _index(self, array: Any, where: _Where = ()) -> int:
@@ -235,6 +239,8 @@ class _Reader:
             return array
         if kind == "scalar":
             return array[()]
+        if kind == "tensor":
+            return torch_values.made(array)
         if kind != "bytes":
             raise ValueError(f"it has an object of the unknown kind {kind!r}")
         if index not in self._bytes:

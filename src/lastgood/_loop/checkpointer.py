@@ -137,7 +137,8 @@ class Checkpointer:
             step: The number of steps done; it orders the checkpoints.
             epoch: The epoch, if the loop has epochs.
             metrics: Scalars by name.
-            extra: Anything else that the loop needs after a restart: plain values and NumPy arrays.
+            extra: Anything else that the loop needs after a restart: plain values, NumPy arrays and tensors
+                of PyTorch, such as the ``state_dict()`` of an optimizer of ``torch.optim``.
 
         Raises:
             ArgumentError: A ValueError: ``extra`` contains something else, or the format cannot hold this model.

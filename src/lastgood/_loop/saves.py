@@ -43,7 +43,9 @@ class Saves:
                 lambda: self._begin(moment, adapter, extra), partial(self._hand_in, adapter, extra)
             )
         except UnpackableError as error:
-            raise ArgumentError(f"extra cannot be saved: {error}. Pass plain values and NumPy arrays.") from error
+            raise ArgumentError(
+                f"extra cannot be saved: {error}. Pass plain values, NumPy arrays and tensors of PyTorch."
+            ) from error
         return path
 
     def _begin(self, moment: Moment, adapter: ModelAdapter, extra: Any) -> str:
