@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from .._bytes.training_block import Training
-from .._engine import Announcer, Engine
+from .._engine import Announcer, Engine, parts
 from .._formats import to_bytes
 from .._group import Invitation
 from .._keras import FitAdapter, Generation, Hooks, ModelAdapter, adapt, adapter_class
@@ -163,7 +163,7 @@ class FitPart(Hooks):
     def _hand_in(self, moment: Moment, invitation: Invitation | None) -> bytes:
         """Return this process's own training state for the chief's save; if invited, send its parts of the model."""
         adapter = self._adapter()
-        self._engine.council.give_parts(adapter, self._engine.settings, invitation)
+        parts.give_parts(self._engine.council, adapter, self._engine.settings, invitation)
         return to_bytes(adapter, self._session.own_block(adapter, moment, self))
 
     def _act(self, action: Callable[[], object], moment: Moment, *, verdict: bool = False) -> None:

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from .._engine import described, newest_first, others_than, show_progress
+from .._engine import described, newest_first, others_than, parts, show_progress
 from .._group import Meeting
 from .._keras import FitAdapter, ModelAdapter, as_callback, fit_around, onlooker
 from .._moment import Moment
@@ -62,8 +62,9 @@ class CheckpointHooks(StockMethods):
         self._saves.last_place = None
         self._missing = self._missing_names(adapter)
         training = self._training(adapter, Moment(1, None, "epoch"))
-        self._engine.council.prepare(adapter, self._engine.settings.format, meeting)
+        self._engine.council.prepare(adapter, self._engine.settings.format)
         self._engine.begin(adapter, training, at_once=self._may_save_at_once(fit))
+        parts.check_ways(self._engine.council, self._engine.series.directory, self._engine.settings.format, meeting)
         if "batch" in self._schedule.hooks and not fit.dispatch_in_turn():
             warnings.warn("Pass callbacks in a list: callbacks=[checkpoint], not callbacks=checkpoint.", stacklevel=2)
         if self.load_weights_on_restart:

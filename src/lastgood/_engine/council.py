@@ -15,13 +15,11 @@ from typing import Any
 
 from .._errors import ArgumentError, GroupError
 from .._formats import Format
-from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of, send
+from .._group import ALONE, Group, Invitation, Meeting, Receiver, group_of
 from .._keras import ModelAdapter
 from .._moment import Moment
 from .._policies.schedule import Schedule
-from .._saving import send_parts, write_own_parts
 from .pace import Pace
-from .settings import Settings
 
 # When training begins, processes wait for one another this many times as long as at a save: they read a checkpoint.
 _PATIENCE = 10
@@ -92,12 +90,11 @@ class Council:
         """Return a context in which the chief can use a model without waiting for the other processes."""
         return nullcontext() if self.group.is_alone else adapter.undistributed()
 
-    def prepare(self, adapter: ModelAdapter, file_format: Format, meeting: Meeting) -> None:
+    def prepare(self, adapter: ModelAdapter, file_format: Format) -> None:
         """Check that one process can save the model if each has only parts of it.
 
         Raises:
             ArgumentError: The format cannot save a split model.
-            GroupError: A process cannot reach the chief to send its parts.
         """
         if self.group.is_alone:
             return
@@ -106,26 +103,9 @@ class Council:
         self.has_parts = bool(split)
         with self.one_acts(adapter):
             file_format.check_processes(adapter, split)
-        if split:
-            self._check_ways(meeting)
 
-    def _check_ways(self, meeting: Meeting) -> None:
-        if self.group.is_chief:
-            receiver = self._receiver()
-            meeting.tell(receiver.invitation)
-            receiver.receive([], 0)
-            return
-        host, invitation = self.group.chief_host, Invitation(*meeting.tell())
-        try:
-            send(host, invitation, self.group.rank, [], self.seconds)
-        except OSError as error:
-            raise GroupError(
-                f"Process {self.group.rank} of {self.group.size} cannot reach process 0 at {host}, port "
-                f"{invitation.port}, to send its parts of the model's state: {error}. Let the machines "
-                "connect to each other on any port."
-            ) from error
-
-    def _receiver(self) -> Receiver:
+    def receiver(self) -> Receiver:
+        """Return a new receiver for what the other processes send to the chief."""
         return Receiver(range(1, self.group.size), self.seconds)
 
     @property
@@ -211,22 +191,6 @@ class Council:
             saves, said = meeting.tell()
         return said
 
-    def give_parts(self, adapter: ModelAdapter, settings: Settings, invitation: Invitation | None) -> None:
-        """Send this process's parts of a model's state to the chief, or write them, if it has invited them.
-
-        Args:
-            adapter: The model.
-            settings: What is saved, and how.
-            invitation: The chief's invitation.
-        """
-        if invitation is None:
-            return
-        background = settings.background is not False
-        if settings.format.all_write:
-            write_own_parts(adapter, settings.format, self.group, invitation, self.seconds, background=background)
-        else:
-            send_parts(adapter, self.group, invitation, self.seconds, background=background)
-
     def share(self, value: Any) -> Any:
         """Return the chief's value in all processes."""
         if self.group.is_alone:
@@ -238,7 +202,7 @@ class Council:
         """Return what the other processes add to a save that begins now; nothing if there are none."""
         if self._meeting is None:
             return ()
-        self._receiving = self._receiver() if self.has_parts else None
+        self._receiving = self.receiver() if self.has_parts else None
         self._meeting.tell([True, self._receiving and self._receiving.invitation])
         return self._meeting.collect()[1:]
 

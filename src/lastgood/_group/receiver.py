@@ -183,9 +183,13 @@ def connect(host: str, invitation: Invitation, greeting: dict[str, Any], seconds
     """Connect to the chief, and say something first, which includes the rank.
 
     Raises:
-        OSError: The chief does not accept it.
+        ConnectionError: The chief cannot be reached.
+        OSError: It does not accept what is sent.
     """
-    connection = socket.create_connection((host, invitation.port), timeout=seconds)
+    try:
+        connection = socket.create_connection((host, invitation.port), timeout=seconds)
+    except OSError as error:  # there are many kinds, such as an unknown host
+        raise ConnectionError(str(error)) from error
     try:
         connection.sendall(bytes.fromhex(invitation.token))
         write_message(connection, greeting)

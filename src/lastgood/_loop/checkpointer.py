@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from .._engine import Announcer, Background, Engine, OnSave, Settings, newest_first
+from .._engine import Announcer, Background, Engine, OnSave, Settings, newest_first, parts
 from .._keras import ModelAdapter, adapt, default_generation
 from .._moment import Moment
 from .._policies.retention import KeepPolicy
@@ -198,8 +198,9 @@ class Checkpointer:
         self._stop.follow()
         self._announcer.verbose = self._verbose if council.group.is_chief else 0
         with council.beginning() as meeting:
-            council.prepare(adapter, self._engine.settings.format, meeting)
+            council.prepare(adapter, self._engine.settings.format)
             self._engine.begin(adapter, partial(loop_state, adapter, extra=None))
+            parts.check_ways(council, self._engine.series.directory, self._engine.settings.format, meeting)
         self._begun = True
 
     def _note_begin(self, adapter: ModelAdapter, resumed: str | None) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from .._bytes.training_block import UnpackableError
-from .._engine import Announcer, Engine, show_progress
+from .._engine import Announcer, Engine, parts, show_progress
 from .._errors import ArgumentError
 from .._formats import to_bytes
 from .._group import Invitation
@@ -69,7 +69,7 @@ class Saves:
     def _hand_in(self, adapter: ModelAdapter, extra: Any, invitation: Invitation | None) -> bytes:
         """Return what this process adds to the first one's save; if invited, send its parts of the model."""
         content = to_bytes(adapter, own_loop_state(adapter, extra))
-        self._engine.council.give_parts(adapter, self._engine.settings, invitation)
+        parts.give_parts(self._engine.council, adapter, self._engine.settings, invitation)
         return content
 
     def wait(self, on_error: str | None = None, *, copies: bool = False) -> None:

@@ -73,6 +73,45 @@ def write_own_parts(
         writer.run(partial(_join, group, invitation, seconds, write), background=background)
 
 
+def try_out_stage(receiver: Receiver, directory: Location) -> None:
+    """Let each of the other processes write a small file to a stage that is then dropped.
+
+    Args:
+        receiver: The receiver that they connect to.
+        directory: The run's directory.
+
+    Raises:
+        GroupError: One of them cannot.
+        OSError: The storage failed.
+    """
+    at = directory / "trial"
+    with at.storage.stage(at.path, "") as stage:
+        stage.withdrawn = True
+        with led(receiver, [str(at), stage.admit()]) as wait:
+            stage.add(wait())
+
+
+def try_out_joining(group: Group, invitation: Invitation, seconds: float) -> None:
+    """Write a small file to a stage of the chief.
+
+    Args:
+        group: The processes.
+        invitation: The chief's invitation.
+        seconds: How long to wait for the chief.
+
+    Raises:
+        OSError: This process cannot reach the chief, or does not see the stage.
+    """
+    name = f"of-process-{group.rank}"
+
+    def write(stage: Stage, report: Report) -> list[str]:
+        stage.write(name, name.encode())
+        report(len(name))
+        return [name]
+
+    write_along(group.chief_host, invitation, group.rank, seconds * group.size, partial(_write, write))
+
+
 def _join(group: Group, invitation: Invitation, seconds: float, write: Callable[..., Files]) -> None:
     try:
         write_along(group.chief_host, invitation, group.rank, seconds * group.size, write)

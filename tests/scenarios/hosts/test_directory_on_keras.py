@@ -138,8 +138,9 @@ def test_a_process_that_hangs_before_it_writes_fails_the_save_on_all(tmp_path):
 
 
 @separate_disks
-def test_a_directory_that_the_other_process_does_not_see_fails_the_save_with_the_remedy(tmp_path):
+def test_a_directory_that_the_other_process_does_not_see_is_refused_before_training(tmp_path):
     given = {**SPLIT, "arguments": WEIGHTS, "local": str(tmp_path / "local")}
     for each in harness.run({**given, "path": str(tmp_path / "local" / "at{epoch}")}):
         assert each.returncode == 1
         assert "use a shared file system" in each.stderr
+        assert "saving model to" not in each.stdout
