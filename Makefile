@@ -24,7 +24,7 @@ ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests pi
 # Three on two cores, since tests wait for processes and disks; tests/conftest.py has the longest files begin first.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-hosts bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -139,6 +139,9 @@ bench-state: .venv/test.stamp  ## measure what the training state adds to a save
 
 bench-command: .venv/test.stamp  ## measure how long the command takes to list 200 checkpoints
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/command.py
+
+bench-hosts: .venv/test.stamp  ## measure what saves and restores of a state split over two processes cost, against OrbaxCheckpoint
+	$(QUIET) $(BIN)/python benchmarks/several_processes.py $(BENCH)
 
 bench-objects: .venv/test.stamp  ## measure what a save into a bucket costs, on a server on loopback
 	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/object_store.py $(BENCH)

@@ -3,11 +3,15 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from .._threads import spread
 from .systems import SYSTEM, UNSUPPORTED
 from .systems.base import unless
 
+_AT_ONCE = 8
+_WORTH_A_THREAD = 16  # files
 _NO_RENAME = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV}
 # Directories of some network shares cannot even be opened.
 _NO_DIRECTORY = UNSUPPORTED | {errno.EACCES, errno.EPERM, errno.EISDIR, errno.EBADF}
@@ -44,10 +48,24 @@ def sync_directory(path: Path) -> bool:
 
 def sync_tree(path: Path) -> None:
     """Wait until a directory and everything in it are on the disk itself. See :func:`sync`."""
-    for directory, _, files in os.walk(path, topdown=False):
-        for name in files:
-            sync_file(Path(directory, name))
-        sync_directory(Path(directory))
+    found = list(os.walk(path, topdown=False))
+    sync_files([Path(directory, name) for directory, _, names in found for name in names])
+    _sync_all(sync_directory, [Path(directory) for directory, _, _ in found])
+
+
+def sync_files(paths: Sequence[Path]) -> None:
+    """Wait until all of the files are on the disk itself. See :func:`sync`."""
+    _sync_all(sync_file, paths)
+
+
+def _sync_all(sync_one: Callable[[Path], object], paths: Sequence[Path]) -> None:
+    """Call a function with each path, in several threads if there are many: disks write 400 files 4 times as fast."""
+
+    def sync_some(some: Sequence[Path]) -> None:
+        for path in some:
+            sync_one(path)
+
+    spread(sync_some, paths, max(1, min(_AT_ONCE, len(paths) // _WORTH_A_THREAD)))
 
 
 def make_directories(path: Path) -> None:

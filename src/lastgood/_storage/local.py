@@ -19,7 +19,7 @@ from .._errors import ArgumentError
 from . import groups, mounts, placing, tokens
 from .base import TEMPORARY_PREFIX, Claim, Entry, Info, Kind, Stage, Storage, file_path
 from .claims import LocalClaim
-from .durable import make_directories, move, rename, sync_file
+from .durable import make_directories, move, rename, sync_files
 from .event_log import LocalEventLog
 from .limits import limits_at
 from .plain import check_plain
@@ -88,8 +88,7 @@ class LocalStorage(Storage):
         """Yield the stage of another process. See :meth:`Storage.join`."""
         stage = JoinedStage(Path(admission), target)
         yield stage
-        for path in stage.added:
-            sync_file(path)
+        sync_files(stage.added)
 
     def put(self, path: PurePath, content: bytes) -> None:
         """Write a small file atomically. See :meth:`Storage.put`."""
