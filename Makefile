@@ -24,7 +24,7 @@ ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests pi
 # Three on two cores, since tests wait for processes and disks; tests/conftest.py has the longest files begin first.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-hosts bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts blows systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-hosts bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -67,6 +67,9 @@ buckets: .venv/test.stamp  ## make an object store fail at each request of a tra
 
 hosts: .venv/test.stamp  ## train in several processes on loopback, and kill them (make test-long runs a part of it)
 	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest tests/scenarios/hosts
+
+blows: .venv/test.stamp  ## kill or stop one of two processes while they save or restart; compare with OrbaxCheckpoint (an hour; BLOWS="--most 5" for less)
+	$(QUIET) $(BIN)/python tests/scenarios/hosts/blows.py $(BLOWS)
 
 systems: .venv/test.stamp  ## simulate Windows and macOS: run the tests that need no framework, and train
 	$(QUIET) LASTGOOD_MATRIX=whole KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 tests/scenarios/systems
