@@ -121,13 +121,13 @@ def read_all(path):
 
 
 @on_one_backend
-@pytest.mark.parametrize("attack", HOSTILE)
-def test_a_hostile_directory_is_an_error_and_changes_nothing(attack, save, tmp_path):
+@pytest.mark.parametrize("forgery", HOSTILE)
+def test_a_hostile_directory_is_an_error_and_changes_nothing(forgery, save, tmp_path):
     model, x, y = zoo.BUILDERS["norm_dropout"]()
     honest = save(model, x, y, tmp_path / "honest")
     hostile = tmp_path / "hostile"
     shutil.copytree(honest, hostile)
-    HOSTILE[attack](hostile)
+    HOSTILE[forgery](hostile)
     record, training = (read(locate(honest)) for read in (directory_record.read_record, directory_record.read_training))
     (hostile / "lastgood.json").unlink()
     directory_record.write_record(LocalStage(hostile, hostile), record, training)  # a forger can forge digests, too
