@@ -34,9 +34,9 @@ class InMemory(Mailbox):
         self.messages.pop(name, None)
 
 
-def together(part, size=3):
+def together(part, size=3, mailbox=None):
     """Call ``part`` once per process, with its group; return what each call returned or raised, and the mailbox."""
-    mailbox = InMemory()
+    mailbox = mailbox or InMemory()
 
     def run(rank):
         try:
@@ -140,6 +140,26 @@ def test_the_others_wait_for_a_busy_chief_longer_than_the_timeout():
     found, mailbox = together(part)
     assert found == ["done"] * 3
     assert len(mailbox.messages) < 10
+
+
+class FarAway(InMemory):
+    """Messages on another continent: an answer takes 100 ms, and whoever waits for less gets none."""
+
+    def take(self, name, seconds):
+        time.sleep(min(seconds, 0.1))
+        return super().take(name, seconds - 0.1) if seconds > 0.1 else None
+
+
+def test_a_busy_chief_is_heard_over_a_slow_network():
+    def part(group):
+        with group.meeting(0.3) as meeting:
+            if group.is_chief:
+                with meeting.busy():
+                    time.sleep(1.5)
+            return meeting.tell("done")
+
+    found, _ = together(part, mailbox=FarAway())
+    assert found == ["done"] * 3
 
 
 def test_a_chief_that_was_busy_and_hangs_is_named_after_the_timeout():

@@ -12,7 +12,7 @@ from .._errors import GroupError
 from .mailbox import Mailbox
 
 _WELL, _FAILED = b"+", b"-"
-_LEAST_SECONDS = 0.001
+_LEAST_SECONDS = 1.0  # to wait for a message that should be there: its answer may come over a busy network
 _BEATS = 3  # how many times the chief says that it is busy while the others wait as long as they may
 
 
@@ -42,6 +42,7 @@ class Meeting:
         """
         self.rank, self.size, self._mailbox = rank, size, mailbox
         self._name, self._seconds = name, seconds
+        self._least_seconds = min(_LEAST_SECONDS, seconds)
         self._read, self._old = read, list(read)
         self._told = self._answers = 0
         self._heard: bytes | None = None
@@ -66,8 +67,10 @@ class Meeting:
         if self.rank == 0:
             self._put_word(name, json.dumps({"value": value}).encode())
             return value
-        while (message := self._mailbox.take(name, self._seconds)) is None and self._hears_beat(self._mailbox):
-            pass
+        message, alive = self._mailbox.take(name, self._seconds), True
+        while message is None and alive:
+            alive = self._hears_beat(self._mailbox)
+            message = self._mailbox.take(name, self._seconds if alive else self._least_seconds)
         if message is None:
             raise GroupError(
                 f"Process 0 of {self.size} has not answered for {self._seconds:g} s. It decides when to save: "
@@ -99,7 +102,7 @@ class Meeting:
 
     def _hears_beat(self, mailbox: Mailbox) -> bool:
         """Return True if the chief has said since the last call that it is busy."""
-        before, self._heard = self._heard, mailbox.take(f"{self._name}/busy", _LEAST_SECONDS)
+        before, self._heard = self._heard, mailbox.take(f"{self._name}/busy", self._least_seconds)
         return self._heard is not None and self._heard != before
 
     def collect(self, value: bytes = b"") -> list[bytes]:
@@ -117,7 +120,7 @@ class Meeting:
         found, until = [value], time.monotonic() + self._seconds
         for rank in range(1, self.size):
             name = f"{self._name}/{rank}/{count}"
-            message = self._mailbox.take(name, max(_LEAST_SECONDS, until - time.monotonic()))
+            message = self._mailbox.take(name, max(self._least_seconds, until - time.monotonic()))
             if message is None:
                 raise GroupError(
                     f"Process {rank} of {self.size} has not answered for {self._seconds:g} s. Check its output."
