@@ -20,7 +20,7 @@ from .._storage.in_memory import MemoryFile
 from . import weights_plan
 
 _ALIGNED = 64
-_SMALL = 1 << 20  # more parts than this are few, and each is sent while the next is read
+_SMALL = 1 << 20  # larger parts are few: each is sent straight from memory
 
 
 class _Part(NamedTuple):

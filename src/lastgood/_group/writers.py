@@ -1,7 +1,7 @@
 """Processes that each write files to the stage of the chief's save, while training continues.
 
-    chief   accepts all, tells each its admission    writes its own files, waits for each of the others -> all files
-    other   connects, waits for its admission        writes its files, says so after each part ----------> its files
+    chief   accepts all, tells each where to write    writes its own files, waits for each of the others -> all files
+    other   connects, waits to be told where          writes its files, says so after each part ----------> its files
 
 A process that writes nothing for the time limit fails the save, and one that ends fails it at once.
 """
@@ -22,7 +22,7 @@ _BUSY = "busy"
 
 @contextmanager
 def led(receiver: Receiver, admission: Any) -> Iterator[Callable[[], Files]]:
-    """Let the other processes write; yield a function that waits until all have, and returns the files of all.
+    """Let the other processes write; yield a function that waits until all have, and returns their files.
 
     Args:
         receiver: The receiver that they connect to.
