@@ -13,31 +13,54 @@ import matplotlib.pyplot as plt
 
 RESULTS = Path(__file__).parent / "results"
 _COLORS = {"stock": "#9aa0a6", "Orbax": "#c58af9", "lastgood": "#1a73e8"}
-_SHOWN = ("stock .keras", "stock .weights.h5", "OrbaxCheckpoint", "lastgood .keras", "lastgood .weights.h5")
+_OTHER = "#e8a33d"
+_OURS = ("lastgood .keras", "lastgood .weights.h5")
 
 
 def draw(backends, path):
-    """Draw a panel per backend: bars for the median seconds that a save adds to fit, lines from minimum to maximum."""
-    figure, axes = plt.subplots(1, len(backends), figsize=(4 * len(backends), 2.8), sharey=True, squeeze=False)
-    most = max(found["fit"][name]["max"] for found in backends.values() for name in _SHOWN if name in found["fit"])
+    """Draw a panel per backend: a bar for the median seconds that a save adds to fit, a line for its interval.
+
+    Beside each bar stands by how much it is longer than lastgood's, for the same format if it has that format.
+    """
+    bars = {backend: _bars(found) for backend, found in backends.items()}
+    most = max(cost["high"] for rows in bars.values() for _, cost, _ in rows)
+    rows = max(map(len, bars.values()))
+    size = (4.4 * len(backends), 0.5 + 0.33 * rows)
+    figure, axes = plt.subplots(1, len(backends), figsize=size, squeeze=False)
     for axis, (backend, found) in zip(axes[0], backends.items(), strict=True):
-        names = [name for name in _SHOWN if name in found["fit"]][::-1]
-        costs = [found["fit"][name] for name in names]
-        middles = [max(0, cost["median"]) for cost in costs]
-        below = [middle - max(0, min(middle, cost["min"])) for middle, cost in zip(middles, costs, strict=True)]
-        above = [max(middle, cost["max"]) - middle for middle, cost in zip(middles, costs, strict=True)]
-        colors = [next(color for word, color in _COLORS.items() if name.startswith(word)) for name in names]
-        axis.barh(names, middles, color=colors, xerr=[below, above], ecolor="#5f6368", capsize=2)
-        for row, (middle, more) in enumerate(zip(middles, above, strict=True)):
-            axis.text(middle + more, row, f"  {middle:.2f} s", va="center", fontsize=8)
-        axis.set_xlim(0, most * 1.2)
-        axis.set_title(f"{backend}, {found['bytes'] / 1e9:.0f} GB of state", fontsize=9)
-        axis.set_xlabel("seconds that a save adds to fit()", fontsize=8)
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
+        _panel(axis, bars[backend])
+        axis.set_xlim(0, most * 1.5)
+        axis.set_ylim(-0.6, rows - 0.4)
+        axis.set_title(f"{backend}, {found['bytes'] / 1e9:.1f} GB of state", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _bars(found):
+    """Return the name, the cost and the factor of each bar, from the bottom up."""
+    fit = found["fit"]
+    shown = [name for name in fit if name in _OURS or not name.startswith("lastgood")]
+    shown.sort(key=lambda name: (name in _OURS, fit[name]["median"]))
+    rows = []
+    for name in shown:
+        factors = [each for key, each in found["ratios"].items() if key.startswith(f"fit, {name} /")]
+        rows.append((name, fit[name], factors[0]["ratio"] if factors else None))
+    return rows[::-1]
+
+
+def _panel(axis, rows):
+    for row, (name, cost, factor) in enumerate(rows):
+        color = next((color for word, color in _COLORS.items() if name.startswith(word)), _OTHER)
+        middle = max(0, cost["median"])
+        spread = [[middle - max(0, min(middle, cost["low"]))], [max(middle, cost["high"]) - middle]]
+        axis.barh(row, middle, color=color, xerr=spread, ecolor="#5f6368", capsize=2)
+        text = f"  {middle:.2f} s" + (f", {factor:.1f} ×" if factor else "")
+        axis.text(max(middle, cost["high"]), row, text, va="center", fontsize=8)
+    axis.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    axis.set_xlabel("seconds that a save adds to fit(); × lastgood", fontsize=8)
+    axis.tick_params(labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import contenders
 import numpy as np
+import pairs
+import peers
 import workloads
 from disk_writes import seconds_to_durable
 
 import lastgood
 from lastgood._snapshot import staging
 
-SAVES = 2  # measured in each fit
+SAVES = 2  # of each contender in a repeat
+PARTS = ("fit", "cpu", "hook")
 MIB = 2**20
 
 
@@ -39,32 +42,13 @@ def step_times(model, width, callbacks, steps):
     return before.ends, after.ends
 
 
-def windows(ends, saves, every):
-    """Return the seconds of each window of ``every`` steps, which begins with the hook that saves, if any."""
-    return [ends[every * (i + 2) - 1] - ends[every * (i + 1) - 1] for i in range(saves)]
-
-
-def fit_costs(model, width, chosen, repeats, directory, every, saves=SAVES):
-    """Return the seconds that each save adds to fit and those in its hook, both by contender, and those of a step.
-
-    A save costs the time of the window that begins with it, minus the time of a window without a save.
-    """
-    steps = every * (saves + 1)
-    step_times(model, width, [], steps)
-    costs, hooks = {contender.name: [] for contender in chosen}, {contender.name: [] for contender in chosen}
-    for _ in range(repeats):
-        plain = windows(step_times(model, width, [], steps)[0], saves, every)
-        found = {}
-        for contender in chosen:
-            with tempfile.TemporaryDirectory(dir=directory) as run:
-                callback = contender.callback(Path(run, contender.path), every)
-                before, after = step_times(model, width, [callback], steps)
-            found[contender.name] = windows(before, saves, every)
-            hooks[contender.name] += [after[i] - before[i] for i in range(every - 1, every * saves, every)]
-        plain = float(np.median(plain + windows(step_times(model, width, [], steps)[0], saves, every)))
-        for name, stretches in found.items():
-            costs[name] += [seconds - plain for seconds in stretches]
-    return costs, hooks, plain / every
+def fit_costs(what, model, width, chosen, saves, directory, every):
+    """Return what saves cost ``fit()`` by contender, and how quiet the machine was in this part, ``what``."""
+    with tempfile.TemporaryDirectory(dir=directory) as run:
+        turns = pairs.measure(model, width, chosen, saves, every, Path(run))
+    found = {part: {name: getattr(costs, part) for name, costs in turns.costs.items()} for part in PARTS}
+    pairing = {"pairs": saves * len(chosen), "repeated": turns.repeated, "noisy": turns.noisy}
+    return {**found, "step": turns.step, "pairing": {what: pairing}}
 
 
 def durable_saves(model, chosen, repeats, directory):
@@ -110,7 +94,7 @@ def restores(size, name, load, repeats, directory):
 
 def by_name(name):
     """Return the contender with this name."""
-    return next(c for c in (*contenders.MAIN, *contenders.OTHERS) if c.name == name)
+    return next(c for c in (*contenders.MAIN, *peers.here(), *contenders.OTHERS) if c.name == name)
 
 
 def raw_limits(size, directory):
@@ -152,7 +136,7 @@ def scales(directory, repeats):
     """Measure saves of a small model, of many variables, and of models of growing size."""
     model, width = workloads.dense(1e6)
     chosen = [c for c in contenders.MAIN if c.name.startswith("lastgood")]
-    small, hooks, _ = fit_costs(model, width, chosen, repeats, directory, every=60, saves=20)
+    small = fit_costs("small model", model, width, chosen, 10 * repeats, directory, every=60)
     variables, growth = {}, {}
     for _ in range(repeats):
         for count in (1, 10_000):
@@ -165,7 +149,8 @@ def scales(directory, repeats):
                 seconds = contenders.save_durably(contenders.MAIN[-1], model, Path(run, "m.weights.h5"))
             growth.setdefault(size, []).append(seconds / size)
         del model
-    return {"small model, fit": small, "small model, hook": hooks, "variables": variables, "growth": growth}
+    costs = {f"small model, {part}": small[part] for part in PARTS}
+    return {**costs, "variables": variables, "growth": growth}
 
 
 def peak_memory(size, name, directory):
@@ -202,11 +187,10 @@ def main():
     elif arguments.what == "scales":
         result = scales(directory, repeats)
     else:
-        chosen = contenders.MAIN if arguments.what == "saves" else contenders.OTHERS
+        chosen = (*contenders.MAIN, *peers.here()) if arguments.what == "saves" else contenders.OTHERS
         model, width = workloads.dense(size)
-        costs, hooks, step = fit_costs(model, width, chosen, repeats, directory, arguments.every)
-        result = {"fit": costs, "hook": hooks, "step": step, "bytes": workloads.state_bytes(model)}
-        result["device"] = workloads.device()
+        result = fit_costs(arguments.what, model, width, chosen, SAVES * repeats, directory, arguments.every)
+        result |= {"bytes": workloads.state_bytes(model), "device": workloads.device()}
         result |= durable_saves(model, chosen, repeats, directory)
         result["loads"] = {contender.name: len(contender.restores) for contender in chosen}
     output.write(json.dumps(result) + "\n")

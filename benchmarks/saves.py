@@ -1,9 +1,9 @@
 """Measure what a save costs with stock Keras, OrbaxCheckpoint and lastgood.
 
-Training without a callback is the baseline. A plain memory copy and a plain write are the limits of the machine. The
-contenders take turns, so that a slow minute of the machine affects all of them. Each figure is a median, with minimum
-and maximum. This script prints a table for each backend, and writes JSON and a chart to ``benchmarks/results/``. Run it
-with ``make bench``.
+Each save is compared with training steps before and after it, and the contenders take turns (``pairs.py``). A plain
+memory copy and a plain write are the limits of the machine. Each figure is a median, with its 95 % interval. This
+script prints a table for each backend, and writes JSON and a chart to ``benchmarks/results/``. Run it with
+``make bench``.
 """
 
 import argparse
@@ -11,13 +11,13 @@ import contextlib
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import chart
+import figures
 from rich.console import Console
 from rich.table import Table
 
@@ -55,7 +55,7 @@ def measure(backend, arguments):
     names = list(found["fit"])
     if arguments.others:
         others = run("others", backend, arguments)
-        for part in ("fit", "hook", "durable", "loads"):
+        for part in ("fit", "cpu", "hook", "durable", "loads", "pairing"):
             found[part] |= others[part]
     found["restore"] = {}
     for name, count in found.pop("loads").items():
@@ -68,18 +68,6 @@ def measure(backend, arguments):
     if arguments.scales:
         found["scales"] = run("scales", backend, arguments)
     return found
-
-
-def middle(values):
-    """Return the median, minimum, maximum and count of some values."""
-    return {"median": statistics.median(values), "min": min(values), "max": max(values), "count": len(values)}
-
-
-def summarize(node):
-    """Return the results with each list of values replaced by its median, minimum, maximum and count."""
-    if isinstance(node, list):
-        return middle(node)
-    return {key: summarize(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
 def versions():
@@ -95,16 +83,32 @@ def show(console, backend, found):
     """Print the figures of one backend."""
     limits = found["limits"]
     baseline = limits["write and fsync"]["median"]
-    size, step = found["bytes"] / 1e9, found["step"]
-    table = Table(title=f"{backend} on {found['device']}: {size:.2f} GB of state, {step:.4f} s per training step")
-    for heading in ("", "added to fit, s", "until durable, s", "× raw write", "copies in memory"):
+    size, step = found["bytes"] / 1e9, found["step"]["median"]
+    title = f"{backend} on {found['device']}: {size:.2f} GB of state, {step:.4f} s per training step"
+    table = Table(title=title, caption="in brackets: 95 % interval of the median")
+    headings = (
+        "",
+        "added to fit, s",
+        "CPU, s",
+        "in the hook, s",
+        "until durable, s",
+        "× raw write",
+        "copies in memory",
+    )
+    for heading in headings:
         table.add_column(heading, justify="left" if not heading else "right")
     for name, cost in found["fit"].items():
         durable = found["durable"][name]
         memory = found["memory"].get(name)
+        cells = [spread(each) for each in (cost, found["cpu"][name], found["hook"][name], durable)]
         copies = "" if memory is None else f"{memory:.2f}"
-        table.add_row(name, spread(cost), spread(durable), f"{durable['median'] / baseline:.2f}", copies)
+        table.add_row(name, *cells, f"{durable['median'] / baseline:.2f}", copies)
     console.print(table)
+    for what, pairing in found["pairing"].items():
+        console.print(
+            f"{what}: {pairing['pairs']} saves; repeated because the machine was not quiet: {pairing['repeated']}; "
+            f"counted although it was not: {pairing['noisy']}"
+        )
     speed = found["bytes"] / baseline / 1e9
     console.print(f"raw write and fsync: {spread(limits['write and fsync'])} s ({speed:.2f} GB/s)")
     factor = found["snapshot"]["median"] / limits["memcpy"]["median"]
@@ -114,33 +118,38 @@ def show(console, backend, found):
         console.print(f"plain copy from the GPU: {limits['device to host']['median']:.3f} s")
     for name, seconds in found["restore"].items():
         console.print(f"restore: {name:45} {spread(seconds)} s")
-    for name, figures in found.get("scales", {}).items():
-        for key, seconds in figures.items():
-            console.print(f"{name} {key}: {spread(seconds, 5)} s")
-    for name, ratio in ratios(found).items():
-        console.print(f"ratio: {name:60} {ratio:.2f}")
+    for name, values in found.get("scales", {}).items():
+        for key, seconds in values.items():
+            console.print(f"{name} {key}: {spread(seconds, 5)} {'s/GB' if name == 'growth' else 's'}")
+    for name, factor in found["ratios"].items():
+        console.print(f"ratio: {name:60} {spread({**factor, 'median': factor['ratio']}, 2)}")
 
 
-def spread(figures, digits=3):
-    """Format a median with its minimum and maximum."""
-    return f"{figures['median']:.{digits}f} ({figures['min']:.{digits}f} to {figures['max']:.{digits}f})"
+def spread(value, digits=3):
+    """Format a median with its 95 % interval."""
+    if value["low"] is None:
+        return f"{value['median']:.{digits}f}"
+    return f"{value['median']:.{digits}f} ({value['low']:.{digits}f} to {value['high']:.{digits}f})"
 
 
 def ratios(found):
     """Return, for each comparison, how many times as long as lastgood the other contender takes."""
-    fit = {name: figures["median"] for name, figures in found["fit"].items()}
-    ours = {"keras": fit["lastgood .keras"], "weights": fit["lastgood .weights.h5"]}
+    ours = {ending: f"lastgood {ending}" for ending in (".keras", ".weights.h5")}
+    pairs = [(f"stock {ending}", name) for ending, name in ours.items()]
+    pairs += [("OrbaxCheckpoint", ours[".keras"])]
+    pairs += [(name, ours[".weights.h5"]) for name in found["fit"] if not name.startswith(("stock", "lastgood"))]
     factors = {
-        "fit, stock .keras / lastgood .keras": fit["stock .keras"] / ours["keras"],
-        "fit, stock .weights.h5 / lastgood .weights.h5": fit["stock .weights.h5"] / ours["weights"],
-        "fit, OrbaxCheckpoint / lastgood .weights.h5": fit["OrbaxCheckpoint"] / ours["weights"],
-        "fit, OrbaxCheckpoint / lastgood .keras": fit["OrbaxCheckpoint"] / ours["keras"],
+        f"fit, {theirs} / {mine}": figures.ratio(found["fit"][theirs], found["fit"][mine]) for theirs, mine in pairs
     }
-    restore = {name: figures["median"] for name, figures in found["restore"].items()}
     for ending, theirs in ((".weights.h5", "stock load_weights"), (".keras", "stock load_model")):
-        ours_takes = restore.get(f"lastgood {ending}, lastgood.load_weights")
-        if ours_takes:
-            factors[f"restore {ending}, {theirs} / lastgood"] = restore[f"lastgood {ending}, {theirs}"] / ours_takes
+        mine = found["restore"].get(f"{ours[ending]}, lastgood.load_weights")
+        if mine:
+            stock = found["restore"][f"{ours[ending]}, {theirs}"]
+            factors[f"restore {ending}, {theirs} / lastgood"] = figures.ratio(stock, mine)
+    for name in ours.values():
+        factors[f"durable, {name} / raw write"] = figures.ratio(
+            found["durable"][name], found["limits"]["write and fsync"]
+        )
     return factors
 
 
@@ -149,7 +158,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=float, default=1.0, help="size of the state in gigabytes (10^9 bytes)")
     parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
-    parser.add_argument("--every", type=int, default=6, help="training steps between saves")
+    parser.add_argument("--every", type=int, default=6, help="training steps beside each save, at the least")
     parser.add_argument("--backends", default=",".join(BACKENDS), help="backends, separated by commas")
     switch = {"action": argparse.BooleanOptionalAction, "default": True}
     parser.add_argument(
@@ -161,15 +170,16 @@ def main():
     parser.add_argument("--directory", type=Path, default=HERE, help="directory for the checkpoints")
     parser.add_argument("--name", default="saves", help="name of the result files, without a suffix")
     arguments = parser.parse_args()
-    console = Console(width=120)
+    console = Console(width=170)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{arguments.name}.json"
     results = json.loads(path.read_text()) if path.exists() else {}  # keeps the results of other backends
     results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": versions()}
     for backend in arguments.backends.split(","):
-        found = summarize(measure(backend, arguments))
+        measured = measure(backend, arguments)
+        found = {**figures.summarize(measured), "ratios": ratios(measured)}
         show(console, backend, found)
-        results.setdefault("backends", {})[backend] = {**found, "ratios": ratios(found)}
+        results.setdefault("backends", {})[backend] = found
         path.write_text(json.dumps(results, indent=1) + "\n")
     chart.draw(results["backends"], RESULTS / f"{arguments.name}.png")
 
