@@ -49,7 +49,7 @@ class CheckpointHooks(StockMethods):
 
     def _begin(self) -> None:
         council = self._engine.council
-        council.join(self._adapter())
+        council.join(self._adapter(), self.filepath)
         self._saves.best_only = self.save_best_only  # until now, users may set this and ``verbose``
         self._announcer.verbose = self.verbose if council.group.is_chief else 0
         with council.beginning() as meeting:

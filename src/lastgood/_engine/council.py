@@ -56,9 +56,23 @@ class Council:
         """Return the state for a copy or another process, without the group and meetings of this one."""
         return {**vars(self), "group": ALONE, "_meeting": None, "_receiving": None, "_deferred": None}
 
-    def join(self, adapter: ModelAdapter) -> None:
-        """Find the processes that train the adapter's model."""
+    def join(self, adapter: ModelAdapter, template: str) -> None:
+        """Find the processes that train the adapter's model.
+
+        Args:
+            adapter: The model.
+            template: Where this process saves.
+
+        Raises:
+            ArgumentError: They save to different paths.
+        """
         self.group = group_of(adapter.backend(), self.seconds) if adapter.spans_processes() else ALONE
+        apart = self._apart(template)
+        if apart is not None:
+            raise ArgumentError(
+                f"The first process saves for all, but one of them was told to save to {apart!r}. Pass the same path "
+                "in all processes."
+            )
 
     def join_loop(self, adapter: ModelAdapter, template: str) -> None:
         """Find the processes that train the adapter's model in loops of the user's own.
@@ -73,18 +87,19 @@ class Council:
         Raises:
             ArgumentError: The model spans processes that save to different paths.
         """
-        spans = adapter.spans_processes()
-        self.group = group_of(adapter.backend(), self.seconds) if spans or adapter.backend() == "torch" else ALONE
-        with self.group.meeting(self.seconds) as meeting:
+        if adapter.backend() != "torch":
+            self.join(adapter, template)
+            return
+        self.group = group_of("torch", self.seconds)
+        if self._apart(template) is not None:
+            self.group = ALONE
+
+    def _apart(self, template: str) -> str | None:
+        """Return where another process saves if it is not where the chief does; the answer is the same in all."""
+        with self.group.meeting(self.seconds * _PATIENCE) as meeting:
             templates = meeting.collect(template.encode())
             apart = meeting.tell(next((each.decode() for each in templates if each != templates[0]), None))
-        if apart is not None and spans:
-            raise ArgumentError(
-                f"The first process saves for all, but one of them was told to save to {apart!r}. Pass the same path "
-                "in all processes."
-            )
-        if apart is not None:
-            self.group = ALONE
+        return None if apart is None else str(apart)
 
     def one_acts(self, adapter: ModelAdapter) -> AbstractContextManager[None]:
         """Return a context in which the chief can use a model without waiting for the other processes."""

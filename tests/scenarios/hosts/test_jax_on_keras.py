@@ -87,6 +87,16 @@ def test_a_process_that_cannot_begin_ends_training_on_all(tmp_path):
     assert "SaveError" in second.stderr
 
 
+@pytest.mark.long
+def test_processes_that_were_given_different_paths_do_not_train(tmp_path):
+    for ended in harness.run(
+        {"path": str(tmp_path / "{epoch}.keras"), "process 1": {"path": str(tmp_path / "{epoch}.h5")}}
+    ):
+        assert "ArgumentError" in ended.stderr
+        assert "Pass the same path in all processes" in ended.stderr
+    assert names(tmp_path) == []
+
+
 def test_a_save_that_fails_ends_training_on_all(tmp_path):
     (tmp_path / "2.keras").mkdir()  # a directory at the path of a file
     first, second = harness.run({"path": str(tmp_path / "{epoch}.keras")})
