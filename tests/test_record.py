@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lastgood._bytes import directory_record
 from lastgood._record import Record, RecordText
 
 RECORD = Record(
@@ -72,7 +73,16 @@ def test_the_text_of_a_record_locates_its_digest_and_the_table():
 
 def test_a_record_too_long_for_readers_drops_its_metrics_or_is_an_error():
     some = {f"part-{number}": (1, 2) for number in range(100)}
-    assert replace(RECORD, metrics={"m" * (3 << 20): 1.0}).to_text(files=some).values["metrics"] == {}
-    many = {f"part-{number}": (1, 2) for number in range(100_000)}
-    with pytest.raises(ValueError, match="of 100000 files, would be longer than"):
+    assert replace(RECORD, metrics={"m" * (17 << 20): 1.0}).to_text(files=some).values["metrics"] == {}
+    many = {f"part-{number}": (1, 2) for number in range(300_000)}
+    with pytest.raises(ValueError, match="of 300000 files, would be too long"):
         RECORD.to_text(files=many)
+
+
+def test_a_record_that_can_list_files_is_one_that_readers_accept():
+    names = [f"pytree/trainable_variables.model.layer{number}.kernel/c.0.{number}" for number in range(120_000)]
+    assert directory_record.can_list(names)
+    text = replace(RECORD, metrics={"m" * 500_000: 1.0}).to_text(files=dict.fromkeys(names, (1 << 40, 1 << 32)))
+    assert text.values["metrics"]
+    assert len(text.files) == len(names)
+    assert not directory_record.can_list(f"c.{number}" for number in range(170_000))

@@ -6,7 +6,7 @@ from typing import Any
 RECORD = 1 << 20
 """The maximum size in bytes of a record, a line of a journal, and the like."""
 
-DIRECTORY = 2 << 20
+DIRECTORY = 16 << 20
 """The maximum size in bytes of a directory's record, which lists each of its files."""
 
 LONGEST = 64 << 20
@@ -38,6 +38,15 @@ def read(text: str | bytes, longest: int = RECORD) -> Any:
         raise ValueError("it is nested too deeply") from None
     _check_depth(value)
     return value
+
+
+def is_readable(text: str, longest: int) -> bool:
+    """Return whether :func:`read` accepts the extent of a text that lastgood is about to write."""
+    try:
+        check_extent(text.encode(), longest)
+    except ValueError:
+        return False
+    return True
 
 
 def check_extent(content: bytes, longest: int = RECORD) -> None:

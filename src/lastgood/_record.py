@@ -61,10 +61,11 @@ class Record:
         own |= {} if files is None else {"files": files}
         text = json.dumps({**own, **values}, allow_nan=False, sort_keys=True)
         longest = _json.RECORD if files is None else _json.DIRECTORY
-        if len(text) > longest and self.metrics:
+        fits = _json.is_readable(text, longest)
+        if not fits and self.metrics:
             return replace(self, metrics={}).to_text(table, files)
-        if len(text) > longest:  # better an error than a checkpoint that no reader accepts
-            raise ValueError(f"its record, of {len(files or ())} files, would be longer than {longest} bytes")
+        if not fits:  # better an error than a checkpoint that no reader accepts
+            raise ValueError(f"its record, of {len(files or ())} files, would be too long for its readers")
         return RecordText(text, longest)
 
     @classmethod

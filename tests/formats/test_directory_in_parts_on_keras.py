@@ -9,9 +9,11 @@ import pytest
 import lastgood
 from helpers import zoo
 from helpers.kit import keras
-from lastgood import ArgumentError, CorruptCheckpointError, LastgoodError, ModelCheckpoint, open_run
+from lastgood import ArgumentError, CorruptCheckpointError, LastgoodError, ModelCheckpoint, _json, open_run
 from lastgood._bytes import directory_record
+from lastgood._formats import zarr_parts
 from lastgood._inspect import arrays
+from lastgood._keras import adapt
 from lastgood._keras.keras3 import Keras3Model
 from lastgood._storage import locate
 from lastgood._storage.stages import LocalStage
@@ -160,3 +162,11 @@ def test_variables_that_orbax_would_confuse_are_refused_before_training(tmp_path
     x = np.ones((8, 4), "float32")
     with pytest.raises(ArgumentError, match=r"'a\.b/kernel' and 'a/b\.kernel' would have the same name"):
         model.fit(x, x[:, :1], callbacks=[ModelCheckpoint(tmp_path / "m", save_weights_only=True)])
+
+
+@on_one_backend
+def test_more_parts_than_a_record_can_list_are_refused(monkeypatch):
+    model = zoo.norm_dropout()[0]
+    monkeypatch.setattr(_json, "DIRECTORY", _json.RECORD + 100)
+    with pytest.raises(ArgumentError, match="more files than a directory can have"):
+        zarr_parts.check(adapt(model), [])

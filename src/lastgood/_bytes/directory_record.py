@@ -4,6 +4,8 @@ The record, `lastgood.json`, has the length and the digest of every other file, 
 last. Files that other tools add later are ignored: everything that was saved is still there.
 """
 
+import json
+from collections.abc import Iterable
 from functools import partial
 from pathlib import PurePosixPath
 
@@ -28,6 +30,12 @@ def write_record(stage: Stage, record: Record, training: bytes) -> None:
     found = digests.of_files([partial(stage.open, name) for name in names])
     text = record.to_text(files={**stage.elsewhere, **dict(zip(names, found, strict=True))})
     stage.write(_NAME, digests.of_bytes(text.text.encode(), 0, text))
+
+
+def can_list(names: Iterable[str]) -> bool:
+    """Return whether a record has room for these files of a directory, whatever else it holds."""
+    largest = (1 << 63, 1 << 32)  # a length and a digest
+    return _json.is_readable(json.dumps(dict.fromkeys(names, largest)), _json.DIRECTORY - _json.RECORD)
 
 
 def read_training(at: Location) -> bytes | None:

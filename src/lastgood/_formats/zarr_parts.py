@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .._bytes import zarr_as_hdf5, zarr_layout
+from .._bytes import directory_record, zarr_as_hdf5, zarr_layout
 from .._bytes.zarr_layout import SplitArray
 from .._errors import ArgumentError
 from .._keras import ModelAdapter
@@ -83,7 +83,7 @@ def _report_from(report: Report, before: int, written: int) -> None:
 
 
 def check(adapter: ModelAdapter, split: Sequence[Any]) -> None:
-    """Check that the directory has a place for each split variable.
+    """Check that the directory has a place for each split variable, and its record for each file.
 
     Raises:
         ArgumentError: It has not.
@@ -94,6 +94,12 @@ def check(adapter: ModelAdapter, split: Sequence[Any]) -> None:
         raise ArgumentError(
             f"The variable '{adapter.path_of(outside)}' is split over the devices of several processes, and stock "
             "Keras does not save this variable. Leave it out of the layout map, so that each process holds all of it."
+        )
+    names = _files_of(adapter)
+    if not directory_record.can_list(names):
+        raise ArgumentError(
+            f"The state is split into {len(names)} parts, which are more files than a directory can have here. Split "
+            "it over fewer devices, or save to a path with the ending .weights.h5."
         )
 
 
@@ -118,13 +124,16 @@ def _as_hdf5(adapter: ModelAdapter) -> bytes | None:
 
 def files_elsewhere(adapter: ModelAdapter) -> set[str]:
     """Return the names of the files that the other processes have to write."""
-    own = {part.name for part in _parts_of(adapter, chief=True)}
-    return {array.file(starts) for array in _arrays(adapter) for starts in array.starts()} - own
+    return _files_of(adapter) - {part.name for part in _parts_of(adapter, chief=True)}
 
 
 def size(adapter: ModelAdapter) -> int:
     """Return the bytes of the staging buffer that the chief needs."""
     return sum(_room(part) for part in _parts_of(adapter, chief=True))
+
+
+def _files_of(adapter: ModelAdapter) -> set[str]:
+    return {array.file(starts) for array in _arrays(adapter) for starts in array.starts()}
 
 
 def _arrays(adapter: ModelAdapter) -> Iterator[SplitArray]:
