@@ -1,5 +1,7 @@
 """Compare saves and restores of a state that is split over two processes, with Keras's OrbaxCheckpoint.
 
+Memory is the peak of each process above that of training, in copies of the whole state.
+
 Run this script with ``make bench-hosts``. It starts two processes on this machine, with one device each, for each round
 of each contender; the contenders take turns.
 """
@@ -22,6 +24,7 @@ CONTENDERS = {"lastgood .weights.h5": "m.weights.h5", "lastgood directory": "m",
 SIZE = 2  # processes
 LAYERS = 16
 SAVES = 4  # in each round, of which the first prepares memory and is dropped
+MEMORY = ("memory of saves", "memory of a restore")
 LONGEST = 540  # seconds for the processes of a round
 
 
@@ -57,8 +60,19 @@ def callback_of(contender, path):
     return callback, callback.wait
 
 
+def peak_from_now():
+    """Begin to measure anew the most memory that this process has used at once."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak():
+    """Return the most memory, in bytes, that this process has used at once."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def process(contender, rank, port, size, directory):
-    """Train, save and restore in one of the processes; print the seconds as JSON."""
+    """Train, save and restore in one of the processes; print the seconds, and bytes of memory, as JSON."""
     import keras
     import numpy as np
 
@@ -87,18 +101,29 @@ def process(contender, rank, port, size, directory):
                 times.append(time.perf_counter())
 
     x = np.ones((4, width), "float32")
+    model.fit(x, x, epochs=SAVES, verbose=0, callbacks=[Clock(waits=False)])
+    times.clear()
+    peak_from_now()
+    model.fit(x, x, epochs=1, verbose=0, callbacks=[Clock(waits=False)])
+    times.clear()
+    trained = peak()
     model.fit(x, x, epochs=SAVES, verbose=0, callbacks=[Clock(waits=False), callback, Clock(waits=True)])
-    began = time.perf_counter()
+    saved = peak()
+    peak_from_now()
+    loaded, began = peak(), time.perf_counter()
     if contender == "OrbaxCheckpoint":
         model.load_weights(str(path))
     else:
         lastgood.load_weights(model, path)
     restored = time.perf_counter() - began
+    loaded = peak() - loaded
     saves = [times[at : at + 3] for at in range(0, len(times), 3)][1:]
     found = {
         "hook": [after - before for before, after, _ in saves],
         "durable": [done - before for before, _, done in saves],
         "restore": [restored],
+        "memory of saves": [saved - trained],
+        "memory of a restore": [loaded],
         "bytes": sum(variable.value.nbytes for variable in [*model.variables, *model.optimizer.variables]),
     }
     print("\n" + json.dumps(found), flush=True)
@@ -143,20 +168,26 @@ def main():
         return
     runs = {name: {} for name in CONTENDERS}
     for _ in range(arguments.repeats):
-        for name, found in runs.items():
-            first, other = round_of(name, arguments.size, arguments.directory)
+        for contender, found in runs.items():
+            first, other = round_of(contender, arguments.size, arguments.directory)
             kinds = {"hook, first process": first["hook"], "hook, other process": other["hook"]}
             kinds |= {kind: first[kind] for kind in ("durable", "restore")}
-            for kind, seconds in kinds.items():
-                found.setdefault(kind, []).extend(seconds)
+            for which, of_one in (("first", first), ("other", other)):
+                for kind in MEMORY:
+                    kinds[f"{kind}, {which} process"] = [each / first["bytes"] for each in of_one[kind]]
+            for kind, values in kinds.items():
+                found.setdefault(kind, []).extend(values)
             found["bytes"] = first["bytes"]
     stock = runs["OrbaxCheckpoint"]
     results = {"machine": platform.platform(), "cores": os.cpu_count(), "contenders": runs, "ratios": {}}
     for name, found in runs.items():
-        medians = {kind: statistics.median(seconds) for kind, seconds in found.items() if kind != "bytes"}
-        print(name, *(f"{kind} {seconds:.3f} s" for kind, seconds in medians.items()), sep="; ", flush=True)
+        medians = {kind: statistics.median(values) for kind, values in found.items() if kind != "bytes"}
+        times = {kind: seconds for kind, seconds in medians.items() if not kind.startswith(MEMORY)}
+        print(name, *(f"{kind} {seconds:.3f} s" for kind, seconds in times.items()), sep="; ", flush=True)
+        copies = {kind: copies for kind, copies in medians.items() if kind.startswith(MEMORY)}
+        print("copies of the state", *(f"{kind} {each:.2f}" for kind, each in copies.items()), sep="; ", flush=True)
         if found is not stock:
-            ratios = {kind: statistics.median(stock[kind]) / seconds for kind, seconds in medians.items()}
+            ratios = {kind: statistics.median(stock[kind]) / seconds for kind, seconds in times.items()}
             results["ratios"][name] = ratios
             print("OrbaxCheckpoint / this", *(f"{kind} {ratio:.1f}" for kind, ratio in ratios.items()), sep="; ")
     arguments.result.write_text(json.dumps(results, indent=1) + "\n")
