@@ -52,6 +52,7 @@ def _orbax(path, every):
 _LOAD_MODEL = ("stock load_model", lambda _, path: keras.models.load_model(path))
 _LOAD_WEIGHTS = ("stock load_weights", lambda model, path: model.load_weights(path))
 _OURS = ("lastgood.load_weights", lastgood.load_weights)
+_OUR_MODEL = ("lastgood.load_model", lambda _, path: lastgood.load_model(path))
 
 MAIN = (
     Contender("stock .keras", "stock/m.keras", _stock, restores=(_LOAD_MODEL,)),
@@ -63,7 +64,9 @@ MAIN = (
         wait=lambda callback: callback.wait_until_finished(),
         restores=(_LOAD_WEIGHTS,),
     ),
-    Contender("lastgood .keras", "ours/m.keras", _ours(), lambda callback: callback.wait(), (_LOAD_MODEL, _OURS)),
+    Contender(
+        "lastgood .keras", "ours/m.keras", _ours(), lambda callback: callback.wait(), (_LOAD_MODEL, _OUR_MODEL, _OURS)
+    ),
     Contender(
         "lastgood .weights.h5",
         "ours/m.weights.h5",

@@ -32,6 +32,10 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
 }
+RESTORES = (
+    (".weights.h5", "stock load_weights", "lastgood.load_weights"),
+    (".keras", "stock load_model", "lastgood.load_model"),
+)
 PACKAGES = ("keras", "jax", "torch", "tensorflow", "tensorflow-cpu", "orbax-checkpoint", "numpy", "h5py")
 
 
@@ -141,11 +145,10 @@ def ratios(found):
     factors = {
         f"fit, {theirs} / {mine}": figures.ratio(found["fit"][theirs], found["fit"][mine]) for theirs, mine in pairs
     }
-    for ending, theirs in ((".weights.h5", "stock load_weights"), (".keras", "stock load_model")):
-        mine = found["restore"].get(f"{ours[ending]}, lastgood.load_weights")
-        if mine:
-            stock = found["restore"][f"{ours[ending]}, {theirs}"]
-            factors[f"restore {ending}, {theirs} / lastgood"] = figures.ratio(stock, mine)
+    for ending, theirs, mine in RESTORES:
+        restores = [found["restore"].get(f"{ours[ending]}, {way}") for way in (theirs, mine)]
+        if all(restores):
+            factors[f"restore {ending}, {theirs} / {mine}"] = figures.ratio(*restores)
     for name in ours.values():
         factors[f"durable, {name} / raw write"] = figures.ratio(
             found["durable"][name], found["limits"]["write and fsync"]
