@@ -21,6 +21,19 @@ def ratio(theirs, ours):
     return {"ratio": float(of_medians(theirs, ours)), "low": low, "high": high}
 
 
+def line(points):
+    """Return the line through the medians of some points, as relative errors see it, and the largest such error.
+
+    Args:
+        points: Lists of values, by the number at which they were measured.
+    """
+    at = np.array([float(each) for each in points])
+    medians = np.array([np.median(values) for values in points.values()])
+    slope, begin = np.polyfit(at, medians, 1, w=1 / medians)
+    errors = np.abs((slope * at + begin) / medians - 1)
+    return {"slope": float(slope), "begin": float(begin), "largest error": float(errors.max())}
+
+
 def _interval(samples, statistic):
     """Return the 95 % interval of a statistic; None and None if a sample has only one value."""
     if min(map(len, samples)) < 2:

@@ -71,6 +71,7 @@ def measure(backend, arguments):
         found["memory"] = {name: (memory[name] - memory[""]) / found["bytes"] for name in names}
     if arguments.scales:
         found["scales"] = run("scales", backend, arguments)
+        found["line"] = figures.line(found["scales"]["growth"])
     return found
 
 
@@ -124,7 +125,13 @@ def show(console, backend, found):
         console.print(f"restore: {name:45} {spread(seconds)} s")
     for name, values in found.get("scales", {}).items():
         for key, seconds in values.items():
-            console.print(f"{name} {key}: {spread(seconds, 5)} {'s/GB' if name == 'growth' else 's'}")
+            console.print(f"{name} {key}: {spread(seconds, 5)} s")
+    if "line" in found:
+        line = found["line"]
+        console.print(
+            f"growth: {line['begin']:.3f} s and {line['slope']:.3f} s per GB; no size is more than "
+            f"{line['largest error']:.0%} away from that line"
+        )
     for name, factor in found["ratios"].items():
         console.print(f"ratio: {name:60} {spread({**factor, 'median': factor['ratio']}, 2)}")
 
