@@ -24,7 +24,7 @@ ON_ANY := tests/scenarios/crash tests/scenarios/resume  # each of these tests pi
 # Three on two cores, since tests wait for processes and disks; tests/conftest.py has the longest files begin first.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
-.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts blows systems versions dist damage soak lint types check bench bench-tf-keras bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-hosts bench-objects bench-gpu screenshot clean
+.PHONY: help demo docs test test-quick test-resume test-long test-whole crash buckets hosts blows systems versions dist damage soak lint types check bench bench-tf-keras bench-digests bench-disk bench-sharing bench-hooks bench-state bench-command bench-first bench-hosts bench-objects bench-gpu screenshot clean
 
 help:  ## show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -127,6 +127,9 @@ bench-first: .venv/test.stamp  ## compare the first save with later ones
 bench-gpu: .venv/test.stamp  ## measure what saves cost on a GPU, with jax and torch (install a torch for your GPU first)
 	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --no-scales --name saves-gpu $(BENCH)
 	$(BIN)/python benchmarks/gpu_fetch.py
+
+bench-digests: .venv/test.stamp  ## measure what the digests of a save cost, which the writer computes
+	$(QUIET) KERAS_BACKEND=jax $(BIN)/python benchmarks/digests.py $(BENCH)
 
 bench-disk: .venv/test.stamp  ## compare ways to write a file
 	$(BIN)/python benchmarks/disk_writes.py

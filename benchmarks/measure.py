@@ -143,7 +143,7 @@ def scales(directory, repeats):
             model = workloads.Variables(1e9, count)
             with tempfile.TemporaryDirectory(dir=directory) as run:
                 variables.setdefault(count, []).append(snapshot_seconds(model, Path(run, "m.weights.h5")))
-        for size in (0.01, 0.1, 1, 4, 8):
+        for size in (0.01, 0.1, 1, 4):
             model = workloads.Variables(size * 1e9, 16)
             with tempfile.TemporaryDirectory(dir=directory) as run:
                 seconds = contenders.save_durably(contenders.MAIN[-1], model, Path(run, "m.weights.h5"))

@@ -84,15 +84,15 @@ class Turns(keras.callbacks.Callback):
         """Take the turns; each ``yield`` is a training step."""
         for contender in self._callbacks:  # the first saves, which also allocate, do not count
             yield from self._save(contender)
-        order = list(self._callbacks)
+        plain, order = (yield from self._stretch()), list(self._callbacks)
         for _ in range(pairs):
             for contender in order:
-                yield from self._pair(contender)
+                plain = yield from self._pair(contender, plain)
             order = [*order[1:], order[0]]  # so that none always follows the same one
 
-    def _pair(self, contender):
+    def _pair(self, contender, before):
+        """Save after the stretch ``before``; return the stretch after the save."""
         for attempt in range(ATTEMPTS):
-            before = yield from self._stretch()
             saving, hook = yield from self._save(contender)
             after = yield from self._stretch()
             plain = [each.seconds / each.steps for each in (before, after)]
@@ -100,6 +100,7 @@ class Turns(keras.callbacks.Callback):
             if quiet or attempt == ATTEMPTS - 1:
                 break
             self.repeated += 1
+            before = after
         self.noisy += not quiet
         self.step += [seconds[0] for seconds in plain]
         fit, cpu = saving.seconds - saving.steps * (plain[0] + plain[1]) / 2
@@ -107,6 +108,7 @@ class Turns(keras.callbacks.Callback):
         costs.fit.append(fit)
         costs.cpu.append(cpu)
         costs.hook.append(hook)
+        return after
 
     def _save(self, contender):
         """Save, and train until the save has ended; return that stretch and the seconds in the callback's hook."""

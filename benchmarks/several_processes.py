@@ -21,6 +21,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "several_processes.json"
 CONTENDERS = {"lastgood .weights.h5": "m.weights.h5", "lastgood directory": "m", "OrbaxCheckpoint": "orbax"}
+WHOLE = "lastgood .weights.h5, a whole state in each process"
+CONTENDERS |= {WHOLE: "m.weights.h5"}
 SIZE = 2  # processes
 LAYERS = 16
 SAVES = 4  # in each round, of which the first prepares memory and is dropped
@@ -28,19 +30,23 @@ MEMORY = ("memory of saves", "memory of a restore")
 LONGEST = 540  # seconds for the processes of a round
 
 
-def model_of(size):
-    """Return a built model of ``size`` bytes with its optimizer, whose layers are split over the devices."""
+def model_of(size, *, split):
+    """Return a built model of ``size`` bytes with its optimizer, split over the devices or whole on each of them."""
     import jax
     import keras
 
     width = int((size / 3 / 4 / LAYERS) ** 0.5) // 64 * 64  # a weight has two values in Adam
     devices = jax.devices()
-    mesh = keras.distribution.DeviceMesh((1, len(devices)), ["batch", "model"], devices)
-    layout = keras.distribution.LayoutMap(mesh)
-    layout[".*kernel"] = (None, "model")
-    keras.distribution.set_distribution(
-        keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
-    )
+    if split:
+        mesh = keras.distribution.DeviceMesh((1, len(devices)), ["batch", "model"], devices)
+        layout = keras.distribution.LayoutMap(mesh)
+        layout[".*kernel"] = (None, "model")
+        distribution = keras.distribution.ModelParallel(
+            layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False
+        )
+    else:
+        distribution = keras.distribution.DataParallel(devices=devices, auto_shard_dataset=False)
+    keras.distribution.set_distribution(distribution)
     layers = [keras.layers.Dense(width, use_bias=False, name=f"layer{number}") for number in range(LAYERS)]
     model = keras.Sequential([keras.Input((width,)), *layers])
     model.compile("adam", "mse")
@@ -80,7 +86,7 @@ def process(contender, rank, port, size, directory):
 
     keras.distribution.initialize(f"127.0.0.1:{port}", SIZE, rank)
     keras.utils.set_random_seed(0)
-    model, width = model_of(size)
+    model, width = model_of(size, split=contender != WHOLE)
     path = Path(directory, CONTENDERS[contender])
     callback, wait = callback_of(contender, path)
     times = []
@@ -186,7 +192,7 @@ def main():
         print(name, *(f"{kind} {seconds:.3f} s" for kind, seconds in times.items()), sep="; ", flush=True)
         copies = {kind: copies for kind, copies in medians.items() if kind.startswith(MEMORY)}
         print("copies of the state", *(f"{kind} {each:.2f}" for kind, each in copies.items()), sep="; ", flush=True)
-        if found is not stock:
+        if name != WHOLE and found is not stock:
             ratios = {kind: statistics.median(stock[kind]) / seconds for kind, seconds in times.items()}
             results["ratios"][name] = ratios
             print("OrbaxCheckpoint / this", *(f"{kind} {ratio:.1f}" for kind, ratio in ratios.items()), sep="; ")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import keras
 import numpy as np
@@ -114,20 +115,32 @@ def test_a_directory_is_restored_bit_equal_on_another_mesh(tmp_path):
             assert each["step"] == 4
 
 
-@pytest.mark.long
-def test_two_processes_write_to_a_bucket_and_resume_from_it(tmp_path, monkeypatch):
-    with servers.seaweedfs(tmp_path) as endpoint:
-        for name, value in servers.environment(endpoint).items():
+@pytest.fixture(params=["s3", "az"])
+def bucket(request, tmp_path, monkeypatch):
+    """The URL of a bucket on a server on loopback."""
+    with ExitStack() as running:
+        if request.param == "s3":
+            environment = servers.environment(running.enter_context(servers.seaweedfs(tmp_path)))
+        elif servers.azurite() is None:
+            pytest.skip("Azurite is not installed (npm install -g azurite)")
+        else:
+            environment = running.enter_context(servers.azure(tmp_path))
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        given = {**SPLIT, "arguments": WEIGHTS}
-        whole = harness.results({**given, "path": f"s3://{servers.BUCKET}/a/at{{epoch}}-{{batch}}"})
-        cut = {**given, "path": f"s3://{servers.BUCKET}/b/at{{epoch}}-{{batch}}", "lags": 0.5}
-        assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
-        assert trained(harness.results({**cut, "seed": 5})) == trained(whole)
-        ours = model()
-        lastgood.load_weights(ours, newest(f"s3://{servers.BUCKET}/b"))
-        holds(ours, whole[0]["weights"])
-        assert open_run(f"s3://{servers.BUCKET}/b").verify() == []
+        yield f"{request.param}://{servers.BUCKET}"
+
+
+@pytest.mark.long
+def test_two_processes_write_to_a_bucket_and_resume_from_it(bucket):
+    given = {**SPLIT, "arguments": WEIGHTS}
+    whole = harness.results({**given, "path": f"{bucket}/a/at{{epoch}}-{{batch}}"})
+    cut = {**given, "path": f"{bucket}/b/at{{epoch}}-{{batch}}", "lags": 0.5}
+    assert [each.returncode for each in harness.run({**cut, "die_after": 7})] == [9, 9]
+    assert trained(harness.results({**cut, "seed": 5})) == trained(whole)
+    ours = model()
+    lastgood.load_weights(ours, newest(f"{bucket}/b"))
+    holds(ours, whole[0]["weights"])
+    assert open_run(f"{bucket}/b").verify() == []
 
 
 @pytest.mark.long
