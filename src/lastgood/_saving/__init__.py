@@ -1,9 +1,9 @@
 """Saves: a snapshot in the hook, then writing while training continues."""
 
+from .all_write import try_out_joining, try_out_stage, write_own_parts
 from .description import beginning, record_of
 from .parts import send_parts
 from .saver import Save, Saver, SaveStats
-from .together import try_out_joining, try_out_stage, write_own_parts
 
 __all__ = [
     "Save",

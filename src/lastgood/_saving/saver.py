@@ -24,8 +24,8 @@ from .._snapshot.state_copy import NotCopiedError
 from .._storage import Location, Stage
 from .._threads import cores, importing
 from . import writer
+from .all_write import with_others
 from .parts import with_parts
-from .together import with_others
 
 _LOGGER = logging.getLogger("lastgood")
 
