@@ -99,6 +99,12 @@ def test_the_table_of_failing_stores_matches_the_results():
     assert found in text_of("GUARANTEES.md")
 
 
+def test_the_table_of_blows_matches_the_results():
+    command = [sys.executable, "-c", "from scenarios.hosts import table; print(*table.table(), sep='\\n')"]
+    found = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, check=True).stdout
+    assert found in text_of("GUARANTEES.md")
+
+
 @pytest.mark.parametrize("page", READMES)
 def test_the_readme_matches_the_table_of_faults(page, crashes):
     found = {row.split(" | ")[0].strip("| "): row.strip("|").split(" | ")[1:] for row in crashes.splitlines()}
