@@ -3,6 +3,7 @@
 Prints, as JSON in the last line, the weights, the step, random numbers, and what it was told.
 """
 
+import itertools
 import json
 import os
 import random
@@ -44,6 +45,21 @@ def train_step(trained, parallel, x, y):
     return float(loss.detach())
 
 
+def drawn_rows(drawn):
+    """Yield the rows of each step, from any step on: random numbers, or the share of this process in a data set."""
+    if GIVEN.get("data") != "DataLoader":
+        while True:
+            yield torch.tensor(np.random.normal(size=(8, 4)), dtype=torch.float32)
+    rows = torch.tensor(np.random.default_rng(1).normal(size=(48, 4)), dtype=torch.float32)
+    sampler = torch.utils.data.DistributedSampler(rows, SIZE, RANK)
+    loader = torch.utils.data.DataLoader(rows, 8, sampler=sampler)
+    epoch, batch = divmod(drawn, len(loader))
+    while True:
+        sampler.set_epoch(epoch)
+        yield from itertools.islice(loader, batch, None)
+        epoch, batch = epoch + 1, 0
+
+
 def blow(step, checkpointer):
     """Do what the task says to this process after a step."""
     if step == GIVEN.get("die_after"):
@@ -74,9 +90,9 @@ def main():
         progress = checkpointer.restore(trained)
         drawn = progress.extra["drawn"] if progress else 100 * RANK * GIVEN.get("apart", 1)
         step = progress.step if progress else 0
+        rows = drawn_rows(step)
         while step < STEPS:
-            step, drawn = step + 1, drawn + 1
-            x = torch.tensor(np.random.normal(size=(8, 4)), dtype=torch.float32)
+            step, drawn, x = step + 1, drawn + 1, next(rows)
             loss = train_step(trained, parallel, x, x.sum(axis=1, keepdims=True))
             if step == GIVEN.get("sleeps_before_save"):
                 time.sleep(GIVEN["sleeps"])

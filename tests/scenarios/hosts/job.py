@@ -89,6 +89,23 @@ def save_freq():
     return GIVEN.get("save_freq", "epoch") if seconds is None else timedelta(seconds=seconds)
 
 
+def data_of(x, y, batch):
+    """Return what ``fit`` gets for its batches; each process may shuffle them in a different order."""
+    kind, seed = GIVEN.get("data", "arrays"), 11 + GIVEN.get("apart", 0) * RANK
+    if kind == "arrays":
+        return {"x": x, "y": y, "batch_size": batch}
+    if kind == "tf.data":
+        import tensorflow as tf
+
+        tf.random.set_seed(seed)
+        return {"x": tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch)}
+    import torch
+
+    torch.manual_seed(seed)
+    pairs = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    return {"x": torch.utils.data.DataLoader(pairs, batch, shuffle=True), "shuffle": False}
+
+
 def fit(trained, x, y, batch):
     """Train with the callback; return what the user sees of it."""
     slow = {"on_save": lambda _: time.sleep(GIVEN["slow"])} if "slow" in GIVEN else {}
@@ -104,7 +121,8 @@ def fit(trained, x, y, batch):
     if "holds" in GIVEN:
         hold(GIVEN["holds"], GIVEN["sleeps"])
     blow = Blow(checkpoint)
-    history = trained.fit(x, y, batch, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, blow])
+    data = data_of(x, y, batch)
+    history = trained.fit(**data, epochs=GIVEN.get("epochs", 3), verbose=0, callbacks=[checkpoint, blow])
     return {"best": checkpoint.best, "history": history.history}
 
 

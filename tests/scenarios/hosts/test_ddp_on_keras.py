@@ -41,6 +41,17 @@ def test_processes_killed_twice_end_as_if_uninterrupted(tmp_path, name):
             np.testing.assert_array_equal(np.asarray(mine), np.float32(theirs).astype(mine.dtype))
 
 
+@pytest.mark.long
+def test_processes_with_a_distributed_sampler_killed_twice_end_as_if_uninterrupted(tmp_path):
+    given = {**GIVEN, "data": "DataLoader"}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / NAMES[0])})
+    assert whole[0]["weights"] != whole[1]["weights"]
+    cut = {**given, "path": str(tmp_path / "b" / NAMES[0])}
+    for die_after, seed in ((4, 0), (7, 5)):
+        assert [each.returncode for each in harness.run({**cut, "die_after": die_after, "seed": seed})] == [9, 9]
+    assert trained(harness.results({**cut, "seed": 7})) == trained(whole)
+
+
 def test_one_process_saves_for_all(tmp_path):
     first, second = harness.run({**GIVEN, "path": str(tmp_path / "{step:02d}.keras"), "arguments": {"keep_last": 2}})
     assert (first.returncode, second.returncode) == (0, 0), second.stderr[-2000:]

@@ -13,6 +13,7 @@ from . import harness
 
 PATHS = ["{epoch}-{batch}.keras", "last.weights.h5", "at{epoch}-{batch}"]
 PATHS = PATHS if sampling.is_whole() else PATHS[:1]
+KINDS = [{"kind": "data_parallel", "apart": 1}, {"kind": "model_parallel", "mesh": [1, 4]}]
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution over processes needs jax")
 
 
@@ -56,6 +57,18 @@ def test_two_processes_killed_twice_in_an_epoch_end_as_if_uninterrupted(tmp_path
     assert [each.returncode for each in again] == [9, 9]
     assert "resumed from" in again[0].stdout
     assert "resumed from" not in again[1].stdout
+    assert trained(harness.results({**cut, "seed": 7})) == trained(whole)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("data", ["tf.data", "DataLoader"])
+@pytest.mark.parametrize("kind", KINDS if sampling.is_whole() else KINDS[:1], ids=lambda kind: kind["kind"])
+def test_two_processes_with_loaders_killed_twice_end_as_if_uninterrupted(tmp_path, kind, data):
+    given = {**kind, "data": data, "save_freq": 3, "arguments": {"resume": True}, "lags": 0.2}
+    whole = harness.results({**given, "path": str(tmp_path / "a" / "{epoch}-{batch}.keras")})
+    cut = {**given, "path": str(tmp_path / "b" / "{epoch}-{batch}.keras")}
+    for die_after, seed in ((7, 0), (4, 5)):
+        assert [each.returncode for each in harness.run({**cut, "die_after": die_after, "seed": seed})] == [9, 9]
     assert trained(harness.results({**cut, "seed": 7})) == trained(whole)
 
 
