@@ -101,10 +101,10 @@ def process(contender, rank, port, size, directory):
             self.waits = waits
 
         def on_epoch_end(self, epoch, logs=None):
-            times.append(time.perf_counter())
+            times.append((time.perf_counter(), time.thread_time()))
             if self.waits:
                 wait()
-                times.append(time.perf_counter())
+                times.append((time.perf_counter(), time.thread_time()))
 
     x = np.ones((4, width), "float32")
     model.fit(x, x, epochs=SAVES, verbose=0, callbacks=[Clock(waits=False)])
@@ -125,8 +125,9 @@ def process(contender, rank, port, size, directory):
     loaded = peak() - loaded
     saves = [times[at : at + 3] for at in range(0, len(times), 3)][1:]
     found = {
-        "hook": [after - before for before, after, _ in saves],
-        "durable": [done - before for before, _, done in saves],
+        "hook": [after[0] - before[0] for before, after, _ in saves],
+        "CPU in the hook": [after[1] - before[1] for before, after, _ in saves],
+        "durable": [done[0] - before[0] for before, _, done in saves],
         "restore": [restored],
         "memory of saves": [saved - trained],
         "memory of a restore": [loaded],
@@ -177,6 +178,7 @@ def main():
         for contender, found in runs.items():
             first, other = round_of(contender, arguments.size, arguments.directory)
             kinds = {"hook, first process": first["hook"], "hook, other process": other["hook"]}
+            kinds["CPU in the hook, other process"] = other["CPU in the hook"]
             kinds |= {kind: first[kind] for kind in ("durable", "restore")}
             for which, of_one in (("first", first), ("other", other)):
                 for kind in MEMORY:
@@ -185,9 +187,10 @@ def main():
                 found.setdefault(kind, []).extend(values)
             found["bytes"] = first["bytes"]
     stock = runs["OrbaxCheckpoint"]
-    results = {"machine": platform.platform(), "cores": os.cpu_count(), "contenders": runs, "ratios": {}}
+    results = {"machine": platform.platform(), "cores": os.cpu_count(), "contenders": runs, "medians": {}, "ratios": {}}
     for name, found in runs.items():
         medians = {kind: statistics.median(values) for kind, values in found.items() if kind != "bytes"}
+        results["medians"][name] = medians
         times = {kind: seconds for kind, seconds in medians.items() if not kind.startswith(MEMORY)}
         print(name, *(f"{kind} {seconds:.3f} s" for kind, seconds in times.items()), sep="; ", flush=True)
         copies = {kind: copies for kind, copies in medians.items() if kind.startswith(MEMORY)}
