@@ -1,7 +1,6 @@
 """Complete models from checkpoints: the same that stock Keras loads, or an error and no model."""
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -216,46 +215,3 @@ def test_text_vectorization_keeps_its_vocabulary(tmp_path):
     model.save(path)
     loaded = lastgood.load_model(path)
     assert loaded.layers[0].get_vocabulary() == layer.get_vocabulary()
-
-
-class Aside(keras.layers.Dense):
-    """A layer with a variable that no file holds; meanwhile another thread creates one, for a model of its own."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        variable = _random_variable(seed=1)
-        with ThreadPoolExecutor() as threads:
-            other = threads.submit(lambda: to_numpy(_random_variable(seed=2)).copy()).result()
-        self.aside = lambda: (to_numpy(variable), other)  # Keras does not look into functions
-
-
-def _random_variable(seed):
-    return keras.Variable(keras.initializers.GlorotUniform(seed), (3, 2))
-
-
-def test_variables_that_no_file_holds_have_their_initial_values(tmp_path):
-    model = keras.Sequential([keras.Input((4,)), Aside(3)])
-    path = _saved(model, tmp_path / "m.keras")
-    for ours, stock in zip(
-        lastgood.load_model(path, {"Aside": Aside}).layers[0].aside(),
-        keras.saving.load_model(path, {"Aside": Aside}).layers[0].aside(),
-        strict=True,
-    ):
-        np.testing.assert_array_equal(ours, stock)
-
-
-class Varied(keras.layers.Dense):
-    """A layer that needs random values to be built."""
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        if np.ptp(to_numpy(self.kernel)) == 0:
-            raise ValueError("all values are the same")
-
-
-def test_a_layer_that_needs_random_values_to_be_built_is_loaded(tmp_path):
-    model = keras.Sequential([keras.Input((4,)), Varied(3)])
-    model.compile("adam", "mse")
-    model.fit(np.ones((4, 4)), np.ones((4, 3)), verbose=0)
-    path = _saved(model, tmp_path / "m.keras")
-    _assert_loaded_alike(path, custom_objects={"Varied": Varied})

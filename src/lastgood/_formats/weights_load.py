@@ -4,7 +4,7 @@ The fast path is for a model whose every saved array is a variable with the shap
 loads anything else after the check: a layer that loads its own variables, a type to convert, a file of another layout.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -85,11 +85,6 @@ class Loader:
             return False
         return self._is_plain
 
-    @property
-    def variables(self) -> Collection[Any]:
-        """The variables that :meth:`fill` overwrites, if it does not need stock Keras."""
-        return (self._variables or {}).values()
-
     def fill(self) -> None:
         """Overwrite the model's variables.
 
@@ -118,18 +113,14 @@ def load_model(
     Raises:
         Exception: Whatever stock Keras raises.
     """
-    created = None if by_stock else loader.from_config(config)
-    if created is None:
-        with at.local() as path:
-            return loader.whole(str(path))
-    loading = weights(adapt(created.model))
-    if loading.can_read_all():
-        loading.fill()
-        created.set_initial_values(but_not=loading.variables)
-        return created.model
-    created.set_initial_values()
+    model = None if by_stock else loader.from_config(config)
+    if model is not None:
+        loading = weights(adapt(model))
+        if loading.can_read_all():
+            loading.fill()
+            return model
     with at.local() as path:
-        return loader.completed(created.model, str(path))
+        return loader.whole(str(path)) if model is None else loader.completed(model, str(path))
 
 
 def _build_optimizer(adapter: ModelAdapter, contents: Contents) -> None:

@@ -4,8 +4,7 @@ from typing import Any
 
 import keras
 
-from .keras3_initial import InitialValues
-from .whole_model import CreatedModel, ModelLoader
+from .whole_model import ModelLoader
 
 
 class Keras3Loader(ModelLoader):
@@ -17,18 +16,13 @@ class Keras3Loader(ModelLoader):
         """Load the model from a file or directory with stock Keras alone."""
         return keras.saving.load_model(path, *self._arguments())
 
-    def from_config(self, config: bytes) -> CreatedModel | None:
-        """Create the model of a ``config.json``; return None if Keras does not expose how."""
+    def from_config(self, config: bytes) -> Any:
+        """Return the model of a ``config.json`` with initial values; None if Keras does not expose how."""
         try:
             from keras.src.saving.saving_lib import _model_from_config
         except ImportError:
             return None
-        initial = InitialValues()
-        try:
-            with initial.postponed():
-                return CreatedModel(_model_from_config(config, *self._arguments()), initial.set)
-        except Exception:  # noqa: BLE001 - one of its layers may need the values; if it does not, Keras fails again
-            return CreatedModel(_model_from_config(config, *self._arguments()))
+        return _model_from_config(config, *self._arguments())
 
     def completed(self, model: Any, path: str) -> Any:
         """Load the rest of an archive into a model of :meth:`from_config` with stock Keras; return the model."""

@@ -6,7 +6,7 @@ from typing import Any
 import tf_keras
 
 from .tf_keras2 import saving_as_archive
-from .whole_model import CreatedModel, ModelLoader
+from .whole_model import ModelLoader
 
 
 class TFKeras2Loader(ModelLoader):
@@ -18,8 +18,8 @@ class TFKeras2Loader(ModelLoader):
         """Load the model from a file or directory with stock tf_keras alone."""
         return tf_keras.saving.load_model(path, *self._arguments())
 
-    def from_config(self, config: bytes) -> CreatedModel | None:
-        """Create the model of a ``config.json``; return None if tf_keras does not expose how."""
+    def from_config(self, config: bytes) -> Any:
+        """Return the model of a ``config.json`` with initial values; None if tf_keras does not expose how."""
         try:
             from tf_keras.src.saving.serialization_lib import ObjectSharingScope, deserialize_keras_object
         except ImportError:
@@ -28,7 +28,7 @@ class TFKeras2Loader(ModelLoader):
         if not self.compile:
             found["compile_config"] = None
         with saving_as_archive(), ObjectSharingScope():
-            return CreatedModel(deserialize_keras_object(found, self.custom_objects, safe_mode=self.safe_mode))
+            return deserialize_keras_object(found, self.custom_objects, safe_mode=self.safe_mode)
 
     def completed(self, model: Any, path: str) -> Any:
         """Load the rest of an archive into a model of :meth:`from_config` with stock tf_keras; return the model."""

@@ -1,36 +1,12 @@
 """Loading of a whole model from a file of stock Keras: its ``load_model``, split into parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import FunctionType
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from .adapter import Generation
-
-
-class SetInitialValues(Protocol):
-    """Gives variables their initial values."""
-
-    def __call__(self, *, but_not: Collection[Any] = ()) -> None:
-        """Give all variables their initial values, except some that have been filled since."""
-
-
-def _has_them(*, but_not: Collection[Any] = ()) -> None:
-    """Do nothing for a model whose variables have their initial values."""
-
-
-@dataclass(frozen=True)
-class CreatedModel:
-    """A model as its configuration describes it.
-
-    Attributes:
-        model: The model.
-        set_initial_values: To be called once the variables that a file holds are filled.
-    """
-
-    model: Any
-    set_initial_values: SetInitialValues = _has_them
 
 
 @dataclass(frozen=True)
@@ -54,8 +30,8 @@ class ModelLoader(ABC):
         """Load the model from a file or directory with stock Keras alone."""
 
     @abstractmethod
-    def from_config(self, config: bytes) -> "CreatedModel | None":
-        """Create the model of a ``config.json``; return None if Keras does not expose how."""
+    def from_config(self, config: bytes) -> Any:
+        """Return the model of a ``config.json`` with initial values; None if Keras does not expose how."""
 
     @abstractmethod
     def completed(self, model: Any, path: str) -> Any:
