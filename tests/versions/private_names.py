@@ -158,6 +158,8 @@ def attempt(name, directory):
             return f"what is in {directory}/3{ending} is not what was trained", told
         if ending == ".keras" and not same(keras.models.load_model(f"{directory}/3.keras").get_weights(), weights):
             return "stock loads another model", told
+        if ending == ".keras" and not same(lastgood.load_model(f"{directory}/3.keras").get_weights(), weights):
+            return "lastgood loads another model", told
         whole, _ = train(lastgood, f"{directory}/whole{{epoch}}{ending}", 3)
         if not same(whole, weights) and not any("not be exact" in each for each in told):
             return "the restart was not exact, and no warning said so", told

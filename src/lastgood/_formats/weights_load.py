@@ -13,7 +13,7 @@ from .._bytes.hdf5_reader import Contents, StoredArray
 from .._bytes.weights_file import FoundRecord
 from .._errors import CorruptCheckpointError, RestoreError
 from .._keras import ModelAdapter, ModelLoader, adapt, kind_of
-from .._snapshot.to_device import fill
+from .._snapshot.to_device import fill, new_tensor
 from .._storage import Extent, Location, StoredFile
 from .._threads import cores, spread
 
@@ -43,6 +43,7 @@ class Loader:
         self._contents = Contents({}, marked=False)
         self._variables: Mapping[str, Any] | None = None
         self._is_plain = False
+        self._filled: set[str] = set()
 
     def check(self, *, verified: bool, exact: bool) -> None:
         """Check the file, and check that it matches the model.
@@ -85,6 +86,18 @@ class Loader:
             return False
         return self._is_plain
 
+    def fill_awaiting(self) -> None:
+        """Give the variables of a new model that await their values those of the file, which was verified.
+
+        Nothing is done if only stock Keras can determine which ones they are.
+        """
+        contents = weights_file.contents(self._file, self._place, self._record)
+        variables, plainly = _variables_by_path(self._adapter)
+        if variables is not None and plainly:
+            awaiting = {name: variable for name, variable in variables.items() if self._adapter.awaits_value(variable)}
+            is_alike = partial(_is_as_in_memory, self._adapter)
+            self._read({n: v for n, v in awaiting.items() if is_alike(contents.arrays.get(n), v)}, contents)
+
     def fill(self) -> None:
         """Overwrite the model's variables.
 
@@ -92,10 +105,17 @@ class Loader:
             Exception: Whatever stock Keras raises, if Keras loads the file.
         """
         if self._variables is not None and self._is_plain:
-            _read(self._adapter, self._file, self._variables, self._contents.arrays)
+            rest = {name: variable for name, variable in self._variables.items() if name not in self._filled}
+            self._read(rest, self._contents)
             return
         with self._at.local() as path:
             self._adapter.model.load_weights(path)
+
+    def _read(self, variables: Mapping[str, Any], contents: Contents) -> None:
+        stored = [(variables[name], array) for name in variables if (array := contents.arrays[name]) and array.length]
+        stored.sort(key=lambda each: each[1].length)  # so that threads get shares of about the same size
+        spread(partial(_fill_each, self._adapter, self._file), stored, cores())
+        self._filled |= variables.keys()
 
 
 def load_model(
@@ -113,12 +133,13 @@ def load_model(
     Raises:
         Exception: Whatever stock Keras raises.
     """
-    model = None if by_stock else loader.from_config(config)
-    if model is not None:
-        loading = weights(adapt(model))
-        if loading.can_read_all():
-            loading.fill()
-            return model
+    model = loading = None
+    for model in () if by_stock else loader.creating(config):
+        loading = loading or weights(adapt(model))
+        loading.fill_awaiting()
+    if loading is not None and loading.can_read_all():
+        loading.fill()
+        return model
     with at.local() as path:
         return loader.whole(str(path)) if model is None else loader.completed(model, str(path))
 
@@ -189,26 +210,23 @@ def _is_complete(adapter: ModelAdapter, variables: Mapping[str, Any], contents: 
     groups = {name.rpartition("/")[0] for name in variables}
     stored = {name for name in contents.arrays if name.rpartition("/")[0] in groups}
     return stored == variables.keys() and all(
-        (array := contents.arrays[name]) is not None and _is_as_in_memory(array.dtype, adapter.dtype_of(variable))
-        for name, variable in variables.items()
+        _is_as_in_memory(adapter, contents.arrays[name], variable) for name, variable in variables.items()
     )
 
 
-def _is_as_in_memory(stored: str, dtype: str) -> bool:
-    """Return True if a type is stored as in memory; HDF5 has no 8-bit floats, and stores them as bytes (``V1``)."""
-    return stored == dtype or (stored == "V1" and dtype.startswith("float8"))
+def _is_as_in_memory(adapter: ModelAdapter, stored: StoredArray | None, variable: Any) -> bool:
+    """Return True if an array is stored as in memory; HDF5 has no 8-bit floats, and stores them as bytes (``V1``)."""
+    if stored is None or stored.shape != tuple(variable.shape):
+        return False
+    dtype = adapter.dtype_of(variable)
+    return stored.dtype == dtype or (stored.dtype == "V1" and dtype.startswith("float8"))
 
 
-def _read(
-    adapter: ModelAdapter, file: StoredFile, variables: Mapping[str, Any], arrays: Mapping[str, StoredArray | None]
-) -> None:
-    stored = [(variables[name], array) for name in variables if (array := arrays[name]) and array.length]
-    stored.sort(key=lambda each: each[1].length)  # so that threads get shares of about the same size
+def _fill_each(adapter: ModelAdapter, file: StoredFile, share: Sequence[tuple[Any, StoredArray]]) -> None:
     backend = adapter.backend()
-
-    def fill_each(share: Sequence[tuple[Any, StoredArray]]) -> None:
-        for variable, array in share:
-            tensor, dtype = adapter.tensor_of(variable), adapter.dtype_of(variable)
-            fill(variable, tensor, dtype, partial(file.read_into, offset=array.offset), backend)
-
-    spread(fill_each, stored, cores())
+    for variable, array in share:
+        dtype, read = adapter.dtype_of(variable), partial(file.read_into, offset=array.offset)
+        if adapter.awaits_value(variable):
+            adapter.give_value(variable, new_tensor(tuple(variable.shape), dtype, read, backend))
+        else:
+            fill(variable, adapter.tensor_of(variable), dtype, read, backend)

@@ -118,6 +118,17 @@ class ModelAdapter(Holdings):
     def tensor_of(variable: Any) -> Any:
         """Return the object that the backend's copier reads for a variable."""
 
+    @staticmethod
+    def awaits_value(variable: Any) -> bool:
+        """Return True if a variable of a model that is being created has no value yet; see :class:`ModelLoader`."""
+        del variable
+        return False
+
+    @staticmethod
+    def give_value(variable: Any, tensor: Any) -> None:
+        """Make a tensor of the backend the initial value of a variable that awaits its value."""
+        raise NotImplementedError
+
     # The model's variables
 
     @abstractmethod

@@ -5,6 +5,7 @@ have moved it. The names are those of Keras 3.15.1.
 """
 
 import contextlib
+import functools
 import importlib.util
 import operator
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,12 @@ from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, reco
 _LAYERS = ("Conv1D", "Dense", "Embedding", "EinsumDense", "Layer")
 _PLAIN_LOADS = {getattr(keras.layers, name).load_own_variables for name in _LAYERS}
 _PLAIN_LOADS |= {keras.optimizers.Optimizer.load_own_variables}
+
+
+@functools.cache
+def _dtype_of_values(dtype: str) -> str:
+    """Return the dtype in which the backend stores the values of a variable with the given one."""
+    return str(keras.backend.standardize_dtype(keras.ops.convert_to_tensor(np.zeros((), dtype)).dtype))
 
 
 class Keras3Model(ModelAdapter):
@@ -72,6 +79,8 @@ class Keras3Model(ModelAdapter):
 
         The variable may report another one: JAX narrows int64 to int32, PyTorch widens uint32 to int64.
         """
+        if Keras3Model.awaits_value(variable):
+            return _dtype_of_values(str(variable.dtype))
         return str(keras.backend.standardize_dtype(Keras3Model.tensor_of(variable).dtype))
 
     @staticmethod
@@ -83,6 +92,17 @@ class Keras3Model(ModelAdapter):
         """
         held = getattr(variable, "_value", None)
         return getattr(variable, "value", variable) if held is None else held
+
+    @staticmethod
+    def awaits_value(variable: Any) -> bool:
+        """Return True if a variable was created in a stateless scope and has no value yet."""
+        return getattr(variable, "_value", variable) is None and callable(getattr(variable, "_initializer", None))
+
+    @staticmethod
+    def give_value(variable: Any, tensor: Any) -> None:
+        """Make a tensor, on the device that Keras uses, the initial value."""
+        value = keras.ops.convert_to_tensor(tensor)
+        variable._initializer = lambda *_, **__: value
 
     @staticmethod
     def to_numpy(value: Any) -> npt.NDArray[Any]:
@@ -222,7 +242,8 @@ class Keras3Model(ModelAdapter):
 
     def spans_processes(self) -> bool:
         """Return True if ``keras.distribution`` has placed the variables on devices of several processes."""
-        return self.backend() == "jax" and span_processes(map(self.tensor_of, self.weights()))
+        placed = (weight for weight in self.weights() if not self.awaits_value(weight))
+        return self.backend() == "jax" and span_processes(map(self.tensor_of, placed))
 
     def undistributed(self) -> contextlib.AbstractContextManager[None]:
         """Keep Keras from distributing variables over processes in the block, which only one process runs.

@@ -17,6 +17,17 @@ def is_split(tensor: Any) -> bool:
     return not getattr(tensor, "is_fully_addressable", True) and not tensor.is_fully_replicated
 
 
+def are_distributed() -> bool:
+    """Return True if Keras, or a strategy of TensorFlow, distributes the variables that are created now."""
+    if keras.distribution.distribution() is not None:
+        return True
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.distribute.has_strategy())
+
+
 @contextmanager
 def undistributed() -> Iterator[None]:
     """Make Keras create variables for this process alone in the block."""

@@ -1,6 +1,7 @@
 """Loading of whole models of tf_keras 2. The private names are those of tf_keras 2.21."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import tf_keras
@@ -18,20 +19,21 @@ class TFKeras2Loader(ModelLoader):
         """Load the model from a file or directory with stock tf_keras alone."""
         return tf_keras.saving.load_model(path, *self._arguments())
 
-    def from_config(self, config: bytes) -> Any:
-        """Return the model of a ``config.json`` with initial values; None if tf_keras does not expose how."""
+    def creating(self, config: bytes) -> Iterator[Any]:
+        """Yield the model of a ``config.json`` with initial values; nothing if tf_keras does not expose how."""
         try:
             from tf_keras.src.saving.serialization_lib import ObjectSharingScope, deserialize_keras_object
         except ImportError:
-            return None
+            return
         found = json.loads(config)
         if not self.compile:
             found["compile_config"] = None
         with saving_as_archive(), ObjectSharingScope():
-            return deserialize_keras_object(found, self.custom_objects, safe_mode=self.safe_mode)
+            model = deserialize_keras_object(found, self.custom_objects, safe_mode=self.safe_mode)
+        yield model
 
     def completed(self, model: Any, path: str) -> Any:
-        """Load the rest of an archive into a model of :meth:`from_config` with stock tf_keras; return the model."""
+        """Load the rest of an archive into a model of :meth:`creating` with stock tf_keras; return the model."""
         try:
             from tf_keras.src.saving.saving_lib import load_model
         except ImportError:

@@ -1,7 +1,7 @@
 """Loading of a whole model from a file of stock Keras: its ``load_model``, split into parts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, ClassVar
@@ -30,12 +30,16 @@ class ModelLoader(ABC):
         """Load the model from a file or directory with stock Keras alone."""
 
     @abstractmethod
-    def from_config(self, config: bytes) -> Any:
-        """Return the model of a ``config.json`` with initial values; None if Keras does not expose how."""
+    def creating(self, config: bytes) -> Iterator[Any]:
+        """Yield the model of a ``config.json``, before and after it is compiled; nothing if Keras does not expose how.
+
+        Each time, variables may await their values (:meth:`ModelAdapter.awaits_value`). Then those that were not given
+        any get their initial values.
+        """
 
     @abstractmethod
     def completed(self, model: Any, path: str) -> Any:
-        """Load the rest of an archive into a model of :meth:`from_config` with stock Keras; return the model."""
+        """Load the rest of an archive into a model of :meth:`creating` with stock Keras; return the model."""
 
     def _completed(self, load: Callable[..., Any], model: Any, path: str) -> Any:
         """Return the result of Keras's ``load``, which uses ``model`` instead of building one from a configuration."""

@@ -94,15 +94,20 @@ def live_bytes(tensor: Any) -> None:
     del tensor
 
 
+def taken_over(array: npt.NDArray[Any]) -> Any:
+    """Return a tensor with the value of an array whose memory nothing else uses, so that jax need not copy it."""
+    return jax.device_put(array)
+
+
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
-    """Assign a value whose memory nothing else uses, so that jax need not copy it.
+    """Assign the value of an array whose memory nothing else uses.
 
     If the variable is on devices of several processes, each process sets its own part: Keras would make all processes
     exchange their values, to compare them.
     """
     value = variable.value
     if getattr(value, "is_fully_addressable", True):
-        variable.assign(jax.device_put(array))
+        variable.assign(taken_over(array))
     else:
         assign_by_part(variable, lambda part: array[part])
 

@@ -30,10 +30,14 @@ def live_bytes(tensor: Any) -> None:
     del tensor
 
 
-def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
-    """Assign a value whose memory nothing else uses, through DLPack, so that TensorFlow does not copy it."""
+def taken_over(array: npt.NDArray[Any]) -> Any:
+    """Return the value of an array whose memory nothing else uses, through DLPack, so that it is not copied."""
     try:
-        value = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
     except (BufferError, AttributeError):  # a type that DLPack has no name for
-        value = array
-    variable.assign(value)
+        return tf.constant(array)
+
+
+def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
+    """Assign the value of an array whose memory nothing else uses."""
+    variable.assign(taken_over(array))

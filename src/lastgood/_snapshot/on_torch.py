@@ -59,6 +59,14 @@ def live_bytes(tensor: torch.Tensor) -> npt.NDArray[np.uint8] | None:
     return memory
 
 
+def taken_over(array: npt.NDArray[Any]) -> torch.Tensor:
+    """Return a tensor in the memory of an array that nothing else uses."""
+    named = {str(dtype).rpartition(".")[2]: dtype for dtype in _BITS}.get(array.dtype.name)
+    if named is None:
+        return torch.from_numpy(array)
+    return torch.from_numpy(array.view(f"u{array.itemsize}")).view(named)
+
+
 def hand_over(variable: Any, array: npt.NDArray[Any]) -> None:
     """Assign a value to a variable."""
     variable.assign(array)

@@ -31,9 +31,27 @@ def fill(variable: Any, tensor: Any, dtype: str, read: Read, backend: str) -> No
     if live is not None:
         read(live)
         return
-    memory = _new_memory(np.dtype(dtype).itemsize * int(np.prod(variable.shape, dtype=np.int64)))
+    tensors.hand_over(variable, _read_array(tuple(variable.shape), dtype, read))
+
+
+def new_tensor(shape: tuple[int, ...], dtype: str, read: Read, backend: str) -> Any:
+    """Return a new tensor of the backend in host memory, with the value that ``read`` reads.
+
+    Args:
+        shape: Its shape; not empty.
+        dtype: The name of its type.
+        read: Reads its value.
+        backend: The backend: ``jax``, ``torch`` or ``tensorflow``.
+    """
+    tensors = importlib.import_module(f"{__package__}.on_{backend}")
+    return tensors.taken_over(_read_array(shape, dtype, read))
+
+
+def _read_array(shape: tuple[int, ...], dtype: str, read: Read) -> npt.NDArray[Any]:
+    """Return a new array that nothing else uses, aligned as backends require of memory that they take over."""
+    memory = _new_memory(np.dtype(dtype).itemsize * int(np.prod(shape, dtype=np.int64)))
     read(memory)
-    tensors.hand_over(variable, np.ndarray(tuple(variable.shape), np.dtype(dtype), memory.data))
+    return np.ndarray(shape, np.dtype(dtype), memory.data)
 
 
 def fill_by_part(variable: Any, read: ReadBox, backend: str) -> None:
