@@ -5,7 +5,6 @@ have moved it. The names are those of Keras 3.15.1.
 """
 
 import contextlib
-import functools
 import importlib.util
 import operator
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,12 @@ import numpy.typing as npt
 from .._policies.monitor import Mode
 from .._snapshot.parts import own_parts
 from . import keras3_kinds, keras3_metrics
-from .adapter import ModelAdapter, SavedState
+from .adapter import SavedState
 from .holdings import once
 from .keras3_imports import without_tensorflow
+from .keras3_variables import Keras3Variables
 from .processes import is_split, span_processes, undistributed
-from .reach import BackendVariable, Kinds
+from .reach import Kinds
 from .releases import NEWEST, release
 from .stores import AssetStore, RecordingStore, hdf5_by_path, hdf5_by_walk, recorded
 
@@ -32,13 +32,7 @@ _PLAIN_LOADS = {getattr(keras.layers, name).load_own_variables for name in _LAYE
 _PLAIN_LOADS |= {keras.optimizers.Optimizer.load_own_variables}
 
 
-@functools.cache
-def _dtype_of_values(dtype: str) -> str:
-    """Return the dtype in which the backend stores the values of a variable with the given one."""
-    return str(keras.backend.standardize_dtype(keras.ops.convert_to_tensor(np.zeros((), dtype)).dtype))
-
-
-class Keras3Model(ModelAdapter):
+class Keras3Model(Keras3Variables):
     """A model of Keras 3."""
 
     generation = "keras"
@@ -62,52 +56,6 @@ class Keras3Model(ModelAdapter):
     def reads_orbax() -> bool:
         """Return True if this Keras's ``load_weights`` takes an Orbax directory; older versions do not."""
         return importlib.util.find_spec("keras.src.saving.orbax_util") is not None
-
-    @staticmethod
-    def is_variable(value: Any) -> bool:
-        """Return True if ``value`` is a variable of Keras."""
-        return isinstance(value, keras.Variable)
-
-    @staticmethod
-    def path_of(variable: Any) -> str:
-        """Return a variable's path."""
-        return str(variable.path)
-
-    @staticmethod
-    def dtype_of(variable: Any) -> str:
-        """Return the dtype in which the backend stores a variable or tensor, under Keras's name for it.
-
-        The variable may report another one: JAX narrows int64 to int32, PyTorch widens uint32 to int64.
-        """
-        if Keras3Model.awaits_value(variable):
-            return _dtype_of_values(str(variable.dtype))
-        return str(keras.backend.standardize_dtype(Keras3Model.tensor_of(variable).dtype))
-
-    @staticmethod
-    def tensor_of(variable: Any) -> Any:
-        """Return the backend's tensor of a variable.
-
-        ``variable.value`` first looks for scopes, but saves never run in one. For 10,000 variables, that takes a tenth
-        of the snapshot's time.
-        """
-        held = getattr(variable, "_value", None)
-        return getattr(variable, "value", variable) if held is None else held
-
-    @staticmethod
-    def awaits_value(variable: Any) -> bool:
-        """Return True if a variable was created in a stateless scope and has no value yet."""
-        return getattr(variable, "_value", variable) is None and callable(getattr(variable, "_initializer", None))
-
-    @staticmethod
-    def give_value(variable: Any, tensor: Any) -> None:
-        """Make a tensor, on the device that Keras uses, the initial value."""
-        value = keras.ops.convert_to_tensor(tensor)
-        variable._initializer = lambda *_, **__: value
-
-    @staticmethod
-    def to_numpy(value: Any) -> npt.NDArray[Any]:
-        """Return the value of a variable or tensor; the array may share the backend's memory."""
-        return np.asarray(keras.ops.convert_to_numpy(value._value if isinstance(value, BackendVariable) else value))
 
     def weights(self) -> list[Any]:
         """Return the model's weights; none if it is not built."""

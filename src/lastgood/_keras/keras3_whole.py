@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from .keras3 import Keras3Model
+from .keras3_variables import Keras3Variables
 from .processes import are_distributed
 from .whole_model import ModelLoader
 
@@ -123,7 +123,7 @@ def _postponing_values(created: list[Any]) -> Iterator[keras.StatelessScope]:
 def _compute_values(created: list[Any]) -> None:
     """Let variables have the values that they were given, or else their initial values."""
     for variable in created:
-        if Keras3Model.awaits_value(variable):
+        if Keras3Variables.awaits_value(variable):
             variable._deferred_initialize()
 
 
@@ -135,11 +135,11 @@ def _can_postpone_values() -> bool:
 
         with _postponing_values(created):
             probe = keras.Variable("zeros", shape=())
-        if not any(each is probe for each in created) or not Keras3Model.awaits_value(probe):
+        if not any(each is probe for each in created) or not Keras3Variables.awaits_value(probe):
             return False
-        Keras3Model.give_value(probe, keras.ops.ones(()))
+        Keras3Variables.give_value(probe, keras.ops.ones(()))
         _compute_values(created)
-        return int(Keras3Model.to_numpy(probe)) == 1 and not are_distributed()
+        return int(Keras3Variables.to_numpy(probe)) == 1 and not are_distributed()
     except (ImportError, AttributeError, TypeError, ValueError):
         return False
 
