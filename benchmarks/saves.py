@@ -117,7 +117,7 @@ def show(console, backend, found):
     speed = found["bytes"] / baseline / 1e9
     console.print(f"raw write and fsync: {spread(limits['write and fsync'])} s ({speed:.2f} GB/s)")
     factor = found["snapshot"]["median"] / limits["memcpy"]["median"]
-    console.print(f"memcpy: {spread(limits['memcpy'])} s")
+    console.print(f"memcpy: {spread(limits['memcpy'])} s; new memory: {spread(limits['new memory'])} s")
     console.print(f"snapshot: {spread(found['snapshot'])} s ({factor:.2f} × memcpy)")
     if "device to host" in limits:
         console.print(f"plain copy from the GPU: {limits['device to host']['median']:.3f} s")

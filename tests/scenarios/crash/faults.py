@@ -23,6 +23,7 @@ class Case:
         naming: ``"new"``: each save has a new name, and two are kept; or ``"overwrite"``.
         background: Whether it saves in the background.
         numbers: The length of each of the model's eight weights.
+        frozen: The length of a weight that is not trained, so that checkpoints can share its blocks.
         disk: What it saves to, if that is not an ordinary directory.
         backend: Keras's backend.
         on_error: What the callback does about a failed save.
@@ -33,13 +34,18 @@ class Case:
     naming: str = "new"
     background: bool = True
     numbers: int = 5000
+    frozen: int = 0
     disk: str = ""
     backend: str = "torch"
     on_error: str = "raise"
 
     def __str__(self):
         details = (self.disk, self.contender, self.naming, "background" if self.background else "foreground")
-        more = [self.backend] * (self.backend != "torch") + ["large"] * (self.numbers > 5000)
+        more = (
+            [self.backend] * (self.backend != "torch")
+            + ["large"] * (self.numbers > 5000)
+            + ["frozen"] * (self.frozen > 0)
+        )
         return f"{self.fault}: {', '.join([*filter(None, details), *more])}"
 
 

@@ -76,7 +76,7 @@ class Seen(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.control is not None:
-            values = sorted({float(-v) for weight in self.model.get_weights() for v in np.unique(weight)})
+            values = sorted(counting.steps_found(self.model), key=str)
             self.control.say("resumed", step=int(self.model.optimizer.iterations), values=values)
             self.control.mark("resumed")
             self.control = None
@@ -88,7 +88,7 @@ def train(job, control):
     saving = contender.make(
         Path(job["directory"]), job["naming"], background=job["background"], on_error=job["on_error"]
     )
-    model = counting.model(job["numbers"])
+    model = counting.model(job["numbers"], job["frozen"])
     callbacks = [saving, Watcher(control, contender, saving)]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -104,19 +104,20 @@ def train(job, control):
 
 def look(job, control):
     """Load all checkpoints with stock Keras, verify them, then resume training; report all results."""
-    contender, directory, numbers = CONTENDERS[job["contender"]], Path(job["directory"]), job["numbers"]
+    contender, directory = CONTENDERS[job["contender"]], Path(job["directory"])
+    sizes = job["numbers"], job["frozen"]
 
     def values():
         found = {}
         for path in checkpoints(contender, directory):
             try:
-                found[path.name] = value_of(path, numbers)
+                found[path.name] = value_of(path, sizes)
             except Exception as error:  # noqa: BLE001 - whatever stock Keras raises is what a user gets
                 found[path.name] = f"{type(error).__name__}: {error}"[:200]
         return found
 
     control.say("found", values=values(), problems=[str(p) for p in lastgood.open_run(directory).verify()])
-    model = counting.model(numbers)
+    model = counting.model(*sizes)
     model.set_weights([weight + 77 for weight in model.get_weights()])
 
     def fit(model, callback):

@@ -21,7 +21,7 @@ from scenarios.crash.oracle import Verdict
 FORMATS = ("lastgood .keras", "lastgood .weights.h5", "lastgood directory")
 FILES = FORMATS[:2]
 NAMINGS = ("new", "overwrite")
-LARGE = 600_000  # 19 MB of state, which is written in several parts, with the digest computed at the same time
+LARGE = 600_000  # of it, 19 MB of state is written in several parts, with the digest computed at the same time
 _PEERS = {
     "ModelCheckpoint .keras": NAMINGS,
     "ModelCheckpoint .weights.h5": NAMINGS,
@@ -46,6 +46,10 @@ def our_cases():
         yield Case("killed", contender, "overwrite", numbers=LARGE)
         yield Case("out of memory", contender, "overwrite", numbers=LARGE)
         yield Case("power cut", contender, "overwrite", disk="XFS", numbers=LARGE)
+    for contender, naming in every:  # on XFS, where blocks can be shared
+        for fault, background in (("killed", True), ("power cut", False)):
+            yield Case(fault, contender, naming, background, disk="XFS", frozen=LARGE)
+        yield Case("EIO", contender, naming, disk="XFS", frozen=LARGE, on_error="warn")
 
 
 def other_cases():
