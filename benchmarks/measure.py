@@ -97,7 +97,7 @@ def by_name(name):
 
 
 def raw_limits(size, directory):
-    """Return the seconds that ``size`` bytes take: a copy without page faults, new memory, a direct write with fsync."""
+    """Return the seconds for ``size`` bytes: a copy without page faults, new memory, and a direct write with fsync."""
     memory = staging.shared(size)[: size // staging.PAGE * staging.PAGE]
     source = np.ones(len(memory), np.uint8)
     seconds = []
