@@ -125,7 +125,7 @@ bench-first: .venv/test.stamp  ## compare the first save with later ones
 	$(BIN)/python benchmarks/first_save.py $(BENCH)
 
 bench-gpu: .venv/test.stamp  ## measure what saves cost on a GPU, with jax and torch (install a torch for your GPU first)
-	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --repeats 2 --no-others --no-restores --no-memory --no-scales --name saves-gpu $(BENCH)
+	$(BIN)/python benchmarks/saves.py --backends torch,jax --every 200 --repeats 2 --parts saves --name saves-gpu $(BENCH)
 	$(BIN)/python benchmarks/gpu_fetch.py
 
 bench-digests: .venv/test.stamp  ## measure what the digests of a save cost, which the writer computes

@@ -71,24 +71,21 @@ def durable_saves(model, chosen, repeats, directory):
     return {"durable": durable, "limits": limits, "snapshot": snapshots}
 
 
-def restores(size, name, load, repeats, directory):
-    """Return the seconds of each restore in one of a contender's ways.
+def restore_once(size, name, load, directory):
+    """Return the seconds of a restore in one of a contender's ways.
 
-    Each way has a process to itself, because ways in the same process slow each other down.
+    Each restore has a process to itself, as after a restart: others before it would leave memory behind, or none.
     """
     model, _ = workloads.dense(size)
     contender = by_name(name)
     by, restore = contender.restores[load]
-    seconds = []
     with tempfile.TemporaryDirectory(dir=directory) as run:
         path = Path(run, contender.path)
         contenders.save_durably(contender, model, path)
-        for _ in range(repeats):
-            warm(Path(run))
-            started = time.perf_counter()
-            restore(model, path)
-            seconds.append(time.perf_counter() - started)
-    return {f"{name}, {by}": seconds}
+        warm(Path(run))
+        started = time.perf_counter()
+        restore(model, path)
+        return {f"{name}, {by}": time.perf_counter() - started}
 
 
 def by_name(name):
@@ -185,7 +182,7 @@ def main():
     if arguments.what == "memory":
         result = {"peak": peak_memory(size, arguments.contender, directory)}
     elif arguments.what == "restore":
-        result = restores(size, arguments.contender, arguments.load, repeats, directory)
+        result = restore_once(size, arguments.contender, arguments.load, directory)
     elif arguments.what == "scales":
         result = scales(directory, repeats)
     else:

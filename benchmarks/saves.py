@@ -24,6 +24,7 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 BACKENDS = ("jax", "torch", "tensorflow")
+PARTS = ("saves", "others", "restores", "memory", "scales")
 # These make malloc keep freed memory. Without them, the memory of PyTorch's gradients returns to the system after each
 # training step and is mapped again, page by page, in the next. Steps then take 0.6 to 2 s, at random, instead of
 # 0.18 s, which hides the cost of a save.
@@ -53,26 +54,39 @@ def run(what, backend, arguments, *options):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure(backend, arguments):
-    """Return all results of one backend."""
-    found = run("saves", backend, arguments)
-    names = list(found["fit"])
-    if arguments.others:
-        others = run("others", backend, arguments)
-        for part in ("fit", "cpu", "hook", "durable", "loads", "pairing"):
-            found[part] |= others[part]
-    found["restore"] = {}
-    for name, count in found.pop("loads").items():
-        for load in range(count if arguments.restores else 0):
-            found["restore"] |= run("restore", backend, arguments, "--contender", name, "--load", str(load))
-    found["memory"] = {}
-    if arguments.memory:
-        memory = {name: run("memory", backend, arguments, "--contender", name)["peak"] for name in ["", *names]}
-        found["memory"] = {name: (memory[name] - memory[""]) / found["bytes"] for name in names}
-    if arguments.scales:
+def measure(backend, arguments, known):
+    """Return the results of one backend, in lists of values.
+
+    Args:
+        backend: The backend.
+        arguments: The arguments of this script, which choose the parts.
+        known: The results of earlier runs on this backend, summarized.
+    """
+    chosen = arguments.parts.split(",")
+    found = run("saves", backend, arguments) if "saves" in chosen else {}
+    contenders = list(found.get("fit", ()))
+    if "others" in chosen:
+        merge(found, run("others", backend, arguments))
+    if "restores" in chosen:
+        found["restore"] = {}
+        for name, count in {**known.get("loads", {}), **found.get("loads", {})}.items():
+            for load in [load for load in range(count) for _ in range(arguments.repeats)]:
+                restored = run("restore", backend, arguments, "--contender", name, "--load", str(load))
+                for way, seconds in restored.items():
+                    found["restore"].setdefault(way, []).append(seconds)
+    if "memory" in chosen:
+        peaks = {name: run("memory", backend, arguments, "--contender", name)["peak"] for name in ["", *contenders]}
+        found["memory"] = {name: (peaks[name] - peaks[""]) / found["bytes"] for name in contenders}
+    if "scales" in chosen:
         found["scales"] = run("scales", backend, arguments)
         found["line"] = figures.line(found["scales"]["growth"])
     return found
+
+
+def merge(results, others):
+    """Add other results to some, in place, wherever there are none yet."""
+    for key, values in others.items():
+        results[key] = {**values, **results.get(key, {})} if isinstance(values, dict) else results.get(key, values)
 
 
 def versions():
@@ -148,18 +162,17 @@ def ratios(found):
     ours = {ending: f"lastgood {ending}" for ending in (".keras", ".weights.h5")}
     pairs = [(f"stock {ending}", name) for ending, name in ours.items()]
     pairs += [("OrbaxCheckpoint", ours[".keras"])]
-    pairs += [(name, ours[".weights.h5"]) for name in found["fit"] if not name.startswith(("stock", "lastgood"))]
-    factors = {
-        f"fit, {theirs} / {mine}": figures.ratio(found["fit"][theirs], found["fit"][mine]) for theirs, mine in pairs
-    }
-    for ending, theirs, mine in RESTORES:
-        restores = [found["restore"].get(f"{ours[ending]}, {way}") for way in (theirs, mine)]
-        if all(restores):
-            factors[f"restore {ending}, {theirs} / {mine}"] = figures.ratio(*restores)
-    for name in ours.values():
-        factors[f"durable, {name} / raw write"] = figures.ratio(
-            found["durable"][name], found["limits"]["write and fsync"]
-        )
+    fit, durable, restore = (found.get(part, {}) for part in ("fit", "durable", "restore"))
+    pairs += [(name, ours[".weights.h5"]) for name in fit if not name.startswith(("stock", "lastgood"))]
+    factors = {}
+    for theirs, mine in pairs if fit else ():
+        factors[f"fit, {theirs} / {mine}"] = figures.ratio(fit[theirs], fit[mine])
+    for ending, theirs, mine in RESTORES if restore else ():
+        ways = [restore[f"{ours[ending]}, {way}"] for way in (theirs, mine)]
+        factors[f"restore {ending}, {theirs} / {mine}"] = figures.ratio(*ways)
+    for name in ours.values() if durable else ():
+        raw = found["limits"]["write and fsync"]
+        factors[f"durable, {name} / raw write"] = figures.ratio(durable[name], raw)
     return factors
 
 
@@ -170,13 +183,12 @@ def main():
     parser.add_argument("--repeats", type=int, default=5, help="number of repeats")
     parser.add_argument("--every", type=int, default=6, help="training steps beside each save, at the least")
     parser.add_argument("--backends", default=",".join(BACKENDS), help="backends, separated by commas")
-    switch = {"action": argparse.BooleanOptionalAction, "default": True}
     parser.add_argument(
-        "--others", help="also measure formats that stock Keras or Orbax writes and lastgood commits", **switch
+        "--parts",
+        default=",".join(PARTS),
+        help="what to measure: saves, formats that others write for lastgood, restores, peak memory, and models of "
+        "other sizes; what is left out keeps its earlier results (memory needs saves)",
     )
-    parser.add_argument("--restores", help="also measure restores", **switch)
-    parser.add_argument("--memory", help="also measure peak memory", **switch)
-    parser.add_argument("--scales", help="also measure small models, many variables and growing models", **switch)
     parser.add_argument("--directory", type=Path, default=HERE, help="directory for the checkpoints")
     parser.add_argument("--name", default="saves", help="name of the result files, without a suffix")
     arguments = parser.parse_args()
@@ -186,10 +198,12 @@ def main():
     results = json.loads(path.read_text()) if path.exists() else {}  # keeps the results of other backends
     results |= {"machine": platform.platform(), "cores": os.cpu_count(), "versions": versions()}
     for backend in arguments.backends.split(","):
-        measured = measure(backend, arguments)
+        known = results.setdefault("backends", {}).setdefault(backend, {})
+        measured = measure(backend, arguments, known)
         found = {**figures.summarize(measured), "ratios": ratios(measured)}
+        merge(found, known)
         show(console, backend, found)
-        results.setdefault("backends", {})[backend] = found
+        results["backends"][backend] = found
         path.write_text(json.dumps(results, indent=1) + "\n")
     chart.draw(results["backends"], RESULTS / f"{arguments.name}.png")
 

@@ -217,14 +217,19 @@ def _whole_pages(size: int) -> int:
     return max(PAGE, -(-size // PAGE) * PAGE)
 
 
-def _mapped(size: int) -> mmap.mmap:
-    """Map private memory, with spare addresses if the system grants them."""
+def private_map(size: int) -> mmap.mmap:
+    """Map memory that only this process uses; Python's default is shared memory, whose pages cost more."""
     # Windows has no such flags; its memory is private.
     private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    return mmap.mmap(-1, size, **private)
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """Map private memory, with spare addresses if the system grants them."""
     try:
-        mapped = mmap.mmap(-1, _whole_pages(size + size // 8 + _ROOM), **private)
+        mapped = private_map(_whole_pages(size + size // 8 + _ROOM))
     except OSError:
-        mapped = mmap.mmap(-1, _whole_pages(size), **private)
+        mapped = private_map(_whole_pages(size))
     for advice in (getattr(mmap, name) for name in _ADVICE if hasattr(mmap, name)):
         with contextlib.suppress(OSError):  # the system may refuse advice; the memory works without it
             mapped.madvise(advice)

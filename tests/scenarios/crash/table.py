@@ -20,8 +20,9 @@ FAULTS = {
 
 
 def write(rows):
-    """Write the results to the file: verdicts counted, by fault and contender."""
-    RESULTS.write_text(json.dumps({name: dict(counts) for name, counts in sorted(rows.items())}, indent=1) + "\n")
+    """Write results to the file: verdicts counted, by fault and contender; those of other rows stay."""
+    rows = {**json.loads(RESULTS.read_text()), **{name: dict(counts) for name, counts in rows.items()}}
+    RESULTS.write_text(json.dumps(dict(sorted(rows.items())), indent=1) + "\n")
 
 
 def table():
