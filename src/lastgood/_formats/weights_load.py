@@ -91,10 +91,10 @@ class Loader:
 
         Nothing is done if only stock Keras can determine which ones they are.
         """
-        contents = weights_file.contents(self._file, self._place, self._record)
         variables, plainly = _variables_by_path(self._adapter)
-        if variables is not None and plainly:
-            awaiting = {name: variable for name, variable in variables.items() if self._adapter.awaits_value(variable)}
+        awaiting = {name: each for name, each in (variables or {}).items() if self._adapter.awaits_value(each)}
+        if awaiting and plainly:
+            contents = weights_file.contents(self._file, self._place, self._record)
             is_alike = partial(_is_as_in_memory, self._adapter)
             self._read({n: v for n, v in awaiting.items() if is_alike(contents.arrays.get(n), v)}, contents)
 

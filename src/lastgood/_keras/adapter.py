@@ -126,8 +126,8 @@ class ModelAdapter(Holdings):
 
     @staticmethod
     def give_value(variable: Any, tensor: Any) -> None:
-        """Make a tensor of the backend the initial value of a variable that awaits its value."""
-        raise NotImplementedError
+        """Set a variable that may await its value to a tensor of the backend."""
+        variable.assign(tensor)
 
     # The model's variables
 

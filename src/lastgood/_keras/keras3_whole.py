@@ -131,6 +131,7 @@ def _can_postpone_values() -> bool:
     """Return True if Keras has the names that are used here, with the same meaning, and distributes no variables."""
     created: list[Any] = []
     try:
+        # The loader needs these names once it has begun.
         from keras.src.saving.serialization_lib import ObjectSharingScope, SafeModeScope, in_safe_mode  # noqa: F401
 
         with _postponing_values(created):
